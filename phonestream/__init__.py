@@ -1,0 +1,63 @@
+"""Streaming phoneme recognition: audio goes in a chunk at a time, phonemes with times come out.
+
+>>> import phonestream
+>>> recognizer = phonestream.Recognizer()
+>>> stream = recognizer.stream()
+>>> for block in blocks:                # arrays of samples at 16 kHz, of any length
+...     print(stream.accept(block))     # [Phone(symbol='HH', start=0.12, end=0.16, confidence=0.98), ...]
+>>> print(stream.finish())
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
+
+if TYPE_CHECKING:
+    from .streaming.decode import Phone
+    from .streaming.recognizer import Recognizer
+    from .streaming.session import bundled_models
+    from .streaming.stream import Lost, Stream
+
+    __version__: str
+
+__all__ = [
+    "AudioError",
+    "ConfigError",
+    "DataError",
+    "Lost",
+    "ModelError",
+    "Phone",
+    "PhonestreamError",
+    "Recognizer",
+    "SnapshotError",
+    "Stream",
+    "__version__",
+    "bundled_models",
+]
+
+# Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
+_HOMES = {
+    "Lost": ".streaming.stream",
+    "Phone": ".streaming.decode",
+    "Recognizer": ".streaming.recognizer",
+    "Stream": ".streaming.stream",
+    "bundled_models": ".streaming.session",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version(__name__)
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name], __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,28 @@
+"""Errors that are for the person who made the mistake: each message says what was wrong, where, and what to do.
+
+The command line prints a `PhonestreamError` as one line and never a traceback; anything else is a bug.
+"""
+
+
+class PhonestreamError(Exception):
+    """Base of every error that Phonestream raises on purpose."""
+
+
+class AudioError(PhonestreamError, ValueError):
+    """Samples, a sample rate or an audio file that cannot be used."""
+
+
+class ModelError(PhonestreamError, ValueError):
+    """A model file that is not ours, is of another version, or cannot run where it was asked to."""
+
+
+class SnapshotError(PhonestreamError, ValueError):
+    """A saved stream that is damaged, or belongs to another model."""
+
+
+class DataError(PhonestreamError, ValueError):
+    """A corpus, a transcript, a lexicon entry or a phone that cannot be used."""
+
+
+class ConfigError(PhonestreamError, ValueError):
+    """A configuration or checkpoint that is malformed, or does not fit what it is used with."""

@@ -1,0 +1,1 @@
+"""Running a model: ONNX session, stream state, resampler, decoding. Needs no torch."""

@@ -1,0 +1,9 @@
+"""Names for the array types that pass between the parts of a stream."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+AnyArray: TypeAlias = NDArray[Any]

@@ -1,0 +1,201 @@
+"""A model file, open: ONNX session and metadata, checked against each other before any audio is heard."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ..errors import ConfigError, ModelError
+from .arrays import AnyArray, Floats
+from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT, ModelMetadata
+
+MAX_BLOCK_SECONDS = 4.0
+"""Audio in one call of the graph at most: attention takes time and memory quadratic in a call's frames."""
+
+MAX_MODEL_BYTES = 2**31  # protobuf's own limit
+
+PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
+    "cpu": ["CPUExecutionProvider"],
+    # TensorFloat-32 keeps 10 bits of mantissa: log-probabilities would not agree with the CPU's to 1e-4.
+    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
+}
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Names of the models inside the package, for `Recognizer(name)`."""
+    entries = files("phonestream.models").iterdir()
+    return tuple(
+        sorted(entry.name.removesuffix(".onnx") for entry in entries if entry.name.endswith(".onnx"))
+    )
+
+
+class Model:
+    """An ONNX session whose graph and metadata agree. It never changes, and threads may share it."""
+
+    def __init__(self, model: str | PathLike[str], *, threads: int = 1, provider: str = "cpu") -> None:
+        """Open a model file, or a bundled model by its name, and run one frame of silence through it.
+
+        Raises:
+            ModelError: no such file or name; not an ONNX file, not a Phonestream model, of another format, or
+                with metadata that is incomplete or not the graph's; or a provider that is not there.
+            ConfigError: `threads` below 1, or an unknown provider.
+        """
+        if type(threads) is not int or threads < 1:
+            raise ConfigError(f"threads={threads!r}: expected a whole number from 1 on")
+        if provider not in PROVIDERS:
+            raise ConfigError(f"provider={provider!r}: expected one of {', '.join(PROVIDERS)}")
+        self.source = fspath(model)
+        data = _read(model)
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            self._session = _open(data, threads, provider)
+            self.metadata = ModelMetadata.from_map(self._session.get_modelmeta().custom_metadata_map)
+            _check_graph(self._session, self.metadata)
+        except ModelError as error:
+            raise ModelError(f"{self.source}: {error}") from None
+        self._outputs = [LOG_PROBS, *(NEXT + spec.name for spec in self.metadata.states)]
+        self._check_frame()
+
+    @property
+    def block_samples(self) -> int:
+        """The most samples that one `run` is given: whole frames."""
+        frame = self.metadata.frame_samples
+        return max(1, int(MAX_BLOCK_SECONDS * self.metadata.sample_rate) // frame) * frame
+
+    def initial_state(self, batch: int = 1) -> dict[str, Floats]:
+        """The state of `batch` streams before their first frame."""
+        return {spec.name: spec.zeros(batch) for spec in self.metadata.states}
+
+    def run(self, audio: Floats, state: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+        """Call the graph: `audio` [batch, samples] to log_probs [batch, rows, phones + 1] and the next state.
+
+        `samples` is a multiple of the frame; the state is not changed.
+
+        Raises:
+            ModelError: the model returned NaN or infinity, so that nothing after this call would mean anything.
+        """
+        log_probs, *following = self._session.run(self._outputs, {AUDIO: audio, **state})
+        if not np.isfinite(log_probs).all():
+            raise ModelError(
+                f"{self.source}: the model returned NaN or infinity for finite audio: "
+                "its weights are unusable, or the state of a restored stream is"
+            )
+        return log_probs, {
+            spec.name: tensor for spec, tensor in zip(self.metadata.states, following, strict=True)
+        }
+
+    def _check_frame(self) -> None:
+        """Shapes that only running the graph shows. It also leaves the session's memory allocated."""
+        meta = self.metadata
+        try:
+            log_probs, following = self.run(
+                np.zeros((1, meta.frame_samples), np.float32), self.initial_state()
+            )
+        except ModelError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors have no base class of their own
+            raise ModelError(
+                f"{self.source}: the graph cannot run one frame: {_one_line(error)}; {EXPORT_AGAIN}"
+            ) from None
+        expected: dict[str, tuple[int, ...]] = {LOG_PROBS: (1, meta.rows_per_frame, len(meta.phones) + 1)}
+        expected |= {NEXT + spec.name: spec.sized(1) for spec in meta.states}
+        seen: dict[str, AnyArray] = {LOG_PROBS: log_probs}
+        seen |= {NEXT + name: tensor for name, tensor in following.items()}
+        for name, shape in expected.items():
+            if seen[name].shape != shape:
+                raise ModelError(
+                    f"{self.source}: one frame gives {name!r} of shape {seen[name].shape}, "
+                    f"but the metadata says {shape}; {EXPORT_AGAIN}"
+                )
+
+
+def _read(model: str | PathLike[str]) -> bytes:
+    """The bytes of a bundled model or of a file. Read once, so that the hash is of what runs."""
+    if isinstance(model, str) and model in bundled_models():
+        return (files("phonestream.models") / f"{model}.onnx").read_bytes()
+    path = Path(model)
+    try:
+        if path.stat().st_size >= MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: not an ONNX file (2 GiB or more): give a model's path or name")
+        return path.read_bytes()
+    except FileNotFoundError:
+        names = ", ".join(bundled_models()) or "none"
+        raise ModelError(f"{path}: no such model file, nor a bundled model (there are: {names})") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise ModelError(f"{path}: the model cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+def _open(data: bytes, threads: int, provider: str) -> onnxruntime.InferenceSession:
+    wanted = PROVIDERS[provider]
+    name = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+    if name not in onnxruntime.get_available_providers():
+        raise ModelError(
+            f"provider {provider!r} needs another build of ONNX Runtime: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings are about the optimiser's choices
+    # Threads that spin while they wait take the core from the microphone and from other streams.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=wanted)
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise ModelError(f"not an ONNX file that can be run: {_one_line(error)}") from None
+    if session.get_providers()[0] != name:  # ONNX Runtime falls back to the CPU without an error
+        raise ModelError(
+            f"provider {provider!r} was asked for and ONNX Runtime took {session.get_providers()[0]}: "
+            "check that CUDA and cuDNN of the versions that onnxruntime-gpu names are installed"
+        )
+    return session
+
+
+def _check_graph(session: onnxruntime.InferenceSession, metadata: ModelMetadata) -> None:
+    """Names, types and shapes of the graph's inputs and outputs against the metadata's."""
+    shapes = {spec.name: spec.shape for spec in metadata.states}
+    columns = len(metadata.phones) + 1
+    inputs = {AUDIO: ("batch", "samples")} | shapes
+    outputs = {LOG_PROBS: ("batch", "rows", columns)} | {NEXT + name: shape for name, shape in shapes.items()}
+    _check_side("input", inputs, session.get_inputs())
+    _check_side("output", outputs, session.get_outputs())
+
+
+def _check_side(
+    side: str,
+    expected: Mapping[str, tuple[int | str, ...]],
+    nodes: list[onnxruntime.NodeArg],
+) -> None:
+    seen = {node.name: node for node in nodes}
+    if seen.keys() != expected.keys():
+        missing, extra = sorted(expected.keys() - seen.keys()), sorted(seen.keys() - expected.keys())
+        raise ModelError(
+            f"the graph's {side}s are not those that the metadata 'states' names: "
+            f"lacking {missing}, surplus {extra}; {EXPORT_AGAIN}"
+        )
+    for name, shape in expected.items():
+        node = seen[name]
+        if node.type != "tensor(float)":
+            raise ModelError(
+                f"the graph's {side} {name!r} is {node.type}, expected tensor(float); {EXPORT_AGAIN}"
+            )
+        # Where the metadata has a name the graph's size must be open, where it has a number the same or open.
+        agree = len(shape) == len(node.shape) and all(
+            actual == size
+            if isinstance(size, int) and isinstance(actual, int)
+            else not isinstance(actual, int)
+            for size, actual in zip(shape, node.shape, strict=True)
+        )
+        if not agree:
+            raise ModelError(
+                f"the graph's {side} {name!r} has shape {node.shape}, "
+                f"but the metadata says {list(shape)}; {EXPORT_AGAIN}"
+            )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

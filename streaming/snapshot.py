@@ -1,0 +1,222 @@
+"""A stream's state as bytes and back: a safetensors file, validated completely before any of it is used.
+
+docs/snapshot.md explains the layout. Nothing is ever unpickled, and the same state gives the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save as save_tensors
+
+from ..errors import SnapshotError
+from . import resample
+from .arrays import Floats
+from .decode import DecoderState, Run
+from .resample import ResamplerState
+from .samples import MAX_LEVEL, MAX_RATE, MIN_RATE
+from .session import Model
+from .state import StreamState
+
+FORMAT = 1
+KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
+
+TAIL, PENDING, POSTERIORS, MODEL = "resampler.tail", "pending", "posteriors", "model."  # the last is a prefix
+
+MAX_SAMPLES = 2**48  # 11 years at 768 kHz
+MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted samples, and then some
+
+
+def save(model: Model, state: StreamState) -> bytes:
+    """`state` as a snapshot."""
+    resampler, run = state.resampler, state.decoder.run
+    fields: dict[str, Any] = {
+        "format": FORMAT,
+        "model": model.sha256,
+        "rate": resampler.rate if resampler else None,
+        "received": state.received,
+        "frames": state.frames,
+        "row": state.decoder.row,
+        "run": list(run) if run else None,
+        "lost": [list(gap) for gap in state.lost],
+        "finished": state.finished,
+    }
+    tensors: dict[str, Floats] = {MODEL + name: tensor for name, tensor in state.model.items()}
+    tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
+    tensors[PENDING] = state.pending
+    if state.posteriors is not None:
+        columns = len(model.metadata.phones) + 1
+        tensors[POSTERIORS] = np.concatenate([np.empty((0, columns), np.float32), *state.posteriors])
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    fields["sha256"] = _digest(fields, tensors)
+    return save_tensors(tensors, {KEY: json.dumps(fields)})
+
+
+def load(model: Model, data: bytes) -> StreamState:
+    """The state that `save` wrote.
+
+    Raises:
+        SnapshotError: not a snapshot, damaged, changed, of another format or of another model.
+    """
+    try:
+        entries, fields = _read(data)
+        _check_origin(model, fields)
+        tensors = _tensors(entries)
+        if fields.pop("sha256", None) != _digest(fields, tensors):
+            _refuse("is damaged: its contents do not match its checksum")
+        _check_fields(model, fields)
+        return _state(model, fields, tensors)
+    except RecursionError:  # reading, writing or showing JSON that is nested without end
+        _refuse("is damaged: its fields are nested too deeply")
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise SnapshotError(f"the snapshot {problem}")
+
+
+def _digest(fields: Mapping[str, Any], tensors: Mapping[str, Floats]) -> str:
+    """SHA-256 of the fields as JSON with sorted keys, then of each tensor's name and bytes, by name."""
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def _read(data: bytes) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, Any]]:
+    """The safetensors entries and the fields of a well-formed file. Nothing but its form is checked."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        _refuse(f"must be bytes, not {type(data).__name__}")
+    data = bytes(data)
+    try:
+        # Checks that header, shapes and lengths agree.
+        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        fields = json.loads(header["__metadata__"][KEY])
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        _refuse(f"is truncated, damaged or none of ours ({' '.join(str(error).split())})")
+    if not isinstance(fields, dict):
+        _refuse(f"is damaged: {KEY} is not an object")
+    return entries, fields
+
+
+def _check_origin(model: Model, fields: Mapping[str, Any]) -> None:
+    """Format and model, before anything that depends on them."""
+    version, sha256 = fields.get("format"), fields.get("model")
+    if type(version) is not int or version != FORMAT:
+        _refuse(f"is of format {repr(version)[:40]} and this version of Phonestream reads {FORMAT}")
+    if sha256 != model.sha256:
+        _refuse(
+            f"belongs to another model (SHA-256 {str(sha256)[:12]}…, this one is {model.sha256[:12]}…): "
+            "restore it with the model file that it was saved with"
+        )
+
+
+def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Floats]:
+    tensors = {}
+    for name, entry in entries:
+        if entry["dtype"] != "F32":
+            _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected F32")
+        tensor = np.frombuffer(entry["data"], "<f4").astype(np.float32, copy=False).reshape(entry["shape"])
+        if not np.isfinite(tensor).all():
+            _refuse(f"is damaged: tensor {name!r} is not finite")
+        tensors[name] = tensor
+    return tensors
+
+
+def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
+    """Types and ranges of all fields, and that they agree with each other."""
+    expected = {"format", "model", "rate", "received", "frames", "row", "run", "lost", "finished"}
+    if fields.keys() != expected:
+        _refuse(f"is damaged: fields {sorted(fields.keys() ^ expected)} are missing or unknown")
+    rate, received, finished = fields["rate"], fields["received"], fields["finished"]
+
+    _require(fields, "rate", rate is None or _integer(rate, MIN_RATE, MAX_RATE))
+    _require(fields, "received", _integer(received, *((1, MAX_SAMPLES) if rate else (0, 0))))
+    _require(fields, "finished", type(finished) is bool)
+
+    frames, _ = _progress(model, fields)
+    meta = model.metadata
+    _require(fields, "frames", _integer(fields["frames"], frames, frames))
+    row = max(0, frames - meta.look_ahead_frames) * meta.rows_per_frame
+    _require(fields, "row", _integer(fields["row"], row, row))
+    _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
+    _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
+
+
+def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
+    """Frames that the graph must have heard by now, and samples that must be pending."""
+    meta, rate, received = model.metadata, fields["rate"], fields["received"]
+    if rate is None:
+        return 0, 0
+    if fields["finished"]:
+        whole = -(-resample.total(rate, meta.sample_rate, received) // meta.frame_samples)
+        return whole + meta.look_ahead_frames, 0
+    return divmod(resample.produced(rate, meta.sample_rate, received), meta.frame_samples)
+
+
+def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, Floats]) -> StreamState:
+    """The state of checked fields, once the tensors are those that the fields call for."""
+    meta, rate, received = model.metadata, fields["rate"], fields["received"]
+    shapes: dict[str, tuple[int, ...]] = {MODEL + spec.name: spec.sized(1) for spec in meta.states}
+    shapes[TAIL] = (resample.tail_length(rate, meta.sample_rate, received) if rate else 0,)
+    shapes[PENDING] = (_progress(model, fields)[1],)
+    if POSTERIORS in tensors:
+        waiting = tensors[POSTERIORS].shape[:1] or (0,)  # as many as nobody has taken
+        shapes[POSTERIORS] = (min(*waiting, fields["row"]), len(meta.phones) + 1)
+    if tensors.keys() != shapes.keys():
+        _refuse(f"is damaged: tensors {sorted(tensors.keys() ^ shapes.keys())} are missing or unknown")
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            _refuse(f"is damaged: tensor {name!r} has shape {tensors[name].shape}, expected {shape}")
+    for name in (TAIL, PENDING):
+        if (np.abs(tensors[name]) > MAX_FILTERED).any():
+            _refuse(f"is damaged: tensor {name!r} is no audio")
+
+    run = fields["run"]
+    return StreamState(
+        model={spec.name: tensors[MODEL + spec.name] for spec in meta.states},
+        pending=tensors[PENDING],
+        resampler=ResamplerState(rate, meta.sample_rate, received, tensors[TAIL]) if rate else None,
+        frames=fields["frames"],
+        decoder=DecoderState(fields["row"], Run(run[0], run[1], float(run[2])) if run else None),
+        posteriors=(tensors[POSTERIORS],) if POSTERIORS in tensors else None,
+        lost=tuple((first, samples) for first, samples in fields["lost"]),
+        finished=fields["finished"],
+    )
+
+
+def _require(fields: Mapping[str, Any], key: str, holds: bool) -> None:
+    if not holds:
+        _refuse(f"is damaged: field {key!r} cannot be {repr(fields[key])[:60]}")
+
+
+def _integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_run(model: Model, run: Any, row: int) -> bool:
+    return (
+        isinstance(run, list)
+        and len(run) == 3
+        and _integer(run[0], 0, len(model.metadata.phones))
+        and run[0] != model.metadata.blank
+        and _integer(run[1], 0, row - 1)
+        and type(run[2]) in (int, float)
+        and 0 <= run[2] <= 1
+    )
+
+
+def _are_gaps(lost: list[Any], received: int) -> bool:
+    """Pairs [first, samples], each gap beginning after the one before has ended, all within the stream."""
+    end = -1
+    for gap in lost:
+        if not (isinstance(gap, list) and len(gap) == 2):
+            return False
+        if not (_integer(gap[0], end + 1, received) and _integer(gap[1], 1, received - gap[0])):
+            return False
+        end = gap[0] + gap[1]
+    return True

@@ -1,0 +1,188 @@
+"""A stream: audio goes in as it comes, phones come out as soon as they are certain."""
+
+import operator
+from dataclasses import replace
+from threading import Lock
+from typing import NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import AudioError, ConfigError
+from . import snapshot, state
+from .arrays import Floats
+from .decode import Phone
+from .samples import check_rate, check_samples, mono, slices
+from .session import MAX_BLOCK_SECONDS, Model
+from .state import StreamState
+
+DEFAULT_RATE = 16_000  # Hz
+MAX_GAP_HOURS = 24
+
+
+class Lost(NamedTuple):
+    """Audio that never arrived, in seconds from the start of the stream."""
+
+    start: float
+    seconds: float
+
+
+class Stream:
+    """One source of audio, heard by a `Recognizer`; `Recognizer.stream()` makes it.
+
+    What it has heard is one immutable value, so that a stream can be copied, saved and resumed at any point.
+    A call that raises leaves the stream as it was. Each call holds the stream while it runs; calls from
+    several threads take turns.
+    """
+
+    def __init__(self, model: Model, state: StreamState) -> None:
+        self._model = model
+        self._state = state
+        self._lock = Lock()
+
+    @property
+    def seconds(self) -> float:
+        """The audio clock: seconds of audio so far, lost audio included."""
+        return self._state.seconds
+
+    @property
+    def finished(self) -> bool:
+        return self._state.finished
+
+    @property
+    def lost(self) -> list[Lost]:
+        """The gaps so far, in order; adjoining ones are one."""
+        current = self._state
+        rate = current.resampler.rate if current.resampler else DEFAULT_RATE
+        return [Lost(first / rate, samples / rate) for first, samples in current.lost]
+
+    @property
+    def lost_seconds(self) -> float:
+        """Seconds of audio lost so far."""
+        return sum((lost.seconds for lost in self.lost), start=0.0)
+
+    def accept(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> list[Phone]:
+        """Hear the next samples, and return the phones that are now certain, oldest first.
+
+        The result does not depend on how the audio is cut into calls: any number of samples will do, none
+        included, and memory stays constant however many they are. Phones lag behind the audio by the model's
+        look-ahead, by at most a frame that is not full yet, and until the phone has ended.
+
+        Args:
+            samples: [n] or [n, channels] (mixed down), floats in [-1, 1] or int16. Not kept.
+            sample_rate: Hz, from 1000 to 768000; fixed for the stream by its first sample.
+
+        Raises:
+            AudioError: samples of another type or shape, NaN, infinite or far beyond [-1, 1]; a rate out of
+                range or not the stream's; a stream that is finished. The stream is unchanged.
+        """
+        rate = check_rate(sample_rate)
+        array = check_samples(samples)
+        with self._lock:
+            self._check_open(rate)
+            phones, self._state = self._hear(self._state, array, rate)
+            return phones
+
+    def gap(self, samples: int, sample_rate: int | None = None) -> list[Phone]:
+        """Account for `samples` that were lost, by a microphone's overflow or in a network.
+
+        They are heard as silence, so that the clock and the times of all later phones stay right, and are
+        listed in `lost`. Returns the phones that are now certain.
+
+        Args:
+            samples: how many, at the stream's rate.
+            sample_rate: needed only before any audio, when the rate is not 16000.
+
+        Raises:
+            AudioError: a number below 0 or above 24 hours; a rate as for `accept`; a stream that is finished.
+        """
+        with self._lock:
+            current = self._state
+            fixed = current.resampler.rate if current.resampler else DEFAULT_RATE
+            rate = check_rate(fixed if sample_rate is None else sample_rate)
+            self._check_open(rate)
+            count = _check_gap(samples, rate)
+            if count == 0:
+                return []
+            # A broadcast zero takes no memory; it is sliced like any other input.
+            phones, following = self._hear(current, np.broadcast_to(np.float32(0), (count,)), rate)
+            self._state = replace(following, lost=_add_gap(current.lost, current.received, count))
+            return phones
+
+    def finish(self) -> list[Phone]:
+        """End the stream, and return its last phones. It can be read, saved and copied, but hears no more.
+
+        All audio is accounted for: N samples at the model's rate have given exactly ceil(N / frame) frames of
+        rows, and no phone ends after the audio. On a finished stream this returns nothing.
+        """
+        with self._lock:
+            if self._state.finished:
+                return []
+            phones, self._state = state.finish(self._model, self._state)
+            return phones
+
+    def take_posteriors(self) -> Floats:
+        """Log-probabilities [rows, phones + 1] since the last call: `Recognizer.log_probs`, in parts.
+
+        Rows stay in memory, and in snapshots, until they are taken.
+
+        Raises:
+            ConfigError: the stream was not made with `stream(posteriors=True)`.
+        """
+        with self._lock:
+            rows = self._state.posteriors
+            if rows is None:
+                raise ConfigError("this stream keeps no posteriors: make it with stream(posteriors=True)")
+            self._state = replace(self._state, posteriors=())
+        columns = len(self._model.metadata.phones) + 1
+        return np.concatenate([np.empty((0, columns), np.float32), *rows])
+
+    def save(self) -> bytes:
+        """The stream as bytes, for `Recognizer.restore` in any process with the same model."""
+        return snapshot.save(self._model, self._state)
+
+    def copy(self) -> "Stream":
+        """Another stream with the same past and its own future. Costs next to nothing."""
+        return Stream(self._model, self._state)
+
+    def __repr__(self) -> str:
+        status = ", finished" if self.finished else ""
+        return f"<Stream of {self._model.metadata.name!r} at {self.seconds:.3f} s{status}>"
+
+    def _check_open(self, rate: int) -> None:
+        current = self._state
+        if current.finished:
+            raise AudioError("the stream is finished: start another with recognizer.stream()")
+        if current.resampler is not None and current.resampler.rate != rate:
+            raise AudioError(
+                f"sample rate {rate} in a stream that began with {current.resampler.rate}: "
+                "the rate is fixed for a stream; start another with recognizer.stream()"
+            )
+
+    def _hear(self, current: StreamState, samples: np.ndarray, rate: int) -> tuple[list[Phone], StreamState]:
+        """Everything that can be heard in checked `samples`, a few seconds at a time."""
+        phones = []
+        for piece in slices(len(samples), int(MAX_BLOCK_SECONDS * rate)):
+            current = state.hear(self._model, current, mono(samples[piece]), rate)
+            found, current = state.advance(self._model, current)
+            phones += found
+        return phones, current
+
+
+def _check_gap(samples: SupportsIndex, rate: int) -> int:
+    try:
+        count = operator.index(samples)
+    except TypeError:
+        count = -1
+    if not 0 <= count <= MAX_GAP_HOURS * 3600 * rate:
+        raise AudioError(
+            f"gap of {samples!r} samples: expected a whole number from 0 to {MAX_GAP_HOURS} hours of them; "
+            "after a longer one, start another stream"
+        )
+    return count
+
+
+def _add_gap(lost: tuple[tuple[int, int], ...], first: int, count: int) -> tuple[tuple[int, int], ...]:
+    if lost and sum(lost[-1]) == first:
+        return (*lost[:-1], (lost[-1][0], lost[-1][1] + count))
+    return (*lost, (first, count))

@@ -1,0 +1,37 @@
+"""Fixtures that all tests share, and the rule that no test passes by not running."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SPEECH = Path(__file__).parent / "data" / "speech"
+
+
+@pytest.fixture(scope="session")
+def speech_dir() -> Path:
+    """The shipped recordings, with a manifest.tsv."""
+    return SPEECH
+
+
+@pytest.fixture(scope="session")
+def recordings(speech_dir: Path) -> list[Path]:
+    """The shipped recordings' audio files, sorted."""
+    found = sorted(speech_dir.glob("*/*.opus"))
+    assert found, f"no recordings in {speech_dir}"
+    return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With CI=true, a skip fails the session, but for tests marked `gpu`."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") != "true" or reporter is None:
+        return
+    skipped = [report.nodeid for report in reporter.stats.get("skipped", []) if "gpu" not in report.keywords]
+    if skipped:
+        reporter.section("skipped, which CI does not allow", red=True)
+        for nodeid in skipped:
+            reporter.write_line(nodeid)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,18 @@
+"""The model that tests of the whole path run: the one the package ships."""
+
+import os
+from pathlib import Path
+
+import phonestream.models
+
+VARIABLE = "PHONESTREAM_TEST_MODEL"
+
+
+def shipped_model() -> Path:
+    """The bundled default model; where a checkout has none yet, the file that PHONESTREAM_TEST_MODEL names."""
+    bundled = Path(phonestream.models.__path__[0]) / "default.onnx"
+    if bundled.exists():
+        return bundled
+    if VARIABLE not in os.environ:
+        raise FileNotFoundError(f"{bundled} is missing: restore it, or set {VARIABLE} to a model")
+    return Path(os.environ[VARIABLE])
