@@ -1,0 +1,78 @@
+"""Changes to training audio and features. Every draw comes from a generator that the caller seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .config import AugmentConfig
+
+Samples = NDArray[np.float32]
+
+
+def load_noises(folder: Path) -> list[Samples]:
+    """Every audio file of `folder` at 16 kHz, mixed to one channel, in order of name.
+
+    Raises:
+        DataError: the folder has no audio, or a file that cannot be read.
+    """
+    noises = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix.lower().lstrip(".") not in {"opus", "ogg", "wav", "flac", "mp3"}:
+            continue
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise DataError(f"{path}: cannot be read as noise: {error}") from None
+        noises.append(np.asarray(soxr.resample(samples.mean(axis=1), rate, 16000), np.float32))
+    if not noises:
+        raise DataError(
+            f"{folder}: no noise recordings there; set augment.noise_dir, or noise_probability to 0"
+        )
+    return noises
+
+
+def augment(samples: Samples, config: AugmentConfig, noises: Sequence[Samples], rng: Generator) -> Samples:
+    """Speed, noise and gain, in this order: `[n]` to `[n / speed]`."""
+    speed = rng.choice(config.speeds)
+    if speed != 1.0:
+        samples = soxr.resample(samples, 16000 * speed, 16000, quality="MQ")
+    if rng.random() < config.noise_probability:
+        samples = samples + _noise(samples, noises, rng.uniform(*config.noise_snr_db), rng)
+    gain = 10 ** (rng.uniform(*config.gain_db) / 20)
+    return np.clip(samples * np.float32(gain), -1.0, 1.0, dtype=np.float32)
+
+
+def _noise(samples: Samples, noises: Sequence[Samples], snr_db: float, rng: Generator) -> Samples:
+    """Noise `[n]`, cut from as many recordings as it takes, at `snr_db` below the speech's power."""
+    length = len(samples)
+    pieces: list[Samples] = []
+    while sum(map(len, pieces)) < length:
+        pieces.append(noises[int(rng.integers(len(noises)))])
+    start = rng.integers(sum(map(len, pieces)) - length + 1)
+    noise = np.concatenate(pieces)[start : start + length]
+    power = float(np.mean(np.square(noise))) + 1e-12
+    wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)
+    return noise * np.float32(np.sqrt(wanted / power))
+
+
+def feature_mask(mels: int, frames: int, config: AugmentConfig, rng: Generator) -> NDArray[np.bool_]:
+    """SpecAugment (Park et al. 2019): bands of mel filters and stretches of time to hide, bool `[mels, frames]`."""
+    mask = np.zeros((mels, frames), np.bool_)
+    for _ in range(config.frequency_masks):
+        width = int(rng.integers(min(config.frequency_mask_mels, mels) + 1))
+        first = int(rng.integers(mels - width + 1))
+        mask[first : first + width] = True
+    count = int(rng.poisson(config.time_masks_per_second * frames / 100))
+    room = int(config.time_mask_share * frames)
+    for _ in range(count):
+        width = int(rng.integers(min(config.time_mask_frames, room) + 1))
+        first = int(rng.integers(frames - width + 1))
+        mask[:, first : first + width] = True
+        room -= width
+    return mask

@@ -1,0 +1,125 @@
+"""Which recordings make up which step, and the tensors they become: a pure function of seed and step.
+
+Nothing here keeps a generator's state, so a run resumed in the middle of an epoch sees what it would have seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .audio_cache import CachedCorpus, Utterance
+from .augment import augment, feature_mask
+from .config import TrainConfig
+from .corpora_rows import frames_needed
+from .encoder import FRAME, pad
+from .frontend import HOP
+
+LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is learnt from in one step."""
+
+    step: int
+    epoch: float  # passes over the data before this step
+    audio: Tensor  # [batch, samples]
+    mask: Tensor  # bool [batch, mels, samples / 160], True where hidden
+    rows: Tensor  # int64 [batch], CTC rows of each recording
+    targets: Tensor  # int64 [sum of phones]
+    phones: Tensor  # int64 [batch], phones of each recording
+    seconds: float  # of audio
+
+
+def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of recordings in batches of like length, `longest` samples at most with padding, in random order."""
+    rng = np.random.default_rng([seed, epoch, 1])
+    order = np.argsort(lengths * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths)))
+    batches: list[list[int]] = [[]]
+    widest = 0
+    for index in order.tolist():
+        widest = max(widest, int(lengths[index]))
+        if batches[-1] and widest * (len(batches[-1]) + 1) > longest:
+            batches.append([])
+            widest = int(lengths[index])
+        batches[-1].append(index)
+    rng.shuffle(batches)
+    return batches
+
+
+class Batches:
+    """The steps of a run over one corpus."""
+
+    def __init__(
+        self, corpus: CachedCorpus, noises: Sequence[NDArray[np.float32]], config: TrainConfig
+    ) -> None:
+        self.corpus = corpus
+        self.noises = noises
+        self.config = config
+        self._lengths = np.array([utterance.samples for utterance in corpus.utterances], np.int64)
+        self._epoch = 0
+        self._first = 0  # step with which the current epoch starts
+        self._plan = self._plan_of(0)
+
+    def _plan_of(self, epoch: int) -> list[list[int]]:
+        look_ahead = self.config.model.look_ahead_frames * FRAME
+        longest = int(self.config.batch_seconds * 16000)
+        return epoch_plan(self._lengths + look_ahead, longest, self.config.seed, epoch)
+
+    def recordings(self, step: int) -> tuple[float, list[Utterance]]:
+        """Epochs passed before `step`, and its recordings."""
+        if step < self._first:
+            self._epoch, self._first, self._plan = 0, 0, self._plan_of(0)
+        while step >= self._first + len(self._plan):
+            self._first += len(self._plan)
+            self._epoch += 1
+            self._plan = self._plan_of(self._epoch)
+        position = step - self._first
+        utterances = [self.corpus.utterances[index] for index in self._plan[position]]
+        return self._epoch + position / len(self._plan), utterances
+
+    def batch(self, step: int) -> Batch:
+        """The tensors of `step`."""
+        epoch, chosen = self.recordings(step)
+        config = self.config
+        recordings, generators = [], []
+        for utterance in chosen:
+            rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
+            samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
+            least = FRAME * frames_needed(utterance.columns)
+            if len(samples) < least:  # sped up beyond what CTC can spell
+                samples = np.pad(samples, (0, least - len(samples)))
+            recordings.append(torch.from_numpy(samples))
+            generators.append(rng)
+        audio = pad(recordings, config.model.look_ahead_frames)
+        mask = np.zeros((len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
+        for row, recording, rng in zip(mask, recordings, generators, strict=True):
+            frames = len(recording) // HOP
+            row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
+        return Batch(
+            step=step,
+            epoch=epoch,
+            audio=audio,
+            mask=torch.from_numpy(mask),
+            rows=torch.tensor(
+                [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
+            ),
+            targets=torch.tensor([column for utterance in chosen for column in utterance.columns]),
+            phones=torch.tensor([len(utterance.columns) for utterance in chosen]),
+            seconds=sum(map(len, recordings)) / 16000,
+        )
+
+    def steps(self, first: int, last: int) -> Iterator[Batch]:
+        """Batches of steps `first … last - 1`, each made in the background while the one before is learnt from."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self.batch, first) if first < last else None
+            for step in range(first, last):
+                assert coming is not None
+                batch = coming.result()
+                coming = pool.submit(self.batch, step + 1) if step + 1 < last else None
+                yield batch

@@ -1,0 +1,103 @@
+"""Log-mel features as Kaldi computes them, in the form that training, streaming and the ONNX graph all share.
+
+Two facts make them cheap. The povey window is 0 at both ends of a frame, so that pre-emphasis may run over the whole
+signal instead of each frame. And only the power of the DFT counts, which does not change when time is counted from the
+frame's centre: there the window is even, so cosines need only the even part of a frame and sines only the odd part,
+half the products of a plain DFT.
+
+The products are in float64. Audio that came from 8 kHz has next to nothing above 4 kHz, 90 dB below the rest; float32
+sums would round there by as much as shows in the logarithm, and differently in torch and in ONNX Runtime.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SAMPLE_RATE = 16000  # Hz
+WINDOW = 400  # samples, 25 ms
+HOP = 160  # samples, 10 ms
+CARRY = WINDOW - HOP  # samples before a block that its first frame still covers
+FFT = 512  # points
+PRE_EMPHASIS = 0.97
+LOWEST_HZ = 20.0
+FLOOR = 1.1920928955078125e-07  # of a filter's energy, before the logarithm: float32 epsilon, as in Kaldi
+FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
+
+
+class LogMel(nn.Module):
+    """Samples to normalised log-mel features.
+
+    Feature frame `i` covers samples `160 i - 240 … 160 i + 159`. Before normalisation the features equal Kaldi's
+    `compute-fbank-feats` (snip-edges, no dither, povey window) on the signal with 240 zeros in front.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+    filters: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mels: int = 40) -> None:
+        super().__init__()
+        filters = mel_filters(mels)
+        used = (filters > 0).any(dim=0)  # bins that no filter looks at need not be computed
+        cosines, sines = _half_bases(used)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("sines", sines, persistent=False)
+        self.register_buffer("filters", filters[:, used].T.float().contiguous(), persistent=False)
+        self.register_buffer("mean", torch.zeros(mels, 1))
+        self.register_buffer("scale", torch.ones(mels, 1))
+
+    def log_mel(self, audio: Tensor) -> Tensor:
+        """Audio `[batch, 240 + 160 n]` in [-1, 1], the carried samples first, to log-mel `[batch, mels, n]`."""
+        before = torch.cat([audio[:, :1], audio[:, :-1]], dim=1)
+        frames = _frames(audio - PRE_EMPHASIS * before)
+        after_centre, before_centre = frames[..., WINDOW // 2 :], frames[..., : WINDOW // 2].flip(-1)
+        # Kaldi removes a frame's mean before pre-emphasis: 1 - 0.97 of it is left in each of a pair's two samples.
+        mean = functional.avg_pool1d(audio.unsqueeze(1), WINDOW, HOP).transpose(1, 2)
+        even = after_centre + before_centre - 2 * (1 - PRE_EMPHASIS) * mean
+        odd = after_centre - before_centre
+        real, imaginary = (even.double() @ self.cosines).float(), (odd.double() @ self.sines).float()
+        energy = (real * real + imaginary * imaginary) @ self.filters
+        return energy.clamp(min=FLOOR).log().transpose(1, 2)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Like `log_mel`, normalised to zero mean and unit variance over the training set."""
+        return (self.log_mel(audio) - self.mean) * self.scale
+
+
+def mel_filters(mels: int) -> Tensor:
+    """Kaldi's triangular filters on the mel scale `1127 ln(1 + f / 700)`, 20 Hz to 8 kHz: float64 `[mels, 257]`."""
+    lowest, highest = (1127.0 * math.log(1.0 + hz / 700.0) for hz in (LOWEST_HZ, SAMPLE_RATE / 2))
+    edges = torch.linspace(lowest, highest, mels + 2, dtype=torch.float64)
+    bins = torch.arange(FFT // 2 + 1, dtype=torch.float64) * (SAMPLE_RATE / FFT)
+    position = 1127.0 * torch.log1p(bins / 700.0)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    rising = (position - left) / (centre - left)
+    falling = (right - position) / (right - centre)
+    filters = torch.minimum(rising, falling).clamp(min=0.0)
+    filters[:, -1] = 0.0  # Kaldi leaves the Nyquist bin out
+    return filters
+
+
+def _frames(signal: Tensor) -> Tensor:
+    """Signal `[batch, 240 + 160 n]` to overlapping frames `[batch, n, 400]`, in operations that ONNX has."""
+    batch = signal.shape[0]
+    first, last = signal[:, :-CARRY].reshape(batch, -1, HOP), signal[:, CARRY:].reshape(batch, -1, HOP)
+    middle = signal[:, HOP // 2 : -HOP].reshape(batch, -1, HOP)[..., HOP // 2 :]
+    return torch.cat([first, middle, last], dim=2)
+
+
+def _half_bases(bins: Tensor) -> tuple[Tensor, Tensor]:
+    """Window times cosine and window times sine of half a frame, float64 `[200, used bins]` each.
+
+    Row `m` belongs to the two samples `m + 1/2` to either side of the frame's centre.
+    """
+    distance = torch.arange(WINDOW // 2, dtype=torch.float64) + 0.5
+    window = (0.5 + 0.5 * torch.cos(2 * math.pi * distance / (WINDOW - 1))).pow(0.85)  # povey
+    frequency = torch.arange(FFT // 2 + 1, dtype=torch.float64)[bins]
+    angle = 2 * math.pi / FFT * distance[:, None] * frequency
+    weight = FULL_SCALE * window[:, None]
+    return weight * torch.cos(angle), weight * torch.sin(angle)

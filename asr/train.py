@@ -1,0 +1,233 @@
+"""Training: one page from a configuration to a run folder that can be resumed, evaluated and exported."""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import ConfigError
+from .audio_cache import CachedCorpus, cached_corpus
+from .augment import load_noises
+from .batches import Batch, Batches
+from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint, start_run
+from .config import TrainConfig, to_dict
+from .corpora import load_cuts, load_samples, reference_phones
+from .encoder import Encoder, pad
+from .frontend import CARRY
+from .offline import encoder_log_probs, greedy_phones
+from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
+from .phones import BLANK
+from .progress import Progress
+from .score import PhoneErrors, phone_errors
+
+STATISTICS_RECORDINGS = 400  # from which the features' mean and variance are taken
+
+
+def train(
+    config: TrainConfig,
+    run: Path,
+    data: Path,
+    *,
+    resume: bool = False,
+    threads: int | None = None,
+    initial: dict[str, Tensor] | None = None,
+) -> bool:
+    """Train an encoder on `data`'s train split; measure it on its dev split.
+
+    Args:
+        config: what to train and how.
+        run: folder for checkpoints, the record of losses and TensorBoard's events.
+        data: a folder made by `phonestream prepare`, or one with a manifest.tsv.
+        resume: go on from the checkpoint in `run`, on the trajectory of a run that was never stopped.
+        threads: for torch on the CPU; None leaves torch's own choice.
+        initial: weights to start from instead of random ones.
+
+    Returns:
+        True when all steps are done; False when a signal (SIGINT, SIGTERM) asked to stop and a checkpoint was written.
+
+    Raises:
+        ConfigError: a checkpoint of another configuration or other data, or none to resume from.
+        DataError: a corpus that cannot be used.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    before = load_checkpoint(run) if resume else None
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(run, config.steps))
+        corpus = cached_corpus(
+            list(load_cuts(data, "train")),
+            longest_seconds=config.longest_seconds,
+            report=progress.say,
+            progress=progress.decoding,
+        )
+        dev = DevSet(data, config.evaluate_recordings)
+        noises = load_noises(data / config.augment.noise_dir) if config.augment.noise_probability else []
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+        torch.manual_seed(config.seed)
+        encoder = Encoder(config.model)
+        if before is None:
+            start_run(run, config, corpus.digest)
+            set_statistics(encoder, corpus)
+            if initial is not None:
+                load_weights(encoder, initial, "the initial model")
+        else:
+            check_same(before, config, corpus.digest, run)
+            load_weights(encoder, before.encoder, str(run))
+        averaged = deepcopy(encoder).requires_grad_(False)
+        if before is not None:
+            load_weights(averaged, before.averaged, str(run))
+        encoder, averaged = encoder.to(device), averaged.to(device)
+        optimisers = make_optimisers(encoder, config)
+        peaks = peak_rates(optimisers)
+        if before is not None:
+            for optimiser, saved in zip(optimisers, before.optimisers, strict=True):
+                optimiser.load_state_dict(saved)
+
+        first = before.step if before else 0
+        progress.start(first)
+        stop = stack.enter_context(StopOnSignal())
+        saved_at = time.monotonic()
+
+        def save(step: int) -> None:
+            states = [optimiser.state_dict() for optimiser in optimisers]
+            weights, mean_weights = encoder.state_dict(), averaged.state_dict()
+            save_checkpoint(run, Checkpoint(step, config, corpus.digest, weights, mean_weights, states))
+
+        for batch in Batches(corpus, noises, config).steps(first, config.steps):
+            share = schedule(batch.step, config)
+            set_rates(optimisers, peaks, share)
+            loss, norm = learn(encoder, batch, config, device)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise ConfigError(
+                    f"{run}: the loss or its gradient is not finite at step {batch.step}; "
+                    "lower the learning rate; the last checkpoint is untouched"
+                )
+            for optimiser in optimisers:
+                optimiser.step()
+            average(averaged, encoder, batch.step, config.average_decay)
+            progress.step(batch.step, batch.epoch, loss, norm, share, batch.seconds)
+
+            done = batch.step + 1
+            if done % config.evaluate_every == 0 or done == config.steps:
+                progress.dev(done, dev.errors(averaged))
+            if stop.requested or done == config.steps:
+                save(done)
+                return done == config.steps
+            if time.monotonic() - saved_at > 60 * config.checkpoint_minutes:
+                try:
+                    save(done)
+                except ConfigError as error:  # a full disk must not cost the run
+                    progress.say(f"warning: {error}")
+                saved_at = time.monotonic()
+    return True
+
+
+def learn(encoder: Encoder, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[float, float]:
+    """One forward and backward pass: leaves clipped gradients, returns loss per phone and the gradient's norm."""
+    draws = np.random.default_rng([config.seed, batch.step, 3])
+    keep = (draws.random(config.model.layers) >= config.layer_drop).tolist()
+    torch.manual_seed(int(draws.integers(2**62)))  # dropout
+    for parameter in encoder.parameters():
+        parameter.grad = None
+    log_probs = encoder.offline(
+        batch.audio.to(device),
+        feature_mask=batch.mask.to(device),
+        keep_blocks=keep,
+        frames=(batch.rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
+        dropout=config.dropout,
+    )
+    total = functional.ctc_loss(
+        log_probs.transpose(0, 1), batch.targets, batch.rows, batch.phones, blank=BLANK, reduction="sum"
+    )
+    loss = total / batch.phones.sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.clip_norm)
+    return loss.item(), norm.item()
+
+
+class DevSet:
+    """Recordings of the dev split, evenly spread, with their reference phones."""
+
+    def __init__(self, data: Path, count: int) -> None:
+        cuts = list(load_cuts(data, "dev"))
+        if 0 < count < len(cuts):
+            cuts = [cuts[index * len(cuts) // count] for index in range(count)]
+        self.samples: list[NDArray[np.float32]] = [load_samples(cut) for cut in cuts]
+        self.references = [reference_phones(cut) for cut in cuts]
+
+    def errors(self, encoder: Encoder) -> PhoneErrors:
+        """Greedy phone errors of `encoder`, over all recordings."""
+        rows = encoder_log_probs(encoder, self.samples)
+        return sum(
+            (
+                phone_errors(reference, greedy_phones(row))
+                for reference, row in zip(self.references, rows, strict=True)
+            ),
+            PhoneErrors(),
+        )
+
+
+@torch.no_grad()
+def set_statistics(encoder: Encoder, corpus: CachedCorpus) -> None:
+    """Set the front end's mean and scale from recordings spread evenly over `corpus`."""
+    utterances = corpus.utterances
+    count = min(STATISTICS_RECORDINGS, len(utterances))
+    frames = []
+    for index in range(count):
+        audio = pad([torch.from_numpy(corpus.audio(utterances[index * len(utterances) // count]))], 0)
+        frames.append(encoder.frontend.log_mel(functional.pad(audio, (CARRY, 0)))[0])
+    features = torch.cat(frames, dim=1).double()
+    encoder.frontend.mean.copy_(features.mean(dim=1, keepdim=True))
+    encoder.frontend.scale.copy_(1 / features.std(dim=1, keepdim=True).clamp(min=1e-3))
+
+
+def check_same(before: Checkpoint, config: TrainConfig, data_digest: str, run: Path) -> None:
+    """Refuse to resume a run with another configuration or other data.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    ours, theirs = to_dict(config), to_dict(before.config)
+    differences = [key for key in ours if ours[key] != theirs.get(key)]
+    if differences:
+        key = differences[0]
+        raise ConfigError(
+            f"{run}: its checkpoint was made with another configuration: {key} was {theirs.get(key)!r}, "
+            f"now {ours[key]!r}; resume with the same one, or start another run"
+        )
+    if before.data_digest != data_digest:
+        raise ConfigError(
+            f"{run}: its checkpoint was made with other data; resume with the same, or start another run"
+        )
+
+
+class StopOnSignal:
+    """While open, SIGINT and SIGTERM ask for a stop after the present step instead of killing the process."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: list[tuple[int, Callable[[int, FrameType | None], object] | int | None]] = []
+
+    def __enter__(self) -> "StopOnSignal":
+        def request(number: int, frame: FrameType | None) -> None:
+            self.requested = True
+
+        self._before = [
+            (number, signal.signal(number, request)) for number in (signal.SIGINT, signal.SIGTERM)
+        ]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)

@@ -1,0 +1,340 @@
+"""Training can be stopped, killed and resumed without changing what is learnt, and refuses what does not fit."""
+
+import csv
+import dataclasses
+import errno
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phonestream.asr import checkpoint
+from phonestream.asr.batches import Batches, epoch_plan
+from phonestream.asr.checkpoint import load_checkpoint, load_encoder, load_weights
+from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, load_config, to_dict
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.optimisers import Muon, orthogonalise, schedule
+from phonestream.asr.train import train
+from phonestream.errors import ConfigError, DataError
+
+TOML = """
+name = "tiny"
+steps = 24
+batch_seconds = 16.0
+optimiser = "muon"
+warmup_steps = 4
+cooldown_steps = 8
+evaluate_every = 12
+checkpoint_minutes = 0.0005
+dropout = 0.1
+
+[model]
+mels = 20
+subsampling_width = 16
+width = 16
+layers = 2
+heads = 2
+head_width = 8
+feed_forward = 32
+convolution = 3
+
+[augment]
+speeds = [0.9, 1.0, 1.1]
+gain_db = [-10.0, 6.0]
+noise_probability = 0.5
+noise_dir = "noise"
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
+    """The six recordings as a corpus of four to train on and two to measure on, with one of them as 'noise'."""
+    folder = tmp_path_factory.mktemp("corpus")
+    with (speech_dir / "manifest.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    with (folder / "manifest.tsv").open("w", encoding="utf-8") as file:
+        file.write("\t".join(rows[0]) + "\n")
+        for index, row in enumerate(rows):
+            name = Path(row["path"]).name
+            shutil.copy(speech_dir / row["path"], folder / name)
+            split = "train" if index < 4 else "dev"
+            file.write("\t".join({**row, "split": split, "path": name}.values()) + "\n")
+    (folder / "noise").mkdir()
+    shutil.copy(speech_dir / rows[0]["path"], folder / "noise" / "0.opus")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TOML, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def config(config_file: Path) -> TrainConfig:
+    return load_config(config_file)
+
+
+def losses(run: Path) -> dict[int, float]:
+    lines = (run / "losses.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return {int(step): float(loss) for step, _, loss, *_ in (line.split("\t") for line in lines)}
+
+
+def test_a_run_learns_and_records_what_it_did(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(dataclasses.replace(config, steps=40, warmup_steps=5, matrix_learning_rate=0.02), run, data)
+    recorded = losses(run)
+    assert list(recorded) == list(range(40))
+    assert np.mean([recorded[step] for step in range(35, 40)]) < 0.7 * recorded[0]
+    assert {path.name for path in run.iterdir()} >= {
+        "checkpoint.pt",
+        "config.json",
+        "losses.tsv",
+        "dev.tsv",
+        "tensorboard",
+    }
+    assert "torch" in (run / "config.json").read_text(encoding="utf-8")
+    log_probs, _ = load_encoder(run)(torch.zeros(1, 6400))
+    assert log_probs.shape == (1, 10, 40)
+
+
+def test_resumed_after_kill_9_it_learns_the_same(
+    config: TrainConfig, config_file: Path, data: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(config, whole, data)
+    command = [sys.executable, "-m", "phonestream", "train", str(config_file), "--run", str(killed)]
+    command += ["--data", str(data), "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (killed / "checkpoint.pt").exists() or len(losses(killed)) < 5:
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+    stopped_at = load_checkpoint(killed).step
+    assert 0 < stopped_at < config.steps, "the run was over before it was killed: make it longer"
+    subprocess.run([*command, "--resume"], check=True, stderr=subprocess.PIPE, timeout=300)
+    expected, resumed = losses(whole), losses(killed)
+    assert resumed.keys() == expected.keys()
+    assert max(abs(resumed[step] - expected[step]) for step in expected) <= 1e-6
+
+
+def test_sigterm_stops_after_a_step_with_a_checkpoint(config_file: Path, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config_file.write_text(TOML.replace("steps = 24", "steps = 100000"), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "phonestream",
+        "train",
+        str(config_file),
+        "--run",
+        str(run),
+        "--data",
+        str(data),
+    ]
+    with subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True) as process:
+        while not (run / "losses.tsv").exists() or len(losses(run)) < 3:
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert load_checkpoint(run).step == len(losses(run))
+    assert "--resume" in said
+    assert "Traceback" not in said
+
+
+def test_it_goes_on_only_with_what_it_began_with(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(dataclasses.replace(config, steps=2), run, data)
+    with pytest.raises(ConfigError, match="seed was 1, now 2"):
+        train(dataclasses.replace(config, steps=2, seed=2), run, data, resume=True)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(config, run, data)
+    with pytest.raises(ConfigError, match=r"has no checkpoint\.pt"):
+        train(config, tmp_path / "nothing", data, resume=True)
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    manifest = (other / "manifest.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (other / "manifest.tsv").write_text("".join([manifest[0], *manifest[2:]]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="other data"):
+        train(dataclasses.replace(config, steps=2), run, other, resume=True)
+
+
+def test_warm_start_begins_with_the_weights_given(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    weights = Encoder(config.model).state_dict()
+    for weight in weights.values():
+        weight.mul_(0.5)
+    run = tmp_path / "run"
+    train(
+        dataclasses.replace(config, steps=1, learning_rate=1e-9, matrix_learning_rate=1e-9),
+        run,
+        data,
+        initial=weights,
+    )
+    learnt = load_checkpoint(run).encoder
+    assert max((learnt[name] - weights[name]).abs().max() for name in weights) < 1e-6
+    wider = Encoder(dataclasses.replace(config.model, width=24)).state_dict()
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(config, tmp_path / "wider", data, initial=wider)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    config: TrainConfig, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(dataclasses.replace(config, steps=2), run, data)
+    before = load_checkpoint(run)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        checkpoint.save_checkpoint(run, dataclasses.replace(before, step=3))
+    assert load_checkpoint(run).step == 2
+    assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint.pt"]
+
+
+def test_a_damaged_checkpoint_is_named(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(dataclasses.replace(config, steps=1), run, data)
+    path = run / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt: is damaged"):
+        load_encoder(run)
+    buffer = io.BytesIO()
+    torch.save({"format": 99}, buffer)
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(ConfigError, match="not a checkpoint of format"):
+        load_encoder(run)
+
+
+def test_a_corpus_without_recordings_short_enough(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no recording is left"):
+        train(dataclasses.replace(config, longest_seconds=0.5), tmp_path / "run", data)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_epoch_holds_every_recording_once_in_batches_of_like_length(seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(8000, 500000, 300)
+    plan = epoch_plan(lengths, 2_000_000, seed, epoch=4)
+    assert sorted(index for batch in plan for index in batch) == list(range(300))
+    assert all(len(batch) * max(lengths[batch]) <= 2_000_000 for batch in plan)
+    assert sum(len(batch) * max(lengths[batch]) for batch in plan) < 1.25 * lengths.sum()
+    assert (
+        plan == epoch_plan(lengths, 2_000_000, seed, epoch=4) != epoch_plan(lengths, 2_000_000, seed, epoch=5)
+    )
+
+
+def test_a_step_is_a_function_of_its_number(config: TrainConfig, data: Path) -> None:
+    from phonestream.asr.audio_cache import cached_corpus
+    from phonestream.asr.augment import load_noises
+    from phonestream.asr.corpora import load_cuts
+
+    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=30, report=print)
+    assert (
+        cached_corpus(list(load_cuts(data, "train")), longest_seconds=30, report=print).digest
+        == corpus.digest
+    )
+    noises = load_noises(data / "noise")
+    forwards = {batch.step: batch for batch in Batches(corpus, noises, config).steps(0, 8)}
+    backwards = Batches(corpus, noises, config)
+    for step in reversed(range(8)):
+        again = backwards.batch(step)
+        assert torch.equal(again.audio, forwards[step].audio)
+        assert torch.equal(again.mask, forwards[step].mask)
+        assert torch.equal(again.targets, forwards[step].targets)
+        assert again.audio.abs().max() <= 1
+        assert len(again.targets) == again.phones.sum()
+
+
+def test_schedule_rises_stays_and_falls_to_nothing() -> None:
+    config = TrainConfig(steps=100, warmup_steps=10, cooldown_steps=40)
+    shares = [schedule(step, config) for step in range(100)]
+    assert shares[0] == 0.1
+    assert shares[9:59] == [1.0] * 50
+    assert shares[59:] == sorted(shares[59:], reverse=True)
+    assert 0 < shares[99] < 0.03
+
+
+def test_orthogonalise_gives_singular_values_near_one() -> None:
+    matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(0))
+    for given in (matrices, matrices.mT):
+        values = torch.linalg.svdvals(orthogonalise(given))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+        torch.testing.assert_close(orthogonalise(given * 1e-4), orthogonalise(given), atol=1e-2, rtol=0)
+
+
+def test_muon_descends() -> None:
+    torch.manual_seed(0)
+    target, weight = torch.randn(8, 12), torch.nn.Parameter(torch.zeros(8, 12))
+    optimiser = Muon([weight], lr=0.05)
+    for _ in range(200):
+        optimiser.zero_grad()
+        (weight - target).square().sum().backward()
+        optimiser.step()
+    assert (weight - target).abs().mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("setps = 3", "unknown key setps"),
+        ("[model]\nwidht = 3", r"unknown key model\.widht"),
+        ('steps = "many"', "steps is 'many': expected int"),
+        ("steps = 0", "steps is 0"),
+        ('optimiser = "sgd"', "expected one of 'adamw', 'muon'"),
+        ("betas = [0.9]", "expected a list of 2 numbers"),
+        ("model = 3", "expected a table"),
+        ("steps = ", "not valid TOML"),
+        ("[augment]\nnoise_probability = 0.5", "noise_dir"),
+        ("[augment]\nspeeds = []", "speeds"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(path)
+    assert str(path) in str(error.value)
+
+
+def test_configurations_survive_plain_values(config: TrainConfig) -> None:
+    from phonestream.asr.config import from_dict
+
+    assert from_dict(TrainConfig, to_dict(config)) == config
+    assert from_dict(EncoderConfig, to_dict(config.model)) == config.model
+    assert from_dict(AugmentConfig, to_dict(config.augment)) == config.augment
+
+
+@pytest.mark.parametrize("recipe", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.name)
+def test_committed_recipes_are_valid(recipe: Path) -> None:
+    load_config(recipe)
+
+
+def test_weights_of_another_shape_are_refused_by_name() -> None:
+    small, large = Encoder(EncoderConfig(layers=1)), Encoder(EncoderConfig(layers=2))
+    with pytest.raises(ConfigError, match=r"blocks\.1\..* is missing"):
+        load_weights(large, small.state_dict(), "small.onnx")
