@@ -1,0 +1,143 @@
+"""A back-off n-gram model of graphones: Kneser-Ney estimates, pruned by entropy, packed for a file.
+
+Estimates: S. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling" (1999),
+modified Kneser-Ney in the interpolated form, written as back-off. Pruning: A. Stolcke, "Entropy-based pruning
+of backoff language models" (1998), with p(history) from plain counts, because Kneser-Ney's own lower orders are
+no estimate of it (C. Chelba et al. 2010). Training only; `g2p.py` reads the result.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .g2p import START
+
+_TINY = 1e-6  # least mass left to back-off
+
+
+class _Level(NamedTuple):
+    """All n-grams of one length k; ids are positions here, in order of (parent, symbol)."""
+
+    symbol: np.ndarray  # the last symbol
+    parent: np.ndarray  # id, among the (k-1)-grams, without the last symbol
+    suffix: np.ndarray  # id, among the (k-1)-grams, without the first symbol
+    counts: np.ndarray
+    prob: np.ndarray  # p(last symbol | the ones before), interpolated
+
+
+def _sum(ids: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
+    return np.asarray(np.bincount(ids, values, minlength=length))
+
+
+def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[_Level]:
+    """N-grams of lengths 0 to `order` with their modified Kneser-Ney probabilities.
+
+    Args:
+        words: symbols of each word, without START and `symbols - 1`, the end of a word.
+        symbols: how many there are, start and end included.
+    """
+    end = symbols - 1
+    stream = np.array([symbol for word in words for symbol in (START, *word, end)])
+    position = np.concatenate([np.arange(len(word) + 2) for word in words])
+
+    root = np.zeros(1, np.int64)
+    levels = [_Level(root, root, root, np.array([len(stream)]), np.ones(1))]
+    shorter = np.zeros(len(stream), np.int64)  # at each place, the id of the n-gram that ends there, or -1
+    places = [shorter]
+    starts = [np.zeros(1, bool)]  # n-grams that begin at the start of a word
+    for k in range(1, order + 1):
+        whole = position >= k - 1
+        before = np.roll(shorter, 1) if k > 1 else np.zeros_like(shorter)
+        keys, ids = np.unique((before * symbols + stream)[whole], return_inverse=True)
+        suffix = np.zeros(len(keys), np.int64)
+        suffix[ids] = shorter[whole]
+        at_start = np.zeros(len(keys), bool)
+        at_start[ids] = position[whole] == k - 1
+        longer = np.full(len(stream), -1)
+        longer[whole] = ids
+        count = np.bincount(ids, minlength=len(keys))
+        levels.append(_Level(keys % symbols, keys // symbols, suffix, count, np.empty(0)))
+        starts.append(at_start)
+        places.append(longer)
+        shorter = longer
+
+    for k in range(1, order + 1):
+        level = levels[k]
+        seen = level.counts.astype(float)
+        if k < order:  # in how many contexts: but nothing comes before the start of a word
+            contexts = np.bincount(levels[k + 1].suffix, minlength=len(seen))
+            seen = np.where(starts[k], level.counts, contexts).astype(float)
+        if k == 1:
+            seen[level.symbol == START] = 0  # is never predicted
+        lower = levels[k - 1].prob[level.suffix] if k > 1 else 1 / (symbols - 1)
+        prob = _interpolated(seen, level.parent, len(levels[k - 1].symbol), lower)
+        levels[k] = level._replace(prob=np.maximum(prob, 1e-12))
+    return levels
+
+
+def _interpolated(
+    seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.ndarray | float
+) -> np.ndarray:
+    """Discounted counts plus what was taken off, spread in proportion to `lower`."""
+    ones, twos, threes, fours = (float((seen == times).sum()) for times in (1, 2, 3, 4))
+    scale = ones / (ones + 2 * twos) if ones else 0.0
+    discounts = [0.0] + [
+        min(max(times - (times + 1) * scale * more / fewer, 0.0), times) if fewer else 0.0
+        for times, fewer, more in ((1, ones, twos), (2, twos, threes), (3, threes, fours))
+    ]
+    taken = np.array(discounts)[np.minimum(seen, 3).astype(int)]
+    total = np.maximum(_sum(parent, seen, parents), 1e-9)
+    left_over = _sum(parent, taken, parents) / total
+    return np.asarray((seen - taken) / total[parent] + left_over[parent] * lower)
+
+
+def prune(levels: list[_Level], threshold: float) -> list[np.ndarray]:
+    """Which n-grams of each level stay: those worth more than `threshold` nats of relative entropy.
+
+    Whatever a kept n-gram leans on stays as well: all its prefixes and suffixes.
+    """
+    keep = [np.ones(len(level.symbol), bool) for level in levels]
+    for k in range(len(levels) - 1, 1, -1):
+        level, parents = levels[k], len(levels[k - 1].symbol)
+        extended = np.zeros(len(level.symbol), bool)
+        if k + 1 < len(levels):
+            extended[levels[k + 1].parent[keep[k + 1]]] = True
+        prob, lower = level.prob, levels[k - 1].prob[level.suffix]
+        free = np.maximum(1 - _sum(level.parent, prob, parents), _TINY)
+        lower_free = np.maximum(1 - _sum(level.parent, lower, parents), _TINY)
+        history, free, lower_free = (
+            values[level.parent] for values in (levels[k - 1].counts, free, lower_free)
+        )
+        # Equation 6 of Stolcke: the n-gram's own log ratio, and the new back-off weight of all the others.
+        weight, new_weight = np.log(free / lower_free), np.log((free + prob) / (lower_free + lower))
+        loss = prob * (np.log(prob) - np.log(lower) - new_weight) + free * (weight - new_weight)
+        keep[k] = extended | (history / levels[0].counts[0] * loss > threshold)
+    for k in range(len(levels) - 1, 1, -1):
+        keep[k - 1][levels[k].suffix[keep[k]]] = True
+        keep[k - 1][levels[k].parent[keep[k]]] = True
+    return keep
+
+
+def pack(levels: list[_Level], keep: list[np.ndarray], step: float) -> dict[str, np.ndarray]:
+    """The tensors of the model file (see `g2p.py`) of the n-grams in `keep`."""
+    symbol, children, cost, back_off = [], [], [], []
+    for k, level in enumerate(levels):
+        stays = keep[k]
+        symbol.append(level.symbol[stays])
+        cost.append(np.round(-np.log(level.prob[stays]) / step))
+        if k + 1 == len(levels):
+            children.append(np.zeros(stays.sum(), np.int64))
+            continue
+        longer = levels[k + 1]
+        below = longer.parent[keep[k + 1]]
+        below_prob = longer.prob[keep[k + 1]]
+        below_lower = level.prob[longer.suffix[keep[k + 1]]] if k else np.zeros(len(below))
+        number = np.bincount(below, minlength=len(stays))
+        free = np.maximum(1 - _sum(below, below_prob, len(stays)), _TINY)
+        lower_free = np.maximum(1 - _sum(below, below_lower, len(stays)), _TINY)
+        weight = np.log(free / lower_free) if k else np.zeros(1)  # nothing is shorter than the root
+        children.append(number[stays])
+        back_off.append(np.round(128 - weight / step)[stays & (number > 0)])
+    rows = {"symbol": symbol, "children": children, "cost": cost, "back_off": back_off}
+    return {name: np.concatenate(parts).clip(0, 255).astype(np.uint8) for name, parts in rows.items()}
