@@ -45,7 +45,8 @@ def augment(samples: Samples, config: AugmentConfig, noises: Sequence[Samples], 
     if rng.random() < config.noise_probability:
         samples = samples + _noise(samples, noises, rng.uniform(*config.noise_snr_db), rng)
     gain = 10 ** (rng.uniform(*config.gain_db) / 20)
-    return np.clip(samples * np.float32(gain), -1.0, 1.0, dtype=np.float32)
+    louder: Samples = np.clip(samples * np.float32(gain), -1.0, 1.0, dtype=np.float32)
+    return louder
 
 
 def _noise(samples: Samples, noises: Sequence[Samples], snr_db: float, rng: Generator) -> Samples:

@@ -104,13 +104,13 @@ def read_audio(cut: "MonoCut") -> tuple[NDArray[np.float32], int]:
         raise DataError(f"recording {cut.id}: expected one audio file without transforms")
     path = recording.sources[0].source
     with AudioFile(path) as audio:
-        rate, frames = audio.sample_rate, audio.frames
-        if (rate, frames) != (recording.sampling_rate, recording.num_samples):
-            raise AudioError(
-                f"{path}: holds {frames} samples at {rate} Hz where the cut set says {recording.num_samples} "
-                f"at {recording.sampling_rate} Hz; it was changed, so prepare the corpus again"
-            )
+        rate = audio.sample_rate
         samples = np.concatenate([mono(block) for block in audio.blocks()])
+    if (rate, len(samples)) != (recording.sampling_rate, recording.num_samples):
+        raise AudioError(
+            f"{path}: holds {len(samples)} samples at {rate} Hz where the cut set says {recording.num_samples} "
+            f"at {recording.sampling_rate} Hz; it was changed, so prepare the corpus again"
+        )
     check_finite(samples, path)
     start = round(cut.start * rate)
     return samples[start : start + cut.num_samples], rate

@@ -72,9 +72,14 @@ def read_header(path: Path, *, decode: bool = False) -> AudioHeader:
             f"{path}: is SPHERE audio with Shorten compression; convert it with `sph2pipe -f wav`"
         )
     with AudioFile(path) as audio:
-        for block in audio.blocks() if decode else ():
+        decoded = 0
+        for block in (
+            audio.blocks() if decode or audio.frames is None else ()
+        ):  # FLAC from a pipe has no length
             check_finite(block, path)
-        return AudioHeader(audio.sample_rate, audio.frames, audio.channels)
+            decoded += len(block)
+        length = decoded if audio.frames is None else audio.frames
+        return AudioHeader(audio.sample_rate, length, audio.channels)
 
 
 def check_finite(samples: NDArray[np.float32], path: str | Path) -> None:

@@ -632,3 +632,18 @@ def test_ctc_needs_a_blank_between_equal_phones():
     assert frames_needed([]) == 0
     assert frames_needed(["T", "AH", "T"]) == 3
     assert frames_needed(["T", "T", "T"]) == 5
+
+
+def test_flac_from_a_pipe_has_no_length_and_is_counted(tmp_path: Path, recordings: list[Path]) -> None:
+    samples, rate = soundfile.read(recordings[0], dtype="float32")
+    source = tmp_path / "source"
+    source.mkdir()
+    soundfile.write(source / "a.flac", samples, rate)
+    flac = bytearray((source / "a.flac").read_bytes())
+    flac[21] &= 0xF0  # the 36 bits of STREAMINFO that hold the number of samples: 0 is "unknown"
+    flac[22:26] = bytes(4)
+    (source / "a.flac").write_bytes(flac)
+    (source / "a.txt").write_text("then dear said missus whitney", encoding="utf-8")
+    prepare(source, tmp_path / "prepared")
+    (cut,) = load_cuts(tmp_path / "prepared", "train")
+    assert len(load_samples(cut)) == cut.num_samples == len(samples)

@@ -1,0 +1,1 @@
+"""CMUdict and the spelling model, with their provenance in README.md."""

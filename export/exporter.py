@@ -1,0 +1,190 @@
+"""`phonestream export`: a training run to one ONNX file that describes itself, verified before it is written."""
+
+import json
+import os
+from dataclasses import dataclass
+from importlib import metadata as distribution
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from ..asr.checkpoint import load_checkpoint, load_weights
+from ..asr.config import to_dict
+from ..asr.encoder import FRAME, Encoder, check_streams
+from ..asr.frontend import SAMPLE_RATE
+from ..asr.phones import BLANK, PHONES
+from ..errors import ModelError
+from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
+from .graph import trace
+from .quantise import quantise_weights, with_weights
+from .verify import verify
+from .weights import ENCODER_KEY, fill
+
+TEMPERATURE_RECORDINGS = 200  # of dev, evenly spread; about 15,000 phones fix one number well enough
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says about itself that the encoder does not know."""
+
+    name: str
+    version: str = "1"
+    licence: str = "not stated"
+    training_data: str = "not stated"
+    time_offset_seconds: float = 0.0  # by which rows come later than the phones they stand for, on average
+    temperature: float = 1.0  # of confidences, unless one is fitted
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written."""
+
+    path: Path
+    size: int  # bytes
+    parameters: int
+    int8: bool
+    metadata: ModelMetadata
+    fitted_on: int  # recordings that the temperature was fitted on; 0: it was not fitted
+    largest_difference: float  # of a log-probability, from torch, over all chunkings and batchings tried
+
+    def __str__(self) -> str:
+        """A few lines for a person."""
+        temperature = f"confidences: temperature {self.metadata.temperature:g}, " + (
+            f"fitted on {self.fitted_on} recordings of dev"
+            if self.fitted_on
+            else "not fitted; give data with a dev split"
+        )
+        return "\n".join(
+            [
+                f"{self.path}: {self.size / 1e6:.1f} MB, {self.parameters / 1e6:.2f} million parameters, "
+                + ("int8 weights" if self.int8 else "float32"),
+                f"verified: log-probabilities within {self.largest_difference:.1g} of torch's",
+                temperature,
+            ]
+        )
+
+
+def export(
+    run: Path,
+    output: Path,
+    *,
+    int8: bool = False,
+    data: Path | None = None,
+    name: str | None = None,
+    licence: str = "not stated",
+    training_data: str = "not stated",
+    time_offset_seconds: float = 0.0,
+) -> Summary:
+    """Write the averaged weights of a training run as a model file.
+
+    Args:
+        run: folder of `phonestream train`.
+        output: the file to write; one that is there is replaced once the new one is verified.
+        int8: keep matrices as 8-bit integers, a quarter of the size.
+        data: a prepared corpus, or one with a manifest.tsv, on whose dev split to fit the temperature of confidences;
+            without it, the temperature is 1.
+        name, licence, training_data: what the file says about itself; without a name, the configuration's.
+        time_offset_seconds: by which rows come later than the phones they stand for; taken off all times.
+
+    Raises:
+        ConfigError: no run there, a damaged one, or an attention that cannot stream.
+        DataError: the data has no dev split that can be used.
+        ModelError: the file cannot be written, or does not agree with torch; then there is no new file.
+    """
+    checkpoint = load_checkpoint(run)
+    encoder = Encoder(checkpoint.config.model)
+    load_weights(encoder, checkpoint.averaged, str(run))
+    description = Description(
+        name=name or checkpoint.config.name,
+        version=f"{checkpoint.step} steps",
+        licence=licence,
+        training_data=training_data,
+        time_offset_seconds=time_offset_seconds,
+    )
+    return export_encoder(encoder, output, description, int8=int8, data=data)
+
+
+def export_encoder(
+    encoder: Encoder, output: Path, description: Description, *, int8: bool = False, data: Path | None = None
+) -> Summary:
+    """`export` of an encoder that is in memory."""
+    check_streams(encoder)
+    _check_writable(output)  # now, rather than after minutes of work
+    weights = quantise_weights(encoder.state_dict()) if int8 else encoder.state_dict()
+    encoder = with_weights(encoder, weights).to("cpu").eval()
+    fitted_on, temperature = 0, description.temperature
+    if data is not None:
+        temperature, fitted_on = _fit_temperature(encoder, data)
+    metadata = describe(encoder, description, temperature)
+
+    model = fill(trace(encoder.config), weights)
+    model.producer_name, model.producer_version = "phonestream", distribution.version("phonestream")
+    helper.set_model_props(model, metadata.to_map() | {ENCODER_KEY: json.dumps(to_dict(encoder.config))})
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    largest_difference = verify(encoder, content)
+    _write(output, content)
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return Summary(output, len(content), parameters, int8, metadata, fitted_on, largest_difference)
+
+
+def describe(encoder: Encoder, description: Description, temperature: float) -> ModelMetadata:
+    """The metadata of `encoder`'s model file.
+
+    Raises:
+        ModelError: a part of the description is empty or out of range.
+    """
+    return ModelMetadata(
+        name=description.name,
+        version=description.version,
+        licence=description.licence,
+        training_data=description.training_data,
+        phones=PHONES,
+        blank=BLANK,
+        sample_rate=SAMPLE_RATE,
+        frame_samples=FRAME,
+        rows_per_frame=encoder.config.rows_per_frame,
+        look_ahead_frames=encoder.config.look_ahead_frames,
+        time_offset_seconds=description.time_offset_seconds,
+        temperature=temperature,
+        states=tuple(
+            StateSpec(name, (BATCH, *state.shape[1:])) for name, state in encoder.initial_state(1).items()
+        ),
+    )
+
+
+def _fit_temperature(encoder: Encoder, data: Path) -> tuple[float, int]:
+    """The temperature, and the number of recordings that it was fitted on."""
+    from ..asr.offline import (
+        encoder_log_probs,
+    )  # reading a corpus takes packages that an export without data does not
+    from ..asr.train import DevSet
+    from .temperature import fit_temperature
+
+    dev = DevSet(data, TEMPERATURE_RECORDINGS)
+    return fit_temperature(encoder_log_probs(encoder, dev.samples), dev.references), len(dev.samples)
+
+
+def _check_writable(output: Path) -> None:
+    if output.is_dir():
+        raise ModelError(f"{output}: is a folder; give the path of the file to write")
+    if not output.absolute().parent.is_dir():
+        raise ModelError(f"{output}: there is no folder {output.parent}; make it first")
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Write all of the file or nothing: whoever opens it finds the old one or the new one."""
+    partial = output.with_name(output.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ModelError(
+            f"{output}: could not be written: {error.strerror}; "
+            f"choose a folder that you may write to, with {len(content) / 2**20:.0f} MiB of room"
+        ) from None

@@ -1,0 +1,85 @@
+"""The shipped model, streamed, is torch's offline forward pass of the same weights, at every sample rate."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from model_fixture import shipped_model
+
+from phonestream import Phone, Recognizer
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.offline import encoder_log_probs, greedy_phones
+from phonestream.export import read_encoder
+from phonestream.streaming import resample
+
+TOLERANCE = 1e-4  # of a log-probability above LEAST
+LEAST = -15.0
+TIE = 2e-4  # between a row's best two, below which rounding may decide
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(shipped_model())
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return read_encoder(shipped_model())
+
+
+def at_rate(path: Path, rate: int) -> np.ndarray:
+    samples, original = soundfile.read(path, dtype="float32")
+    return np.asarray(soxr.resample(samples, original, rate), np.float32)
+
+
+def offline(encoder: Encoder, samples: np.ndarray, rate: int) -> np.ndarray:
+    """Torch's log-probabilities of the whole signal at 16 kHz, by the resampler that streams use."""
+    converted, state = resample.resample(resample.start(rate, 16000), samples)
+    return encoder_log_probs(encoder, [np.concatenate([converted, resample.flush(state)])])[0]
+
+
+def streamed(
+    recognizer: Recognizer, samples: np.ndarray, rate: int, chunk: int
+) -> tuple[np.ndarray, list[Phone]]:
+    stream = recognizer.stream(posteriors=True)
+    phones = []
+    for first in range(0, len(samples), chunk):
+        phones += stream.accept(samples[first : first + chunk], rate)
+        if first == chunk:  # in mid-word, through bytes and back
+            stream = recognizer.restore(stream.save())
+    phones += stream.finish()
+    return stream.take_posteriors(), phones
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
+def test_streaming_is_torchs_offline_forward(
+    rate: int, recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
+) -> None:
+    ties = 0
+    for path, chunk in zip(recordings[:3], (1237, 640, 20011), strict=True):
+        samples = at_rate(path, rate)
+        expected = offline(encoder, samples, rate)
+        rows, phones = streamed(recognizer, samples, rate, chunk)
+        assert rows.shape == expected.shape
+        likely = np.maximum(rows, expected) > LEAST
+        assert np.abs(rows - expected)[likely].max() <= TOLERANCE
+        best = np.sort(expected, axis=1)
+        near = int((best[:, -1] - best[:, -2] < TIE).sum())
+        ties += near
+        if not near:
+            assert [phone.symbol for phone in phones] == greedy_phones(expected)
+    print(f"{ties} rows whose best two lie within {TIE}")
+
+
+def test_quiet_loud_and_clipped_audio_too(
+    recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
+) -> None:
+    speech = at_rate(recordings[3], 16000)
+    for samples in (speech * 1e-3, np.clip(speech * 30, -1, 1), np.zeros(16000, np.float32), speech[:1]):
+        samples = samples.astype(np.float32)
+        expected = offline(encoder, samples, 16000)
+        rows, _ = streamed(recognizer, samples, 16000, 4096)
+        likely = np.maximum(rows, expected) > LEAST
+        assert np.abs(rows - expected)[likely].max() <= TOLERANCE

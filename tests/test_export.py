@@ -1,0 +1,270 @@
+"""A model file computes what torch computes, describes itself, and gives its weights back."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from exported import CONFIGS, DESCRIPTION, SMALL, export_small, make_encoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from toy_model import toy_model
+
+from phonestream.asr.checkpoint import Checkpoint, save_checkpoint
+from phonestream.asr.config import TrainConfig, to_dict
+from phonestream.asr.encoder import FRAME, Encoder
+from phonestream.asr.phones import PHONES
+from phonestream.errors import ConfigError, ModelError
+from phonestream.export import (
+    Description,
+    Summary,
+    export,
+    export_encoder,
+    exporter,
+    read_encoder,
+    read_weights,
+)
+from phonestream.streaming.session import Model
+
+TOLERANCE = 1e-4
+FRAMES = 24
+
+
+class Exported(NamedTuple):
+    encoder: Encoder
+    summary: Summary
+    model: Model
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    encoder, summary = export_small(request.param, path)
+    return Exported(encoder, summary, Model(path))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("written") / "model.onnx"
+    export_small("fixed decay", path)
+    return path
+
+
+def noise(streams: int, frames: int = FRAMES, seed: int = 1) -> NDArray[np.float32]:
+    draws = np.random.default_rng(seed)
+    loudness = 10 ** draws.uniform(-4, 0, (streams, frames, 1))
+    return (draws.uniform(-1, 1, (streams, frames, FRAME)) * loudness).reshape(streams, -1).astype(np.float32)
+
+
+@torch.inference_mode()
+def torch_rows(encoder: Encoder, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    log_probs, _ = encoder(torch.from_numpy(audio))
+    rows: NDArray[np.float32] = log_probs.numpy()
+    return rows
+
+
+def onnx_rows(model: Model, audio: NDArray[np.float32], cuts: list[int]) -> NDArray[np.float32]:
+    """Rows of `audio` cut at the frames `cuts`, the state carried from each part to the next."""
+    state = model.initial_state(len(audio))
+    rows = []
+    for part in np.split(audio, [cut * FRAME for cut in sorted(cuts)], axis=1):
+        log_probs, state = model.run(part, state)
+        rows.append(log_probs)
+    return np.concatenate(rows, axis=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.sets(st.integers(1, FRAMES - 1)), streams=st.integers(1, 3), seed=st.integers(0, 9))
+def test_any_chunking_and_batch_gives_torchs_rows(
+    exported: Exported, cuts: set[int], streams: int, seed: int
+) -> None:
+    audio = noise(streams, seed=seed)
+    rows = onnx_rows(exported.model, audio, list(cuts))
+    np.testing.assert_allclose(rows, torch_rows(exported.encoder, audio), rtol=0, atol=TOLERANCE)
+
+
+def test_a_frame_at_a_time_gives_torchs_rows(exported: Exported) -> None:
+    audio = noise(2)
+    rows = onnx_rows(exported.model, audio, list(range(1, FRAMES)))
+    np.testing.assert_allclose(rows, torch_rows(exported.encoder, audio), rtol=0, atol=TOLERANCE)
+
+
+def test_streams_can_leave_a_batch_and_join_another(exported: Exported) -> None:
+    model, audio = exported.model, noise(3)
+    half = FRAMES // 2 * FRAME
+    _, pair = model.run(audio[:2, :half], model.initial_state(2))
+    _, alone = model.run(audio[2:, :half], model.initial_state(1))
+    joined = {name: np.concatenate([alone[name], pair[name][1:]]) for name in pair}
+    rows, _ = model.run(audio[[2, 1], half:], joined)
+    expected = torch_rows(exported.encoder, audio)[[2, 1], -rows.shape[1] :]
+    np.testing.assert_allclose(rows, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_file_describes_itself(exported: Exported) -> None:
+    metadata, config = exported.model.metadata, exported.encoder.config
+    assert metadata == exported.summary.metadata
+    assert (metadata.name, metadata.version) == ("test", "7")
+    assert (metadata.licence, metadata.training_data) == ("CC0-1.0", "none")
+    assert (metadata.phones, metadata.blank, metadata.sample_rate, metadata.frame_samples) == (
+        PHONES,
+        0,
+        16000,
+        640,
+    )
+    assert (metadata.rows_per_frame, metadata.look_ahead_frames) == (
+        config.rows_per_frame,
+        config.look_ahead_frames,
+    )
+    assert (metadata.time_offset_seconds, metadata.temperature) == (0.02, 1.0)
+    states = exported.encoder.initial_state(1)
+    assert [(spec.name, spec.sized(1)) for spec in metadata.states] == [
+        (name, tuple(state.shape)) for name, state in states.items()
+    ]
+
+
+def test_the_summary_tells_what_was_written(exported: Exported) -> None:
+    summary = exported.summary
+    assert summary.size == summary.path.stat().st_size
+    assert summary.largest_difference <= TOLERANCE
+    assert "not fitted" in str(summary)
+    assert list(summary.path.parent.iterdir()) == [summary.path], "nothing else is left in the folder"
+
+
+def test_the_file_says_nothing_of_the_machine_that_made_it(written: Path) -> None:
+    content = written.read_bytes()
+    for trace in (b".py", b"site-packages", os.fsencode(Path.home()), os.fsencode(Path(__file__).parents[1])):
+        assert trace not in content
+
+
+def test_an_encoder_read_back_is_the_encoder_that_was_exported(exported: Exported) -> None:
+    encoder = read_encoder(exported.summary.path)
+    assert encoder.config == exported.encoder.config
+    audio = noise(1)
+    np.testing.assert_array_equal(torch_rows(encoder, audio), torch_rows(exported.encoder, audio))
+    weights = read_weights(exported.summary.path)
+    for name, weight in exported.encoder.state_dict().items():
+        torch.testing.assert_close(weights[name], weight, rtol=0, atol=0)
+
+
+def test_a_run_is_exported_with_its_averaged_weights(tmp_path: Path) -> None:
+    encoder, averaged = make_encoder(SMALL, seed=1), make_encoder(SMALL, seed=2)
+    config = TrainConfig(name="small", model=SMALL)
+    save_checkpoint(tmp_path, Checkpoint(300, config, "", encoder.state_dict(), averaged.state_dict(), []))
+    summary = export(tmp_path, tmp_path / "model.onnx")
+    assert (summary.metadata.name, summary.metadata.version) == ("small", "300 steps")
+    torch.testing.assert_close(read_weights(summary.path), dict(averaged.state_dict()), rtol=0, atol=0)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        export(tmp_path, tmp_path / "model.onnx")
+
+
+def test_an_attention_that_cannot_stream_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'softmax'.*linear-causal"):
+        export_encoder(Encoder(replace(SMALL, attention="softmax")), tmp_path / "model.onnx", DESCRIPTION)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("output", [".", "nowhere/model.onnx"])
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, output: str) -> None:
+    with pytest.raises(ModelError, match=r"is a folder|no folder"):
+        export_encoder(Encoder(SMALL), tmp_path / output, DESCRIPTION)
+
+
+def test_a_description_must_be_complete(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="licence"):
+        export_encoder(Encoder(SMALL), tmp_path / "model.onnx", Description("test", licence=""))
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "model.onnx"
+    output.write_bytes(b"before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ModelError, match="No space left on device"):
+        export_small("fixed decay", output)
+    assert [(path, path.read_bytes()) for path in tmp_path.iterdir()] == [(output, b"before")]
+
+
+@pytest.mark.parametrize("change", [1e-2, float("nan")])
+def test_a_file_that_disagrees_with_torch_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float
+) -> None:
+    fill = exporter.fill
+
+    def wrong(graph: onnx.ModelProto, weights: dict[str, torch.Tensor]) -> onnx.ModelProto:
+        return fill(graph, weights | {"head.bias": weights["head.bias"] + change * torch.arange(40)})
+
+    monkeypatch.setattr(exporter, "fill", wrong)
+    with pytest.raises(ModelError, match=r"does not agree with torch for 3 streams in chunks of .* frames"):
+        export_small("fixed decay", tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def damage(path: Path, target: Path, what: str) -> Path:
+    """A copy of a model file with one thing wrong."""
+    model = onnx.load(path)
+    metadata = {entry.key: entry for entry in model.metadata_props}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    match what:
+        case "no configuration":
+            model.metadata_props.remove(metadata["encoder"])
+        case "damaged configuration":
+            metadata["encoder"].value = "{"
+        case "unknown configuration":
+            metadata["encoder"].value = json.dumps({"widht": 3})
+        case "another configuration":
+            metadata["encoder"].value = json.dumps(to_dict(replace(SMALL, width=33)))
+        case "no weight":
+            model.graph.initializer.remove(weights["head.weight"])
+        case "another type":
+            weights["head.weight"].data_type = onnx.TensorProto.INT32
+        case "truncated weight":
+            weights["head.weight"].raw_data = weights["head.weight"].raw_data[:-4]
+    target.write_bytes(model.SerializeToString())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no configuration", "'encoder' is missing"),
+        ("damaged configuration", "'encoder' is damaged"),
+        ("unknown configuration", "unknown key widht"),
+        ("another configuration", "but its configuration says"),
+        ("no weight", r"head\.weight is missing"),
+        ("another type", r"head\.weight is int32"),
+        ("truncated weight", r"head\.weight is damaged"),
+    ],
+)
+def test_weights_are_not_read_from_a_damaged_file(
+    tmp_path: Path, written: Path, what: str, message: str
+) -> None:
+    path = damage(written, tmp_path / "damaged.onnx", what)
+    with pytest.raises(ModelError, match=message) as caught:
+        read_weights(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_are_not_read_from_files_that_are_not_ours(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read: No such file"):
+        read_weights(tmp_path / "missing.onnx")
+    text = tmp_path / "text.onnx"
+    text.write_text("This is no model.")
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        read_weights(text)
+    with pytest.raises(ModelError, match="not a Phonestream model"):
+        read_weights(toy_model(tmp_path / "foreign.onnx", metadata={}))
+    with pytest.raises(ModelError, match="'encoder' is missing"):
+        read_weights(toy_model(tmp_path / "toy.onnx"))
