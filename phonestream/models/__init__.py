@@ -1,0 +1,1 @@
+"""The bundled models: NAME.onnx is what `Recognizer("NAME")` opens, NAME.md its model card."""

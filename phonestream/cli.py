@@ -1,0 +1,82 @@
+"""The command line: its commands, and how each way of ending becomes an exit status and at most one line.
+
+0: all went well. 1: an input, a model or a configuration cannot be used (a batch goes on with the others).
+2: a wrong call. 130: interrupted. 141: whoever was to read the output went away. A `PhonestreamError` is
+one line on standard error; any other exception is a bug and shows its traceback.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn, cast
+
+import typer
+
+from .commands.info import info
+from .commands.output import complain, write
+from .commands.training import evaluate, export, prepare, train
+from .commands.transcribe import transcribe
+from .errors import PhonestreamError
+from .extras import missing_extra
+
+# typer does not export it, and where it lives differs by version
+UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+app = typer.Typer(
+    name="phonestream",
+    help="Phonemes with times from speech, while it is being spoken.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (transcribe, info, prepare, train, evaluate, export):
+    app.command()(command)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        from . import __version__
+
+        write(f"phonestream {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, by default on the process's arguments, and leave with its exit status."""
+    try:
+        status = app(args=arguments, prog_name="phonestream", standalone_mode=False)
+    except PhonestreamError as error:
+        status = _failed(str(error))
+    except ModuleNotFoundError as error:
+        extra = missing_extra(error)
+        if extra is None:
+            raise
+        status = _failed(
+            f"this needs {error.name}, which is not installed; pip install 'phonestream[{extra}]'"
+        )
+    except UsageError as error:
+        complain(_usage(error))
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _failed(message: str) -> int:
+    complain(message)
+    return 1
+
+
+def _usage(error: Exception) -> str:
+    """A wrong call in one line."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "phonestream"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return f"{message.rstrip('.')}; see: {path} --help"

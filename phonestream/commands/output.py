@@ -1,0 +1,102 @@
+"""Writing results and errors: plain bytes, one line each, whatever a file is called and whoever reads."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn, TextIO
+
+from ..errors import PhonestreamError
+
+# Control characters and line separators; a file's name may hold any of them.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
+
+
+def write(line: str) -> None:
+    """Print a line on standard output at once. File names in it come out as the bytes they are on disk.
+
+    Raises:
+        PhonestreamError: it cannot be written.
+        SystemExit: with 141, as a shell reports SIGPIPE, if the reader has gone away.
+    """
+    if sys.stdout is None:  # closed by whoever started us, who wants no output
+        return
+    try:
+        _put(sys.stdout, line)
+    except BrokenPipeError:
+        _leave()
+    except OSError as error:
+        _discard(sys.stdout)
+        raise PhonestreamError(f"standard output cannot be written: {error.strerror}; make room") from None
+
+
+def complain(message: str) -> None:
+    """Print one line on standard error that begins with the program's name, as other commands do."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            _put(sys.stderr, f"phonestream: {printable(message)}")
+
+
+def printable(text: str) -> str:
+    """`text` on one line: control characters, which move the cursor or worse, become escapes."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def dim(text: str) -> str:
+    """`text` drawn faintly if standard output is a terminal that can."""
+    return f"{_DIM}{text}{_NORMAL}" if styled() else text
+
+
+def styled() -> bool:
+    """Whether standard output is a terminal on which styles are wanted (https://no-color.org)."""
+    return (
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
+
+
+@contextmanager
+def native_remarks_off() -> Iterator[None]:
+    """Inside, what C libraries print on standard error is dropped.
+
+    mpg123, the MP3 decoder within libsndfile, prints remarks of its own about a file that is about to be
+    refused.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed by whoever started us
+        yield
+        return
+    try:
+        _to_null(2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _put(stream: TextIO, line: str) -> None:
+    stream.flush()
+    stream.buffer.write(os.fsencode(line + "\n"))
+    stream.buffer.flush()
+
+
+def _leave() -> NoReturn:
+    _discard(sys.stdout)
+    raise SystemExit(141)
+
+
+def _discard(stream: TextIO) -> None:
+    """Drop what is still in `stream`'s buffers, so that Python's own flush at exit does not fail again."""
+    with suppress(OSError, ValueError):
+        _to_null(stream.fileno())
+
+
+def _to_null(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -1,0 +1,181 @@
+"""`phonestream prepare`, `train`, `evaluate`, `export`: from a corpus to a model, with the extra `train`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import complain, write
+from .progress import Bar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..asr.corpora import Problem
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="A folder made by `phonestream prepare`, or with a manifest.tsv. "
+        "Without it: what the environment variable PHONESTREAM_SPEECH names.",
+    ),
+]
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a corpus.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the cut sets, one file a split.")],
+    layout: Annotated[
+        str | None,
+        typer.Option(help="manifest, librispeech, timit or folder. Without it: what SOURCE shows."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Name of the split, for a folder of recordings without splits."),
+    ] = None,
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Decode all audio, to find damage that headers do not show."),
+    ] = False,
+) -> None:
+    """Index a corpus of recordings and transcripts for training: one lhotse cut set a split."""
+    from ..asr.corpora import format_prepared, prepare
+
+    with Bar("preparing") as bar:
+        prepared = prepare(source, output, layout=layout, split=split, decode=decode, progress=bar)
+    write(format_prepared(prepared))
+    _end(prepared.problems)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train, and how.")],
+    run: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run: checkpoints and records.")],
+    data: Data = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
+    ] = None,
+    initial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL_OR_RUN", help="Start from the weights of a model file or of another run."
+        ),
+    ] = None,
+) -> None:
+    """Train a model. Ctrl-C writes a checkpoint and stops; --resume goes on as if it had not."""
+    from ..asr.config import load_config
+    from ..asr.process import restart_with_settings
+
+    if resume and initial is not None:
+        raise typer.BadParameter("a run that goes on has its own weights", param_hint="--initial")
+    settings = load_config(config)
+    restart_with_settings(sys.argv[1:])
+    from ..asr.corpora import speech_root
+    from ..asr.train import train
+
+    source = data or speech_root()
+    weights = None if initial is None else _weights(initial)
+    if not train(settings, run, source, resume=resume, threads=threads, initial=weights):
+        complain(f"stopped; the checkpoint in {run} is written, go on with --resume")
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_RUN", help="A model file, the name of a bundled model, or a run's folder."
+        ),
+    ],
+    split: Annotated[str, typer.Option(help="Which split of the data.")] = "dev",
+    data: Data = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many recordings, evenly spread.")
+    ] = None,
+    listing: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was heard, recording by recording.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    confusions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table of what was heard for what.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Measure a model's phone error rate against reference phones."""
+    from ..asr.evaluate import evaluate, format_report
+
+    with Bar("evaluating") as bar:
+        report = evaluate(
+            model,
+            split=split,
+            data=data,
+            limit=limit,
+            listing=listing,
+            json=json,
+            confusions=confusions,
+            threads=threads,
+            progress=bar,
+        )
+    write(format_report(report))
+    _end(report.problems)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
+    output: Annotated[Path, typer.Option(metavar="MODEL.onnx", help="The model file to write.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Keep the weights as 8-bit integers.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Data on whose dev split to fit confidences. Without it: not fitted."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called. Without it: the configuration's name.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the model.")] = "not stated",
+    training_data: Annotated[str, typer.Option(help="With its licences and credits.")] = "not stated",
+    time_offset: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How late its times are on average; taken off them.")
+    ] = 0.0,
+) -> None:
+    """Write a trained model as one ONNX file, and verify it against torch."""
+    from ..export import export
+
+    summary = export(
+        run,
+        output,
+        int8=int8,
+        data=data,
+        name=name,
+        licence=licence,
+        training_data=training_data,
+        time_offset_seconds=time_offset,
+    )
+    write(str(summary))
+
+
+def _weights(origin: Path) -> "dict[str, Tensor]":
+    """The weights of a run's folder or of a model file.
+
+    Raises:
+        ConfigError, ModelError: it is neither, or damaged.
+    """
+    if origin.is_dir():
+        from ..asr.checkpoint import load_checkpoint
+
+        return load_checkpoint(origin).averaged
+    from ..export import read_weights
+
+    return read_weights(origin)
+
+
+def _end(problems: "Sequence[Problem]") -> None:
+    """Say which inputs were left out, if any, and leave with the status that says so."""
+    for problem in problems:
+        complain(f"{problem.where}: {problem.reason}")
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,520 @@
+"""The command line as a person, a script and a pipeline meet it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from model_fixture import shipped_model
+
+import phonestream
+from phonestream.asr.process import SETTINGS
+from phonestream.cli import main
+from phonestream.commands import progress, transcribe
+from phonestream.commands.output import printable
+from phonestream.commands.transcribe import PAUSE, WIDTH, Transcript, as_json, as_text
+from phonestream.extras import missing_extra
+from phonestream.streaming.decode import Phone
+
+RATE = 16_000
+
+
+@dataclass
+class Result:
+    status: int
+    out: str  # decoded as file names are
+    err: str
+
+    @property
+    def transcripts(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def phonestream_(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Result]:
+    """Run a command in this process."""
+
+    def run(*arguments: str | Path) -> Result:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main([str(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        assert isinstance(leaving.value.code, int)
+        return Result(leaving.value.code, os.fsdecode(out), os.fsdecode(err))
+
+    return run
+
+
+@pytest.fixture
+def hear(phonestream_: Callable[..., Result]) -> Callable[..., Result]:
+    """`phonestream transcribe` with the shipped model."""
+    return lambda *arguments: phonestream_("transcribe", "--model", shipped_model(), *arguments)
+
+
+def process(*arguments: str | Path, code: str = "from phonestream.cli import main; main()") -> list[str]:
+    """Command that runs the command line in a process of its own."""
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def only_line(text: str) -> str:
+    assert text.endswith("\n")
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text[:-1]
+
+
+# What is printed
+
+
+def test_json_is_one_line_for_each_input_in_order(
+    hear: Callable[..., Result], recordings: list[Path]
+) -> None:
+    given_files = [recordings[1], recordings[0], recordings[1]]
+    result = hear("--format", "json", *given_files)
+    assert (result.status, result.err) == (0, "")
+    assert [transcript["file"] for transcript in result.transcripts] == list(map(str, given_files))
+    assert result.transcripts[0] == result.transcripts[2]
+    for transcript, file in zip(result.transcripts, given_files, strict=True):
+        assert list(transcript) == ["file", "seconds", "phones"]
+        assert transcript["seconds"] == pytest.approx(soundfile.info(file).duration, abs=5e-4)
+        assert transcript["phones"]
+        ends = 0.0
+        for phone in transcript["phones"]:
+            assert list(phone) == ["symbol", "start", "end", "confidence"]
+            assert ends <= phone["start"] <= phone["end"] <= transcript["seconds"]
+            assert 0 <= phone["confidence"] <= 1
+            ends = phone["end"]
+
+
+def test_the_result_is_the_python_api_s(hear: Callable[..., Result], recordings: list[Path]) -> None:
+    samples, rate = soundfile.read(recordings[0], dtype="float32")
+    expected = phonestream.Recognizer(shipped_model()).transcribe(samples, rate)
+    (transcript,) = hear("--format", "json", recordings[0]).transcripts
+    assert [phone["symbol"] for phone in transcript["phones"]] == [phone.symbol for phone in expected]
+
+
+def test_text_has_a_heading_for_each_file_only_where_there_are_several(
+    hear: Callable[..., Result], recordings: list[Path]
+) -> None:
+    alone = [hear(file).out for file in recordings[:2]]
+    together = hear(*recordings[:2]).out
+    assert together == "\n".join(f"{file}\n{text}" for file, text in zip(recordings[:2], alone, strict=True))
+    assert re.fullmatch(r"( {2,}\d+\.\d\d  [A-Z]+( [A-Z]+)*\n)+", alone[0]), alone[0]
+
+
+@st.composite
+def transcripts(draw: st.DrawFn) -> Transcript:
+    time, phones = 0.0, []
+    for _ in range(draw(st.integers(0, 80))):
+        start = time + draw(st.floats(0, 1))
+        time = start + draw(st.floats(0.01, 0.5))
+        phones.append(Phone(draw(st.sampled_from(["B", "HH", "ZH"])), start, time, draw(st.floats(0, 1))))
+    return Transcript("speech.wav", time, phones)
+
+
+@given(transcripts())
+def test_text_holds_every_phone_once_in_lines_that_fit_and_break_at_pauses(transcript: Transcript) -> None:
+    lines = list(as_text(transcript))
+    assert all(len(line) <= WIDTH for line in lines)
+    if not transcript.phones:
+        assert lines == [f"    0.00  (no phones in {transcript.seconds:.2f} s)"]
+        return
+    left = iter(transcript.phones)
+    for line in lines:
+        time, *symbols = line.split()
+        phones = [next(left) for _ in symbols]
+        assert symbols == [phone.symbol for phone in phones]
+        assert time == f"{phones[0].start:.2f}"
+        assert all(b.start - a.end < PAUSE for a, b in pairwise(phones))
+    assert next(left, None) is None
+
+
+def test_doubtful_phones_are_faint_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    transcript = Transcript("a.wav", 1.0, [Phone("AH", 0.1, 0.2, 0.3), Phone("B", 0.2, 0.3, 0.9)])
+    assert list(as_text(transcript)) == ["    0.10  AH B"]
+    monkeypatch.setattr("phonestream.commands.output.styled", lambda: True)
+    assert list(as_text(transcript)) == ["    0.10  \x1b[2mAH\x1b[22m B"]
+
+
+def test_json_is_ascii_on_one_line_whatever_the_name() -> None:
+    name = os.fsdecode("ü[red]\n\u2028".encode() + b"\xff.wav")
+    (line,) = as_json(Transcript(name, 1.0, []))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["file"] == name
+
+
+# Inputs that cannot be used
+
+
+@pytest.fixture(scope="module")
+def unusable(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that must each be refused, by what the error says."""
+    folder = tmp_path_factory.mktemp("unusable")
+    speech = soundfile.read(recordings[0], dtype="float32")[0]
+    opus = recordings[0].read_bytes()
+    soundfile.write(folder / "good.wav", speech, RATE)
+    wav = (folder / "good.wav").read_bytes()
+    soundfile.write(folder / "good.flac", speech, RATE)
+    flac = (folder / "good.flac").read_bytes()
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("no audio\n" * 100)
+    (folder / "half.wav").write_bytes(wav[: len(wav) // 2])
+    (folder / "half.flac").write_bytes(flac[: len(flac) // 2])
+    (folder / "half.opus").write_bytes(opus[: len(opus) // 2])
+    (folder / "corrupt.opus").write_bytes(opus[:9000] + bytes(100) + opus[9100:])
+    (folder / "no audio").mkdir()
+    broken = np.concatenate([speech, speech, speech])
+    broken[20 * RATE + 5] = np.nan
+    soundfile.write(folder / "nan.wav", broken, RATE, subtype="FLOAT")
+    broken[20 * RATE + 5] = np.inf
+    soundfile.write(folder / "inf.wav", broken, RATE, subtype="FLOAT")
+    soundfile.write(folder / "none.wav", speech[:0], RATE)
+    soundfile.write(folder / "absurd.wav", speech, 2_000_000_000)
+    soundfile.write(folder / "crowd.wav", np.zeros((100, 500), np.float32), RATE)
+    return {
+        "no such file": folder / "missing.wav",
+        "is a folder": folder / "no audio",
+        "is empty": folder / "empty.wav",
+        "not audio of a kind": folder / "text.wav",
+        "breaks off after 4.46 of 8.92 s": folder / "half.wav",
+        "is damaged or breaks off after ": folder / "half.flac",
+        "breaks off after ": folder / "half.opus",
+        "is damaged": folder / "corrupt.opus",
+        "from 20.00 s on: sample 5 of ": folder / "nan.wav",
+        " is inf": folder / "inf.wav",
+        "holds no samples": folder / "none.wav",
+        "sample rate 2000000000": folder / "absurd.wav",
+        "500 channels": folder / "crowd.wav",
+    }
+
+
+def test_each_unusable_file_is_one_line_and_costs_the_others_nothing(
+    hear: Callable[..., Result], unusable: dict[str, Path], recordings: list[Path]
+) -> None:
+    good = recordings[0]
+    expected = hear("--format", "json", good).out
+    files = [good]
+    for file in unusable.values():
+        files += [file, good]
+    result = hear("--format", "json", *files)
+    assert result.status == 1
+    assert result.out == expected * (len(unusable) + 1)
+    complaints = result.err.splitlines()
+    assert len(complaints) == len(unusable)
+    for complaint, (words, file) in zip(complaints, unusable.items(), strict=True):
+        assert complaint.startswith(f"phonestream: {file}: ")
+        assert words in complaint
+        assert len(complaint.removeprefix(f"phonestream: {file}: ")) > len(words) + 5  # there is a remedy too
+
+
+def test_text_goes_on_after_an_unusable_file(hear: Callable[..., Result], recordings: list[Path]) -> None:
+    result = hear("missing.wav", recordings[0])
+    assert result.status == 1
+    assert result.out.startswith(f"{recordings[0]}\n  ")
+    assert only_line(result.err) == "phonestream: missing.wav: no such file; check the name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"[red]bold[bold] [].wav", b":smile: \xc3\xbc.wav", b"\xff\xfe.wav", b"x" * 200 + b".wav"],
+    ids=["markup", "emoji and umlaut", "not UTF-8", "long"],
+)
+def test_names_come_out_as_they_are(
+    name: bytes, hear: Callable[..., Result], recordings: list[Path], tmp_path: Path
+) -> None:
+    good = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+    missing = os.fsdecode(os.fsencode(tmp_path) + b"/missing " + name)
+    Path(good).write_bytes(recordings[0].read_bytes())
+    result = hear(good, missing)
+    assert result.status == 1
+    assert result.out.splitlines()[0] == good
+    assert only_line(result.err) == f"phonestream: {missing}: no such file; check the name"
+    result = hear("--format", "json", good)
+    assert result.transcripts[0]["file"] == good
+
+
+def test_a_name_cannot_break_lines_or_move_the_cursor(
+    hear: Callable[..., Result], recordings: list[Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "two\nlines \x1b[2J.wav"
+    file.write_bytes(recordings[0].read_bytes())
+    shown = printable(str(file))
+    assert shown.endswith(r"two\nlines \x1b[2J.wav")
+    result = hear(file, f"{file}.missing")
+    assert result.out.splitlines()[0] == shown
+    assert only_line(result.err).startswith(f"phonestream: {shown}.missing: ")
+
+
+# Calls and models that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["transcribe"], "FILE"),
+        (["transcribe", "--format", "xml", "a.wav"], "xml"),
+        (["transcribe", "--threads", "0", "a.wav"], "threads"),
+        (["transcribe", "--provider", "tpu", "a.wav"], "tpu"),
+        (["transcribe", "--colour", "a.wav"], "--colour"),
+        (["transcibe", "a.wav"], "transcribe"),
+        (["train", "config.toml"], "--run"),
+        (["train", "config.toml", "--run", "run", "--resume", "--initial", "model.onnx"], "--initial"),
+        (["export", "run"], "--output"),
+        (["prepare", "corpus"], "--output"),
+        (["evaluate"], "MODEL_OR_RUN"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call_is_one_line_and_status_2(
+    arguments: list[str], words: str, phonestream_: Callable[..., Result]
+) -> None:
+    result = phonestream_(*arguments)
+    assert (result.status, result.out) == (2, "")
+    line = only_line(result.err)
+    assert line.startswith("phonestream: ")
+    assert words in line
+    assert "--help" in line
+
+
+def test_a_call_without_a_command_shows_what_there_is(phonestream_: Callable[..., Result]) -> None:
+    result = phonestream_()
+    assert (result.status, result.err) == (2, "")
+    asked = phonestream_("--help")
+    assert (asked.status, asked.err) == (0, "")
+    for command in ("transcribe", "info", "prepare", "train", "evaluate", "export"):
+        assert command in result.out
+        assert command in asked.out
+
+
+def test_version(phonestream_: Callable[..., Result]) -> None:
+    result = phonestream_("--version")
+    assert (result.status, result.out) == (0, f"phonestream {phonestream.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["transcribe", "info", "evaluate"])
+def test_a_model_that_cannot_be_used_is_one_line(
+    command: str,
+    phonestream_: Callable[..., Result],
+    recordings: list[Path],
+    tmp_path: Path,
+    speech_dir: Path,
+) -> None:
+    rest = {"transcribe": [recordings[0], "--model"], "info": [], "evaluate": ["--data", speech_dir]}[command]
+    (tmp_path / "text.onnx").write_text("no model")
+    for model in (tmp_path / "missing.onnx", tmp_path / "text.onnx"):
+        result = phonestream_(command, *rest, model)
+        assert (result.status, result.out) == (1, "")
+        assert only_line(result.err).startswith(f"phonestream: {model}: ")
+
+
+def test_a_bug_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, recordings: list[Path]) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(transcribe, "hear", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["transcribe", "--model", str(shipped_model()), str(recordings[0])])
+
+
+# Processes: pipes, signals, what is installed
+
+
+def test_a_reader_that_leaves_ends_it_quietly(recordings: list[Path], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.opus"
+    os.mkfifo(pipe)
+    command = process("transcribe", "--format", "json", "--model", shipped_model(), recordings[0], pipe)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()  # all that it heard in the first file
+        running.stdout.close()
+        pipe.write_bytes(recordings[1].read_bytes())  # only now can it hear the second
+        assert running.stderr.read() == b""
+    assert running.returncode == 141
+
+
+def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    command = process("transcribe", "--model", shipped_model(), pipe)
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with running, pipe.open("wb"):  # opens when the other end does: it now waits for audio
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate()
+    assert (running.returncode, out, err) == (130, b"", b"")
+
+
+def test_a_full_disk_is_one_line(recordings: list[Path]) -> None:
+    command = process("transcribe", "--model", shipped_model(), recordings[0])
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert "No space left" in only_line(result.stderr)
+
+
+def test_a_pipe_is_heard_like_a_file(
+    hear: Callable[..., Result], recordings: list[Path], tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe.opus"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(recordings[0].read_bytes()))
+    writer.start()
+    result = hear(pipe)
+    writer.join()
+    assert result.out == hear(recordings[0]).out
+
+
+BLOCKING = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from phonestream.cli import main
+main()
+"""
+HEAVY = ["torch", "torchaudio", "lhotse", "scipy", "onnx", "onnxscript", "matplotlib", "tensorboard", "jiwer"]
+
+
+def test_transcribing_needs_no_extra(recordings: list[Path]) -> None:
+    command = process(
+        "transcribe",
+        "--format",
+        "json",
+        "--model",
+        shipped_model(),
+        recordings[0],
+        code=BLOCKING.format(absent=HEAVY),
+    )
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(result.stdout)["phones"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["evaluate", "{model}"], "lhotse"),
+        (["export", "run", "--output", "model.onnx"], "torch"),
+        (["prepare", "{data}", "--output", "{out}"], "lhotse"),
+        (["train", "{config}", "--run", "{out}", "--data", "{data}"], "torch"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_a_missing_extra_is_one_line_with_its_remedy(
+    arguments: list[str], absent: str, speech_dir: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.touch()
+    names = {"data": speech_dir, "config": config, "out": tmp_path / "out", "model": shipped_model()}
+    filled = [text.format(**names) for text in arguments]
+    command = process(*filled, code=BLOCKING.format(absent=[absent]))
+    environment = os.environ | SETTINGS | {"PHONESTREAM_SPEECH": str(speech_dir)}  # so train need not restart
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    line = only_line(result.stderr)
+    assert result.returncode == 1
+    assert absent in line
+    assert line.endswith("pip install 'phonestream[train]'")
+
+
+def test_an_import_that_is_no_extra_of_ours_is_a_bug() -> None:
+    assert missing_extra(ModuleNotFoundError(name="phonestream.asr.nothing")) is None
+    assert missing_extra(ModuleNotFoundError(name="numqy")) is None
+    assert missing_extra(ModuleNotFoundError(name="torch.nn")) == "train"
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from phonestream.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)\n"
+    )
+    result = subprocess.run(process("--help", code=code), capture_output=True, text=True, check=True)
+    assert not {"numpy", "onnxruntime", "soundfile", "torch"} & set(result.stderr.split())
+
+
+# Other commands
+
+
+def test_info_says_what_the_model_is(phonestream_: Callable[..., Result]) -> None:
+    result = phonestream_("info", shipped_model(), "--format", "json")
+    facts = json.loads(only_line(result.out))
+    recognizer = phonestream.Recognizer(shipped_model())
+    metadata = recognizer.metadata
+    assert facts["name"] == metadata.name
+    assert facts["licence"] == metadata.licence
+    assert facts["training_data"] == metadata.training_data
+    assert tuple(facts["phones"]) == metadata.phones
+    assert (
+        facts["look_ahead_ms"]
+        == 1000 * metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate
+    )
+    assert facts["file_mib"] == pytest.approx(shipped_model().stat().st_size / 2**20, abs=0.01)
+    assert facts["sha256"] == recognizer.sha256
+    assert 4 * 1024 * facts["state_kib"] > 0
+    text = phonestream_("info", shipped_model()).out
+    assert facts["sha256"] in text
+    assert f"look-ahead     {facts['look_ahead_ms']:g} ms" in text
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+
+
+# The bar
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """Standard error is a terminal; call for what it has shown."""
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stream)
+        patched.setenv("TERM", "xterm")
+        yield lambda: os.read(ours, 65_536).decode()
+    os.close(ours)
+
+
+def test_a_bar_is_shown_on_a_terminal_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    with terminal(monkeypatch) as seen:
+        with progress.Bar("hearing") as bar:
+            bar(1, 4)
+            bar.hide()
+            bar(2, 4)
+        shown = seen()
+    assert "hearing" in shown
+    assert "50%" in shown
+    assert shown.endswith("\x1b[2K")  # the line is erased
+
+
+def test_there_is_no_bar_for_short_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 1e9)
+    with terminal(monkeypatch) as seen:
+        with progress.Bar("hearing") as bar:
+            bar(1, 4)
+        print("nothing", file=sys.stderr, flush=True)
+        assert seen() == "nothing\r\n"
+
+
+def test_there_is_no_bar_where_nobody_watches(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", -1.0)
+    with progress.Bar("hearing") as bar:
+        bar(1, 4)
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,115 @@
+"""What the documentation shows is what happens.
+
+A block of ```python is run, those of a page one after the other in one namespace. In a block of ```console, each line
+that begins with `$ ` is run by bash and must print the lines below it, where `…` stands for anything; a command with
+nothing below it must succeed. All run in the repository's root. In blocks of ```sh, which install things or name what
+only the reader has, nothing is run, but each call of phonestream must be one that the command line accepts.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import typer
+
+from phonestream.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    where: str
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    content = page.read_text(encoding="utf-8")
+    found = []
+    for match in BLOCK.finditer(content):
+        indent, language, text = match.groups()
+        line = content[: match.start()].count("\n") + 2
+        text = re.sub(f"^{indent}", "", text, flags=re.MULTILINE)
+        found.append(Block(f"{page.relative_to(ROOT)}:{line}", language, text))
+    return found
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def named(language: str) -> list:
+    return [pytest.param(block, id=block.where) for block in BLOCKS if block.language == language]
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """Command and expected output of each `$ ` in a console block."""
+    parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+    assert parts[0].strip() == "", f"{block.where}: output before the first command"
+    found = []
+    for part in parts[1:]:
+        command = re.match(r"(?:.*\\\n)*.*\n?", part)
+        assert command is not None
+        found.append((command[0].strip(), part[command.end() :].strip("\n")))
+    return found
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=lambda page: page.name
+)
+def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    namespace: dict[str, object] = {"__name__": "documentation"}
+    for block in blocks(page):
+        if block.language == "python":
+            exec(compile(block.text, block.where, "exec"), namespace)
+
+
+@pytest.mark.parametrize("block", named("console"))
+def test_commands_print_what_is_shown(block: Block) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for command, shown in commands(block):
+        result = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if shown:
+            pattern = ".*".join(map(re.escape, shown.split("…")))
+            assert re.fullmatch(pattern, result.stdout.strip("\n"), re.DOTALL), (
+                f"$ {command}\n{result.stdout}"
+            )
+        else:
+            assert result.returncode == 0, f"$ {command}\n{result.stdout}"
+
+
+@pytest.mark.parametrize("block", named("sh"))
+def test_calls_are_such_as_the_command_line_accepts(block: Block) -> None:
+    group = typer.main.get_command(app)
+    for line in block.text.replace("\\\n", " ").splitlines():
+        call = re.search(r"(?:^|&& |; |/)phonestream ([a-z].*?)(?: && .*| \| .*| > .*)?$", line)
+        if call:
+            name, *arguments = shlex.split(call[1], comments=True)
+            group.commands[name].make_context(name, arguments)
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_blocks_are_found() -> None:
+    assert {"python", "console", "sh"} <= {block.language for block in BLOCKS}
+    fenced = sum(page.read_text(encoding="utf-8").count("```") for page in PAGES)
+    assert fenced == 2 * len(BLOCKS), "a block that is not closed, or not understood here"
