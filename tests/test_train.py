@@ -25,6 +25,7 @@ from phonestream.asr.encoder import Encoder
 from phonestream.asr.optimisers import Muon, orthogonalise, schedule
 from phonestream.asr.train import train
 from phonestream.errors import ConfigError, DataError
+from phonestream.export import export, read_weights
 
 TOML = """
 name = "tiny"
@@ -197,6 +198,24 @@ def test_warm_start_begins_with_the_weights_given(config: TrainConfig, data: Pat
     wider = Encoder(dataclasses.replace(config.model, width=24)).state_dict()
     with pytest.raises(ConfigError, match="another configuration"):
         train(config, tmp_path / "wider", data, initial=wider)
+
+
+def test_a_model_file_or_a_run_is_a_start_too(config: TrainConfig, data: Path, tmp_path: Path) -> None:
+    first, model = tmp_path / "first", tmp_path / "model.onnx"
+    train(dataclasses.replace(config, steps=2), first, data)
+    export(first, model, int8=True)
+    still = TOML.replace("steps = 24", "steps = 1\nlearning_rate = 1e-9\nmatrix_learning_rate = 1e-9")
+    (tmp_path / "still.toml").write_text(still, encoding="utf-8")
+    for origin, weights in ((model, read_weights(model)), (first, load_encoder(first).state_dict())):
+        run = tmp_path / f"from-{origin.name}"
+        arguments = ["train", str(tmp_path / "still.toml"), "--run", str(run), "--data", str(data)]
+        command = [sys.executable, "-m", "phonestream", *arguments, "--initial", str(origin)]
+        subprocess.run(command, check=True, stderr=subprocess.PIPE)
+        learnt = load_checkpoint(run).encoder
+        assert max((learnt[name] - weights[name]).abs().max() for name in weights) < 1e-6
+        refused = subprocess.run([*command, "--resume"], stderr=subprocess.PIPE, text=True)
+        assert refused.returncode == 2
+        assert "its own weights" in refused.stderr
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(
