@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except UsageError as error:
         complain(_usage(error))
         status = 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # older versions of typer turn the one into the other
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
 
