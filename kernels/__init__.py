@@ -13,8 +13,10 @@ The paper has no decay (g = 1); one below 1 bounds s and z on streams of hours.
 
 `causal_linear_attention(q, k, v, decay=, state=, lengths=, backend=)` runs it by one of `BACKENDS`:
 
-chunked     The default: matrix products in chunks of frames, gradients derived by hand, memory linear in
-            the time; any device.
+triton      The default for CUDA tensors: the same in chunks, as CUDA kernels written in Triton, which come with torch
+            and compile when first run.
+chunked     The default for others: matrix products in chunks of frames, gradients derived by hand, memory linear
+            in the time; any device.
 quadratic   The masked [time, time] matrix: the reference of the tests, and the form to export to ONNX, with
             the fewest operations for the few frames of a streaming step.
 recurrent   A frame at a time, the equations as they stand: to read, and to check the others with.

@@ -8,12 +8,18 @@ from .chunked import chunked
 from .quadratic import quadratic
 from .recurrent import recurrent
 from .state import State, check_recurrence, check_sequences, without_autocast
+from .triton_attention import suits, triton_attention
 
 Backend = Callable[
     [Tensor, Tensor, Tensor, Tensor | None, tuple[Tensor, Tensor] | None, Tensor | None], tuple[Tensor, State]
 ]
 
-_BACKENDS: dict[str, Backend] = {"chunked": chunked, "quadratic": quadratic, "recurrent": recurrent}
+_BACKENDS: dict[str, Backend] = {
+    "chunked": chunked,
+    "quadratic": quadratic,
+    "recurrent": recurrent,
+    "triton": triton_attention,
+}
 BACKENDS = tuple(_BACKENDS)
 
 
@@ -42,7 +48,8 @@ def causal_linear_attention(
         lengths: [batch] integers in 0..time, or None if every sequence fills its row. Beyond a sequence's
             length outputs and gradients are zero, and its state is the one at its length. Frames there must
             be finite.
-        backend: one of `BACKENDS`, or None for the one that suits training best, `chunked`.
+        backend: one of `BACKENDS`, or None for the one that suits training best: `triton` for CUDA tensors, if
+            Triton is installed and the head sizes are not beyond its limit, otherwise `chunked`.
 
     Returns:
         y [batch, heads, time, d_v] in v's dtype, and the `State` after the last frame, for the next call.
@@ -52,10 +59,12 @@ def causal_linear_attention(
             be. The values of `decay` and `lengths` are checked on the CPU only: elsewhere that would stall
             the device.
     """
-    run = _BACKENDS.get("chunked" if backend is None else backend)
-    if run is None:
+    if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, or None, got {backend!r}")
     check_sequences(q, k, v, lengths)
     check_recurrence(q, v, decay, state)
+    if backend is None:
+        backend = "triton" if suits(q, v) else "chunked"
+    run = _BACKENDS[backend]
     with without_autocast(q):
         return run(q, k, v, decay, state, lengths)

@@ -105,7 +105,7 @@ class _Chunked(torch.autograd.Function):
                 space.by_head(next_state).addcmul_(space.by_head(state), kept)
 
         ctx.save_for_backward(q, k, v, decay, lengths, y, normaliser, entering)
-        ctx.has_state = s0 is not None
+        ctx.has_state, ctx.device = s0 is not None, q.device
         ctx.set_materialize_grads(False)
         return y, *_parted(space.by_head(entering[len(chunks) % kept_states]))
 
@@ -114,11 +114,12 @@ class _Chunked(torch.autograd.Function):
     def backward(
         ctx: Any, dy: Tensor | None, ds: Tensor | None, dz: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+        with torch.autocast(ctx.device.type, enabled=False):
             return _backward(ctx, dy, ds, dz)
 
 
 def _backward(ctx: Any, dy: Tensor | None, ds: Tensor | None, dz: Tensor | None) -> tuple[Tensor | None, ...]:
+    # Looked at once only, which is what activation checkpointing allows.
     q, k, v, decay, lengths, y, normaliser, entering = ctx.saved_tensors
     batch, heads, time, d_k = q.shape
     d_v, accumulator = v.shape[3], accumulator_dtype(v)

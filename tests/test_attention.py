@@ -1,6 +1,9 @@
 """Causal linear attention: every backend gives the outputs, states and gradients of the equations.
 
 The chain of trust: loops in numpy, written from the equations -> the quadratic form in float64 -> every backend.
+
+`triton` runs on a GPU where there is one, in its interpreter elsewhere. That takes milliseconds for every few lines of
+a kernel, so that it is marked `slow` for all but the smallest part of the matrix, and spared what only repeats it.
 """
 
 import itertools
@@ -12,6 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from triton_interpreter import DEVICE
 
 from phonestream.kernels import BACKENDS, EPS, State, causal_linear_attention, feature_map
 
@@ -21,6 +26,12 @@ TOLERANCE = {
     torch.float64: 1e-12,
     torch.float32: 1e-5,
 }  # of the largest number in the tensor, and at least of 1
+
+
+IN_TORCH = [backend for backend in BACKENDS if backend != "triton"]
+GPU = [pytest.mark.gpu] if DEVICE == "cuda" else []
+WITH_TRITON = [*IN_TORCH, pytest.param("triton", marks=GPU)]
+WITH_SLOW_TRITON = [*IN_TORCH, pytest.param("triton", marks=[*GPU, pytest.mark.slow])]
 
 
 class Case(NamedTuple):
@@ -41,11 +52,15 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case(2, time, 4, 16, 24, decay, state)
-    for time in (1, 2, 63, 64, 65, 500)
+    Case(2, time, 2, 16, 24, decay, state)
+    for time in (1, 2, 63, 64, 65)
     for decay, state in itertools.product((False, True), repeat=2)
 ]
 CASES += [
+    Case(1, 500, 2, 16, 24),
+    Case(1, 500, 2, 16, 24, decay=True),
+    Case(1, 500, 2, 16, 24, state=True),
+    Case(1, 500, 2, 16, 24, decay=True, state=True),
     Case(2, 31, 1, 1, 1, decay=True, state=True),
     Case(1, 32, 2, 3, 2, decay=True, state=True),
     Case(3, 33, 3, 7, 1, decay=True, state=True),
@@ -57,6 +72,19 @@ CASES += [
     Case(5, 65, 2, 8, 5, state=True, lengths=True),
     Case(5, 65, 2, 8, 5, decay=True, state=True, lengths=True),
     Case(6, 130, 2, 8, 5, decay=True, state=True, lengths=True),
+]
+QUICK = {Case(1, 32, 2, 3, 2, decay=True, state=True), Case(5, 65, 2, 8, 5, decay=True, lengths=True)}
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+MATRIX = [
+    pytest.param(
+        backend,
+        case,
+        DTYPES[dtype],
+        marks=(GPU if case in QUICK else [*GPU, pytest.mark.slow]) if backend == "triton" else [],
+        id=f"{backend}-{case}-{dtype}",
+    )
+    for backend, case, dtype in itertools.product(BACKENDS, CASES, DTYPES)
+    if not (backend == "triton" and dtype == "float64" and case.time < 65)  # the same code as for float32
 ]
 
 
@@ -86,14 +114,19 @@ def arguments(case: Case, dtype: torch.dtype = torch.float64) -> dict[str, Tenso
 
 
 def attend(backend: str, given: dict[str, Tensor]) -> tuple[Tensor, State]:
+    """The backend's outputs, on the device of what it is given."""
+    device = given["q"].device
+    if backend == "triton":
+        given = {name: x.to(DEVICE) for name, x in given.items()}
     state = (given["s0"], given["z0"]) if "s0" in given else None
-    return causal_linear_attention(
+    y, (s, z) = causal_linear_attention(
         *(given[name] for name in "qkv"),
         decay=given.get("decay"),
         state=state,
         lengths=given.get("lengths"),
         backend=backend,
     )
+    return y.to(device), State(s.to(device), z.to(device))
 
 
 def random_loss(outputs: tuple[Tensor, State], loss_on: str = "ysz") -> Tensor:
@@ -154,7 +187,7 @@ def by_loops(given: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {"y": y, "s": s, "z": z}
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 @pytest.mark.parametrize(
     ("decay", "state", "lengths"), list(itertools.product((False, True), repeat=3)), ids=lambda on: "ny"[on]
 )
@@ -165,7 +198,7 @@ def test_outputs_are_those_of_the_equations(backend: str, decay: bool, state: bo
         np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", IN_TORCH)
 @pytest.mark.parametrize("lengths", [False, True], ids=["whole", "lengths"])
 @pytest.mark.parametrize("decay", [False, True], ids=["plain", "decay"])
 def test_gradients_are_those_of_finite_differences(backend: str, decay: bool, lengths: bool) -> None:
@@ -185,9 +218,7 @@ def test_gradients_are_those_of_finite_differences(backend: str, decay: bool, le
     assert torch.autograd.gradcheck(function, inputs, fast_mode=backend == "chunked")
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("backend", "case", "dtype"), MATRIX)
 def test_outputs_and_gradients_are_those_of_the_quadratic_form(
     backend: str, case: Case, dtype: torch.dtype
 ) -> None:
@@ -197,14 +228,14 @@ def test_outputs_and_gradients_are_those_of_the_quadratic_form(
 
 @pytest.mark.parametrize("loss_on", ["y", "s", "z"])
 @pytest.mark.parametrize("state", [False, True], ids=["fresh", "state"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_gradients_flow_from_any_output_alone(backend: str, state: bool, loss_on: str) -> None:
     given = arguments(Case(2, 70, 3, 5, 4, decay=True, state=state))
     expected = everything("quadratic", given, loss_on=loss_on)
     assert_same(everything(backend, given, loss_on=loss_on), expected, 1e-12)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 @pytest.mark.parametrize("wanted", ["q", "k", "v", "decay", "s0", "z0"])
 def test_one_input_alone_can_be_differentiated(backend: str, wanted: str) -> None:
     given = arguments(Case(2, 40, 2, 3, 4, decay=True, state=True))
@@ -216,13 +247,13 @@ def test_one_input_alone_can_be_differentiated(backend: str, wanted: str) -> Non
 
 @pytest.mark.parametrize("decay", [False, True], ids=["plain", "decay"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_split_anywhere_it_is_the_same(backend: str, dtype: torch.dtype, decay: bool) -> None:
     """What streaming stands on: the state is all of the past, wherever it is handed over."""
     given = arguments(Case(1, 67, 2, 4, 5, decay=decay, state=True), dtype)
     y, (s, z) = attend(backend, given)
     whole = {"y": y, "s": s, "z": z}
-    for point in range(68):
+    for point in (0, 1, 16, 31, 32, 33, 66, 67) if backend == "triton" else range(68):
         first, state = attend(backend, given | {name: given[name][:, :, :point] for name in "qkv"})
         rest = {name: given[name][:, :, point:] for name in "qkv"} | {"s0": state.s, "z0": state.z}
         second, state = attend(backend, given | rest)
@@ -231,7 +262,7 @@ def test_split_anywhere_it_is_the_same(backend: str, dtype: torch.dtype, decay: 
 
 
 @pytest.mark.parametrize("point", [1, 31, 32, 33, 66])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_gradients_flow_through_a_carried_state(backend: str, point: int) -> None:
     given = arguments(Case(2, 67, 2, 4, 5, decay=True, state=True))
     leaves = {name: x.clone().requires_grad_() for name, x in given.items()}
@@ -252,7 +283,7 @@ def test_any_chunking_of_a_batch_of_streams_is_each_stream_alone(data: st.DataOb
     time = data.draw(st.integers(1, 100), label="time")
     cuts = sorted(data.draw(st.lists(st.integers(0, time), max_size=4), label="cuts"))
     lengths = torch.tensor(data.draw(st.lists(st.integers(0, time), min_size=1, max_size=4), label="lengths"))
-    backend = data.draw(st.sampled_from(BACKENDS), label="backend")
+    backend = data.draw(st.sampled_from(IN_TORCH), label="backend")
     given = arguments(Case(len(lengths), time, 2, 3, 4, decay=True, state=True))
 
     carried, pieces = State(given["s0"], given["z0"]), []
@@ -274,7 +305,7 @@ def test_any_chunking_of_a_batch_of_streams_is_each_stream_alone(data: st.DataOb
 
 
 @pytest.mark.parametrize("decay", [False, True], ids=["plain", "decay"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_nothing_comes_from_beyond_a_sequences_end_and_nothing_goes_there(backend: str, decay: bool) -> None:
     given = arguments(Case(6, 65, 2, 8, 5, decay=decay, state=True, lengths=True))
     padded = {name: x.clone() for name, x in given.items()}
@@ -292,10 +323,10 @@ def test_nothing_comes_from_beyond_a_sequences_end_and_nothing_goes_there(backen
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_TRITON)
 def test_the_state_of_half_precision_inputs_goes_on_counting(backend: str, dtype: torch.dtype) -> None:
     """Counting by ones, bfloat16 stops at 256 and float16 at 2048: after 10 and 82 seconds of frames of 40 ms."""
-    ones = torch.ones(1, 1, 3000, 1, dtype=dtype)
+    ones = torch.ones(1, 1, 3000, 1, dtype=dtype, device=DEVICE if backend == "triton" else "cpu")
     y, (s, z) = causal_linear_attention(ones, ones, ones, backend=backend)
     assert y.dtype == dtype
     assert s.dtype == z.dtype == torch.float32
@@ -306,7 +337,7 @@ def test_the_state_of_half_precision_inputs_goes_on_counting(backend: str, dtype
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_half_precision_costs_no_more_than_the_rounding_of_inputs_and_outputs(
     backend: str, dtype: torch.dtype
 ) -> None:
@@ -320,20 +351,37 @@ def test_half_precision_costs_no_more_than_the_rounding_of_inputs_and_outputs(
     assert_same(actual, expected, 2 * torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_autocast_leaves_the_sums_alone(backend: str) -> None:
     """Mixed precision is for the layers around: float32 inputs give the very numbers they give without it."""
     given = arguments(Case(2, 70, 2, 5, 4, decay=True, state=True), torch.float32)
     leaves = {name: x.clone().requires_grad_() for name, x in given.items()}
     y, state = attend(backend, leaves)
     expected = (y, *state, *torch.autograd.grad(y.square().sum(), list(leaves.values())))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE if backend == "triton" else "cpu", torch.bfloat16):
         y, state = attend(backend, leaves)
     actual = (y, *state, *torch.autograd.grad(y.square().sum(), list(leaves.values())))
     assert all(torch.equal(x, reference) for x, reference in zip(actual, expected, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_TRITON)
+def test_checkpointed_activations_are_computed_again_to_the_same_gradients(backend: str) -> None:
+    found = []
+    for computed_again in (False, True):
+        given = arguments(Case(1, 40, 2, 3, 4, decay=True), torch.float32)
+        leaves = {name: x.requires_grad_() for name, x in given.items()}
+
+        def layer(*inputs: Tensor) -> Tensor:
+            y, state = attend(backend, dict(zip(("q", "k", "v", "decay"), inputs, strict=True)))
+            return y.square() + state.s.sum()
+
+        inputs = list(leaves.values())
+        y = checkpoint(layer, *inputs, use_reentrant=False) if computed_again else layer(*inputs)
+        found.append(torch.autograd.grad(y.sum(), inputs))
+    assert all(torch.equal(x, reference) for x, reference in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("backend", WITH_TRITON)
 def test_inputs_are_never_changed(backend: str) -> None:
     given = arguments(Case(5, 70, 2, 5, 4, decay=True, state=True, lengths=True))
     leaves = {n: x.clone().requires_grad_(x.dtype.is_floating_point) for n, x in given.items()}
@@ -345,7 +393,7 @@ def test_inputs_are_never_changed(backend: str) -> None:
         assert x._version == versions[name], name
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_memory_layout_does_not_matter(backend: str) -> None:
     """[batch, time, heads, d] seen the other way round, slices of one projection, and expanded tensors."""
     given = arguments(Case(2, 70, 3, 5, 5))
@@ -367,7 +415,7 @@ def test_memory_layout_does_not_matter(backend: str) -> None:
     torch.testing.assert_close(y, torch.ones_like(y), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITH_SLOW_TRITON)
 def test_a_decay_whose_powers_underflow_forgets_and_stays_finite(backend: str) -> None:
     given = arguments(Case(1, 500, 2, 4, 4, decay=True, state=True), torch.float32)
     given["decay"] = torch.tensor([1e-30, 1e-4])
@@ -398,7 +446,7 @@ def test_the_default_is_chunked_and_the_backends_are_named() -> None:
     assert torch.equal(
         causal_linear_attention(given["q"], given["k"], given["v"])[0], attend("chunked", given)[0]
     )
-    assert set(BACKENDS) == {"chunked", "quadratic", "recurrent"}
+    assert set(BACKENDS) == {"chunked", "quadratic", "recurrent", "triton"}
 
 
 def test_chunked_refuses_second_derivatives() -> None:
