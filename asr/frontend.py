@@ -23,6 +23,7 @@ FFT = 512  # points
 PRE_EMPHASIS = 0.97
 LOWEST_HZ = 20.0
 FLOOR = 1.1920928955078125e-07  # of a filter's energy, before the logarithm: float32 epsilon, as in Kaldi
+AUDIBLE = 55.0  # energy that the model hears as silence: about what rounding to 16 bits leaves in a filter
 FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
 
 
@@ -50,22 +51,29 @@ class LogMel(nn.Module):
         self.register_buffer("mean", torch.zeros(mels, 1))
         self.register_buffer("scale", torch.ones(mels, 1))
 
-    def log_mel(self, audio: Tensor) -> Tensor:
-        """Audio `[batch, 240 + 160 n]` in [-1, 1], the carried samples first, to log-mel `[batch, mels, n]`."""
+    def energies(self, audio: Tensor) -> Tensor:
+        """Audio `[batch, 240 + 160 n]` in [-1, 1], the carried samples first, to filter energies `[batch, n, mels]`."""
         before = torch.cat([audio[:, :1], audio[:, :-1]], dim=1)
         frames = _frames(audio - PRE_EMPHASIS * before)
         after_centre, before_centre = frames[..., WINDOW // 2 :], frames[..., : WINDOW // 2].flip(-1)
         # Kaldi removes a frame's mean before pre-emphasis: 1 - 0.97 of it is left in each of a pair's two samples.
         mean = functional.avg_pool1d(audio.unsqueeze(1), WINDOW, HOP).transpose(1, 2)
-        even = after_centre + before_centre - 2 * (1 - PRE_EMPHASIS) * mean
-        odd = after_centre - before_centre
-        real, imaginary = (even.double() @ self.cosines).float(), (odd.double() @ self.sines).float()
-        energy = (real * real + imaginary * imaginary) @ self.filters
-        return energy.clamp(min=FLOOR).log().transpose(1, 2)
+        even = (after_centre + before_centre).double() - 2 * (1 - PRE_EMPHASIS) * mean.double()
+        odd = (after_centre - before_centre).double()
+        real, imaginary = (even @ self.cosines).float(), (odd @ self.sines).float()
+        return (real * real + imaginary * imaginary) @ self.filters
+
+    def log_mel(self, audio: Tensor) -> Tensor:
+        """Kaldi's features `[batch, mels, n]`, from audio as for `energies`."""
+        return self.energies(audio).clamp(min=FLOOR).log().transpose(1, 2)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Like `log_mel`, normalised to zero mean and unit variance over the training set."""
-        return (self.log_mel(audio) - self.mean) * self.scale
+        """Like `log_mel`, but no lower than `AUDIBLE`, and normalised to mean 0 and variance 1 over the training set.
+
+        Band-limited audio has filters with nothing in them, where Kaldi's floor is lower than any recording has taught
+        the model to expect: it would amplify what rounding there is.
+        """
+        return (self.energies(audio).clamp(min=AUDIBLE).log().transpose(1, 2) - self.mean) * self.scale
 
 
 def mel_filters(mels: int) -> Tensor:

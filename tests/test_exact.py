@@ -15,6 +15,9 @@ from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
 TOLERANCE = 1e-4  # of a log-probability above LEAST
+# A telephone's band is nothing that the shipped model was trained on, and in rare rows it amplifies the rounding of
+# float32 more than elsewhere: torch itself is then 1.5e-4, and ONNX Runtime 2.4e-4, from the same network in float64.
+TELEPHONE_TOLERANCE = 5e-4
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 
@@ -57,14 +60,14 @@ def streamed(
 def test_streaming_is_torchs_offline_forward(
     rate: int, recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
 ) -> None:
-    ties = 0
-    for path, chunk in zip(recordings[:3], (1237, 640, 20011), strict=True):
+    ties, tolerance = 0, TELEPHONE_TOLERANCE if rate == 8000 else TOLERANCE
+    for path, chunk in zip(recordings, (1237, 640, 20011, 160, 7777, 4096), strict=True):
         samples = at_rate(path, rate)
         expected = offline(encoder, samples, rate)
         rows, phones = streamed(recognizer, samples, rate, chunk)
         assert rows.shape == expected.shape
         likely = np.maximum(rows, expected) > LEAST
-        assert np.abs(rows - expected)[likely].max() <= TOLERANCE
+        assert np.abs(rows - expected)[likely].max() <= tolerance
         best = np.sort(expected, axis=1)
         near = int((best[:, -1] - best[:, -2] < TIE).sum())
         ties += near
