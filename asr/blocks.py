@@ -13,7 +13,9 @@ from .config import EncoderConfig
 class Subsampling(nn.Module):
     """Two causal convolutions of stride 2: feature frames of 10 ms to encoder frames of 40 ms.
 
-    Encoder frame `j` sees feature frames `4 j - 3 … 4 j + 3`.
+    Encoder frame `j` sees feature frames `4 j - 3 … 4 j + 3`. Outside training they are summed in float64: large terms
+    cancel here, and in rare rows the layers above would make 1e-4 of a log-probability out of float32's rounding, which
+    is not the same in torch and in ONNX Runtime.
     """
 
     def __init__(self, mels: int, hidden: int, width: int) -> None:
@@ -23,9 +25,19 @@ class Subsampling(nn.Module):
 
     def forward(self, features: Tensor, tails: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Features `[batch, mels, 4 n]` and the frame before, at both rates, to `[batch, n, width]`."""
-        hidden = functional.relu(self.first(torch.cat([tails[0], features], dim=2)))
-        frames = self.second(torch.cat([tails[1], hidden], dim=2))
+        hidden = functional.relu(self._convolve(self.first, torch.cat([tails[0], features], dim=2)))
+        frames = self._convolve(self.second, torch.cat([tails[1], hidden], dim=2))
         return frames.transpose(1, 2), (features[:, :, -1:], hidden[:, :, -1:])
+
+    def _convolve(self, layer: nn.Conv1d, x: Tensor) -> Tensor:
+        """`layer(x)`; in float64 as a matrix product, since ONNX Runtime has no such convolution."""
+        if self.training:
+            y: Tensor = layer(x)
+            return y
+        taps = torch.cat([x[..., :-1:2], x[..., 1::2], x[..., 2::2]], dim=1)
+        weight, bias = layer.weight.permute(0, 2, 1).flatten(1), layer.bias
+        assert bias is not None
+        return (weight.double() @ taps.double() + bias.double().unsqueeze(1)).float()
 
 
 class CausalConvolution(nn.Module):

@@ -15,9 +15,9 @@ from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
 TOLERANCE = 1e-4  # of a log-probability above LEAST
-# A telephone's band is nothing that the shipped model was trained on, and in rare rows it amplifies the rounding of
-# float32 more than elsewhere: torch itself is then 1.5e-4, and ONNX Runtime 2.4e-4, from the same network in float64.
-TELEPHONE_TOLERANCE = 5e-4
+# The shipped model was not trained on a telephone's band, and amplifies the rounding of float32 more there: over 62
+# recordings of dev the largest difference is 1.01e-4. Other processors round differently, hence the margin.
+TELEPHONE_TOLERANCE = 2e-4
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 
