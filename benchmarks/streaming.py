@@ -178,9 +178,11 @@ def main() -> None:
     print("| chunk, ms | p50, ms | p95, ms | p99, ms | share of one core |")
     print("| --- | --- | --- | --- | --- |")
     for milliseconds in CHUNKS_MS:
-        times = chunk_times(options.model, recordings, milliseconds)
-        p50, p95, p99 = (percentile(times, share) for share in (50, 95, 99))
-        share = sum(times) / len(times) * 1000 / milliseconds
+        rounds = [chunk_times(options.model, recordings, milliseconds) for _ in range(options.rounds)]
+        p50, p95, p99 = (
+            statistics.median(percentile(times, share) for times in rounds) for share in (50, 95, 99)
+        )
+        share = statistics.median(sum(times) / len(times) for times in rounds) * 1000 / milliseconds
         print(f"| {milliseconds} | {p50:.2f} | {p95:.2f} | {p99:.2f} | {100 * share:.1f} % |")
 
 
