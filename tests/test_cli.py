@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -485,8 +486,16 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     with open(theirs, "w", encoding="utf-8") as stream, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stream)
         patched.setenv("TERM", "xterm")
-        yield lambda: os.read(ours, 65_536).decode()
+        yield lambda: _everything(ours)
     os.close(ours)
+
+
+def _everything(terminal: int) -> str:
+    """All that has been written to a terminal, of which one read gives but a part."""
+    shown = b""
+    while select.select([terminal], [], [], 0.5)[0]:
+        shown += os.read(terminal, 65_536)
+    return shown.decode()
 
 
 def test_a_bar_is_shown_on_a_terminal_and_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
