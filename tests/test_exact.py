@@ -15,8 +15,8 @@ from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
 TOLERANCE = 1e-4  # of a log-probability above LEAST
-# The shipped model was not trained on a telephone's band, and amplifies the rounding of float32 more there: over 62
-# recordings of dev the largest difference is 1.01e-4. Other processors round differently, hence the margin.
+# The shipped model was not trained on a telephone's band, and amplifies the rounding of float32 more there: 1.1e-4 on
+# these recordings. Other processors round differently, hence the margin.
 TELEPHONE_TOLERANCE = 2e-4
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
@@ -60,6 +60,7 @@ def streamed(
 def test_streaming_is_torchs_offline_forward(
     rate: int, recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
 ) -> None:
+    largest = 0.0
     ties, tolerance = 0, TELEPHONE_TOLERANCE if rate == 8000 else TOLERANCE
     for path, chunk in zip(recordings, (1237, 640, 20011, 160, 7777, 4096), strict=True):
         samples = at_rate(path, rate)
@@ -67,13 +68,14 @@ def test_streaming_is_torchs_offline_forward(
         rows, phones = streamed(recognizer, samples, rate, chunk)
         assert rows.shape == expected.shape
         likely = np.maximum(rows, expected) > LEAST
-        assert np.abs(rows - expected)[likely].max() <= tolerance
+        largest = max(largest, float(np.abs(rows - expected)[likely].max()))
+        assert largest <= tolerance
         best = np.sort(expected, axis=1)
         near = int((best[:, -1] - best[:, -2] < TIE).sum())
         ties += near
         if not near:
             assert [phone.symbol for phone in phones] == greedy_phones(expected)
-    print(f"{ties} rows whose best two lie within {TIE}")
+    print(f"{rate} Hz: largest difference {largest:.1e}, {ties} rows whose best two lie within {TIE}")
 
 
 def test_quiet_loud_and_clipped_audio_too(
