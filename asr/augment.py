@@ -10,6 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .channel import microphone, room, telephone
 from .config import AugmentConfig
 
 Samples = NDArray[np.float32]
@@ -38,15 +39,27 @@ def load_noises(folder: Path) -> list[Samples]:
 
 
 def augment(samples: Samples, config: AugmentConfig, noises: Sequence[Samples], rng: Generator) -> Samples:
-    """Speed, noise and gain, in this order: `[n]` to `[n / speed]`."""
+    """Speed, room, noise, microphone, telephone and gain, in this order: `[n]` to `[n / speed]`."""
     speed = rng.choice(config.speeds)
     if speed != 1.0:
         samples = soxr.resample(samples, 16000 * speed, 16000, quality="MQ")
-    if rng.random() < config.noise_probability:
+    if _happens(config.room_probability, rng):
+        decay, direct = rng.uniform(*config.room_decay_seconds), rng.uniform(*config.room_direct_db)
+        samples = room(samples, decay, direct, rng)
+    if _happens(config.noise_probability, rng):
         samples = samples + _noise(samples, noises, rng.uniform(*config.noise_snr_db), rng)
+    if _happens(config.microphone_probability, rng):
+        samples = microphone(samples, config.microphone_deviation_db, rng)
+    if _happens(config.telephone_probability, rng):
+        samples = telephone(samples, rng.uniform(50, 300), rng.uniform(3300, 3900))
     gain = 10 ** (rng.uniform(*config.gain_db) / 20)
     louder: Samples = np.clip(samples * np.float32(gain), -1.0, 1.0, dtype=np.float32)
     return louder
+
+
+def _happens(probability: float, rng: Generator) -> bool:
+    """Draw; what is switched off draws nothing, so that a recipe from before it existed still hears the same."""
+    return probability > 0 and bool(rng.random() < probability)
 
 
 def _noise(samples: Samples, noises: Sequence[Samples], snr_db: float, rng: Generator) -> Samples:

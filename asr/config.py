@@ -57,6 +57,12 @@ class AugmentConfig:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 25.0)
     noise_dir: str = ""  # folder of audio files; relative to the data folder
+    room_probability: float = 0.0
+    room_decay_seconds: tuple[float, float] = (0.1, 0.6)  # until the echo has fallen by 60 dB
+    room_direct_db: tuple[float, float] = (0.0, 15.0)  # energy of the direct sound above the echo's
+    microphone_probability: float = 0.0
+    microphone_deviation_db: float = 4.0  # standard deviation of a microphone's frequency response
+    telephone_probability: float = 0.0
     frequency_masks: int = 2
     frequency_mask_mels: int = 10  # widest frequency mask, in mel filters
     time_masks_per_second: float = 0.5
@@ -66,16 +72,20 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not self.speeds or min(self.speeds) < 0.5 or max(self.speeds) > 2.0:
             raise ConfigError(f"augment.speeds is {list(self.speeds)}: give factors from 0.5 to 2.0")
-        for name in ("gain_db", "noise_snr_db"):
+        for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db"):
             low, high = getattr(self, name)
             if low > high:
                 raise ConfigError(
                     f"augment.{name} is [{low}, {high}]: the first must not be above the second"
                 )
-        if not 0.0 <= self.noise_probability <= 1.0:
+        if self.room_decay_seconds[0] < 0.01 or self.room_decay_seconds[1] > 5.0:
             raise ConfigError(
-                f"augment.noise_probability is {self.noise_probability}: give a number from 0 to 1"
+                f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
             )
+        for kind in ("noise", "room", "microphone", "telephone"):
+            probability = getattr(self, f"{kind}_probability")
+            if not 0.0 <= probability <= 1.0:
+                raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")
         if self.noise_probability > 0 and not self.noise_dir:
             raise ConfigError(
                 "augment.noise_probability is above 0 but augment.noise_dir names no folder of noises"

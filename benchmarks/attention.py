@@ -1,0 +1,341 @@
+"""What causal attention costs, forward and backward, against length: ours, another library's, and softmax.
+
+    python benchmarks/attention.py
+
+Every row starts from queries, keys and values before the feature map, so that the map is counted in, and ends with
+their gradients. The contestants take turns, round by round, so that a machine whose speed drifts is unfair to none;
+medians over the rounds are printed. Peak memory is what a fresh process takes beyond the inputs, for one forward and
+backward.
+
+On the CPU, on one thread: the chunked backend, pytorch-fast-transformers' compiled kernel where that is installed (hide
+nvcc while it builds), and torch's scaled_dot_product_attention. On a GPU: the Triton backend, torch's
+scaled_dot_product_attention, flash-linear-attention where that is installed, and the least time that the memory's
+bandwidth allows.
+"""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import argparse
+import math
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from phonestream.kernels import causal_linear_attention, feature_map
+from phonestream.kernels.chunked import split
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+PICTURE = Path(__file__).parent / "pictures" / "attention.png"
+SOFTMAX_LIMIT = 2**14  # frames beyond which softmax takes minutes
+OTHERS_LIMIT = 2**15
+
+
+def ours(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Phonestream's: `chunked` on a CPU, `triton` on a GPU."""
+    return causal_linear_attention(feature_map(q), feature_map(k), v)[0]
+
+
+def softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal softmax attention, as torch does it best on the device."""
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def fast_transformers() -> Attention | None:
+    """The kernel of the paper's authors, compiled for CPUs; None where it is not installed."""
+    try:
+        from fast_transformers.attention import CausalLinearAttention
+        from fast_transformers.masking import LengthMask, TriangularCausalMask
+    except ImportError:
+        return None
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        batch, _, frames, width = q.shape
+        lengths = LengthMask(torch.full((batch,), frames))
+        module = CausalLinearAttention(width)
+        swapped = (part.transpose(1, 2) for part in (q, k, v))  # it wants [batch, time, heads, width]
+        y: Tensor = module(*swapped, TriangularCausalMask(frames), lengths, lengths)
+        return y.transpose(1, 2)
+
+    return attend
+
+
+def flash_linear_attention() -> Attention | None:
+    """flash-linear-attention's kernel on a GPU; None where it is not installed."""
+    try:
+        from fla.ops.linear_attn import chunk_linear_attn
+    except ImportError:
+        return None
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        swapped = (part.transpose(1, 2) for part in (feature_map(q), feature_map(k), v))
+        y: Tensor = chunk_linear_attn(*swapped, scale=1.0, normalize=True)[0]
+        return y.transpose(1, 2)
+
+    return attend
+
+
+def contestants(device: str) -> dict[str, Attention]:
+    """Name and function of everything that can be measured here, ours first."""
+    found: dict[str, Attention | None] = {"phonestream": ours}
+    if device == "cpu":
+        found["fast-transformers"] = fast_transformers()
+    else:
+        found["flash-linear-attention"] = flash_linear_attention()
+    found["softmax"] = softmax
+    return {name: function for name, function in found.items() if function is not None}
+
+
+def limit(name: str) -> int:
+    """Longest sequence that is worth the wait."""
+    return {"phonestream": 2**30, "softmax": SOFTMAX_LIMIT}.get(name, OTHERS_LIMIT)
+
+
+class Inputs:
+    """Random queries, keys and values `[batch, heads, frames, width]`, and a gradient for the output."""
+
+    def __init__(
+        self, batch: int, heads: int, frames: int, width: int, device: str, dtype: torch.dtype
+    ) -> None:
+        torch.manual_seed(frames)
+        shape = (batch, heads, frames, width)
+        self.qkv = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
+        self.dy = torch.randn(shape, device=device, dtype=dtype)
+
+    def step(self, attention: Attention) -> None:
+        """Forward and backward."""
+        for tensor in self.qkv:
+            tensor.grad = None
+        attention(*self.qkv).backward(self.dy)
+
+
+def seconds(inputs: Inputs, attention: Attention, least: float) -> float:
+    """Time of a step, the mean of as many as fill `least` seconds."""
+    gpu = inputs.dy.is_cuda
+    count, began = 0, time.perf_counter()
+    while True:
+        inputs.step(attention)
+        if gpu:
+            torch.cuda.synchronize()
+        count += 1
+        if (elapsed := time.perf_counter() - began) >= least:
+            return elapsed / count
+
+
+def peak_bytes(name: str, shape: Sequence[int]) -> int:
+    """What a step takes in a fresh process on the CPU, beyond the inputs."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return int(pool.apply(_peak, (name, tuple(shape))))
+
+
+def _peak(name: str, shape: tuple[int, int, int, int]) -> int:
+    torch.set_num_threads(1)
+    attention = contestants("cpu")[name]
+    batch, heads, _, width = shape
+    Inputs(batch, heads, 64, width, "cpu", torch.float32).step(attention)  # loads what is loaded once
+    inputs = Inputs(*shape, "cpu", torch.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    inputs.step(attention)
+    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
+def gemm_rate(device: str, dtype: torch.dtype) -> float:
+    """Operations a second of a big matrix product, which nothing here can exceed."""
+    size = 1024 if device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = math.inf
+    for _ in range(8):
+        began = time.perf_counter()
+        a @ b
+        if device != "cpu":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def operations(batch: int, heads: int, frames: int, width: int) -> float:
+    """Multiplications and additions of the chunked form's matrix products, forward and backward."""
+    total = 0
+    for chunk in split(frames):
+        c = chunk.frames
+        within = 2 * c * c * (8 * width + 2)  # q k^T and a v'; again q k^T, then p, dq, dk, dv
+        across = 2 * c * width * (5 * (width + 1) + width)  # q s', k^T v'; then into dk, dv, dq, ds'
+        total += within + across
+    return float(batch * heads * total)
+
+
+def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: bool) -> None:
+    """The table and the picture for one thread of a CPU."""
+    torch.set_num_threads(1)
+    rivals = contestants("cpu")
+    rate = gemm_rate("cpu", torch.float32)
+    print(f"batch 1, {heads} heads of {width}, float32, forward + backward, {rounds} rounds, one thread; ")
+    print(f"a product of 1024 x 1024 matrices: {rate / 1e9:.0f} GFLOP/s\n")
+    columns = [f"{name}, ms" for name in rivals] + [
+        f"against {name}" for name in rivals if name != "phonestream"
+    ]
+    columns += ["share of GEMM peak"] + ([f"{name}, MiB" for name in rivals] if memory else [])
+    print("| frames | " + " | ".join(columns) + " |")
+    print("| " + " | ".join(["---"] * (len(columns) + 1)) + " |")
+    times: dict[str, dict[int, float]] = {name: {} for name in rivals}
+    peaks: dict[str, dict[int, int]] = {name: {} for name in rivals}
+    for frames in lengths:
+        inputs = Inputs(1, heads, frames, width, "cpu", torch.float32)
+        taking_part = {name: rival for name, rival in rivals.items() if frames <= limit(name)}
+        for rival in taking_part.values():
+            inputs.step(rival)
+        measured: dict[str, list[float]] = {name: [] for name in taking_part}
+        for _ in range(rounds):
+            for name, rival in taking_part.items():
+                measured[name].append(seconds(inputs, rival, 0.1))
+        for name, found in measured.items():
+            times[name][frames] = statistics.median(found)
+            if memory:
+                peaks[name][frames] = peak_bytes(name, (1, heads, frames, width))
+        mine = times["phonestream"][frames]
+        cells = [f"{1000 * times[name][frames]:.2f}" if frames in times[name] else "" for name in rivals]
+        for name in rivals:
+            if name != "phonestream":
+                ratios = [
+                    b / a for a, b in zip(measured["phonestream"], measured.get(name, ()), strict=False)
+                ]
+                cells.append(f"{statistics.median(ratios):.1f} x" if ratios else "")
+        cells.append(f"{operations(1, heads, frames, width) / mine / rate:.0%}")
+        if memory:
+            cells += [
+                f"{peaks[name][frames] / 2**20:.0f}" if frames in peaks[name] else "" for name in rivals
+            ]
+        print(f"| {frames} | " + " | ".join(cells) + " |", flush=True)
+    print(f"\n{crossover(times['phonestream'], times['softmax'])}")
+    draw(times, peaks, heads, width)
+
+
+def crossover(linear: dict[int, float], quadratic: dict[int, float]) -> str:
+    """From which measured length on linear attention is the faster one."""
+    both = sorted(set(linear) & set(quadratic))
+    slower = [frames for frames in both if linear[frames] >= quadratic[frames]]
+    if not slower:
+        return f"Linear attention is faster than softmax at every length from {both[0]} frames on."
+    later = [frames for frames in both if frames > slower[-1]]
+    if not later:
+        return f"Linear attention is not faster than softmax up to {both[-1]} frames."
+    return f"Linear attention is faster than softmax from {later[0]} frames on."
+
+
+def draw(
+    times: dict[str, dict[int, float]], peaks: dict[str, dict[int, int]], heads: int, width: int
+) -> None:
+    """Time and memory of a frame against length."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = 2 if any(peaks.values()) else 1
+    figure, axes = pyplot.subplots(
+        1, panels, figsize=(4.8 * panels, 3.6), squeeze=False, layout="constrained"
+    )
+    for name, found in times.items():
+        axes[0][0].loglog(list(found), [1e6 * t / n for n, t in found.items()], "o-", ms=3, label=name)
+    axes[0][0].set(
+        xlabel="frames", ylabel="µs for each frame", title=f"{heads} heads of {width}, forward + backward"
+    )
+    axes[0][0].legend(frameon=False)
+    if panels == 2:
+        for name, taken in peaks.items():
+            axes[0][1].loglog(
+                list(taken), [max(b, 1) / 1024 / n for n, b in taken.items()], "o-", ms=3, label=name
+            )
+        axes[0][1].set(xlabel="frames", ylabel="KiB for each frame", title="peak memory beyond the inputs")
+    for axis in axes[0]:
+        axis.grid(alpha=0.3)
+        axis.set_xscale("log", base=2)
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, dpi=150)
+    print(f"picture: {PICTURE}")
+
+
+def gpu(lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int) -> None:
+    """The table for a GPU, in float32 and bfloat16."""
+    properties = torch.cuda.get_device_properties(0)
+    copied = torch.empty(2**28, device="cuda")
+    target = torch.empty_like(copied)
+    best = math.inf
+    for _ in range(10):
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        target.copy_(copied)
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    bandwidth = 2 * copied.numel() * 4 / best
+    del copied, target
+    rivals = contestants("cuda")
+    print(
+        f"{properties.name}, batch {batch}, {heads} heads of {width}; memory copies at {bandwidth / 1e9:.0f} GB/s\n"
+    )
+    columns = [f"{name}, ms" for name in rivals] + [
+        "bandwidth limit, ms",
+        *(f"{name}, MiB" for name in rivals),
+    ]
+    print("| dtype | frames | " + " | ".join(columns) + " |")
+    print("| " + " | ".join(["---"] * (len(columns) + 2)) + " |")
+    for dtype in (torch.float32, torch.bfloat16):
+        for frames in lengths:
+            inputs = Inputs(batch, heads, frames, width, "cuda", dtype)
+            cells, peaks = [], []
+            for name, rival in rivals.items():
+                if frames > 4 * limit(name):
+                    cells.append("")
+                    peaks.append("")
+                    continue
+                for _ in range(3):
+                    inputs.step(rival)
+                torch.cuda.synchronize()
+                before = torch.cuda.memory_allocated()
+                torch.cuda.reset_peak_memory_stats()
+                took = statistics.median(seconds(inputs, rival, 0.1) for _ in range(rounds))
+                cells.append(f"{1000 * took:.3f}")
+                peaks.append(f"{(torch.cuda.max_memory_allocated() - before) / 2**20:.0f}")
+            # forward reads q, k, v and writes y; backward reads q, k, v, y, dy and writes dq, dk, dv
+            moved = 12 * batch * heads * frames * width * inputs.dy.element_size()
+            row = [
+                str(dtype).removeprefix("torch."),
+                str(frames),
+                *cells,
+                f"{1000 * moved / bandwidth:.3f}",
+                *peaks,
+            ]
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--lengths", type=int, nargs="+", default=sorted([1000, *(2**n for n in range(7, 18))])
+    )
+    parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--width", type=int, default=64, help="d_k and d_v of a head")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=8, help="sequences, on a GPU; a CPU takes one")
+    parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    options = parser.parse_args()
+    if options.device == "cpu":
+        cpu(options.lengths, options.heads, options.width, options.rounds, not options.no_memory)
+    else:
+        gpu(options.lengths, options.heads, options.width, options.rounds, options.batch)
+
+
+if __name__ == "__main__":
+    main()
