@@ -14,10 +14,9 @@ from phonestream.asr.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
-TOLERANCE = 1e-4  # of a log-probability above LEAST
-# The shipped model was not trained on a telephone's band, and amplifies the rounding of float32 more there: 1.1e-4 on
-# these recordings. Other processors round differently, hence the margin.
-TELEPHONE_TOLERANCE = 2e-4
+# Of a log-probability above LEAST. The aim is 1e-4, and 8.9e-5 the largest seen on these recordings; another processor
+# rounds differently, hence the margin.
+TOLERANCE = 1.5e-4
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 
@@ -61,7 +60,7 @@ def test_streaming_is_torchs_offline_forward(
     rate: int, recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
 ) -> None:
     largest = 0.0
-    ties, tolerance = 0, TELEPHONE_TOLERANCE if rate == 8000 else TOLERANCE
+    ties = 0
     for path, chunk in zip(recordings, (1237, 640, 20011, 160, 7777, 4096), strict=True):
         samples = at_rate(path, rate)
         expected = offline(encoder, samples, rate)
@@ -69,7 +68,7 @@ def test_streaming_is_torchs_offline_forward(
         assert rows.shape == expected.shape
         likely = np.maximum(rows, expected) > LEAST
         largest = max(largest, float(np.abs(rows - expected)[likely].max()))
-        assert largest <= tolerance
+        assert largest <= TOLERANCE
         best = np.sort(expected, axis=1)
         near = int((best[:, -1] - best[:, -2] < TIE).sum())
         ties += near
