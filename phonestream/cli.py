@@ -11,7 +11,9 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
+from .commands.devices import devices
 from .commands.info import info
+from .commands.listen import listen
 from .commands.output import complain, write
 from .commands.training import evaluate, export, prepare, train
 from .commands.transcribe import transcribe
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (transcribe, info, prepare, train, evaluate, export):
+for command in (transcribe, listen, devices, info, prepare, train, evaluate, export):
     app.command()(command)
 
 

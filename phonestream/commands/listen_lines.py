@@ -1,0 +1,46 @@
+"""Phones and losses, one after the other, as the lines of text that `phonestream transcribe` would print."""
+
+from typing import NamedTuple
+
+from ..asr.phones import IPA
+from ..streaming.decode import Phone
+from ..streaming.stream import Lost
+from .output import dim
+from .transcribe import DOUBTFUL, PAUSE, WIDTH
+
+PATIENCE = 1.0  # seconds of audio without a phone after which a line is done, though another might still belong to it
+
+
+class Lines(NamedTuple):
+    """The line that is not done yet."""
+
+    line: str = ""
+    columns: int = 0
+    ended: float = 0.0
+    """When its last phone ended."""
+
+
+def add_phone(state: Lines, phone: Phone, ipa: bool) -> tuple[list[str], Lines]:
+    """The lines that are done now, and the one that `phone` is in."""
+    symbol = IPA.get(phone.symbol, phone.symbol) if ipa else phone.symbol
+    done: list[str] = []
+    if state.line and (phone.start - state.ended >= PAUSE or state.columns + 1 + len(symbol) > WIDTH):
+        done, state = end(state)
+    line, columns = (state.line, state.columns) if state.line else (f"{phone.start:8.2f} ", 9)
+    shown = dim(symbol) if phone.confidence < DOUBTFUL else symbol
+    return done, Lines(f"{line} {shown}", columns + 1 + len(symbol), phone.end)
+
+
+def settle(state: Lines, heard: float) -> tuple[list[str], Lines]:
+    """End the line if no phone came for long, the model having heard everything up to `heard` seconds."""
+    return end(state) if heard - state.ended >= PATIENCE else ([], state)
+
+
+def end(state: Lines) -> tuple[list[str], Lines]:
+    """End the line, as at an endpoint."""
+    return ([state.line] if state.line else []), Lines()
+
+
+def lost_line(lost: Lost) -> str:
+    """What is shown in the place of lost audio."""
+    return f"{lost.start:8.2f}  ({lost.seconds:.2f} s lost)"

@@ -1,0 +1,73 @@
+"""What a stream tells as it goes on, as JSON: `phonestream listen --format json` and the server speak the same."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from .decode import Phone
+from .stream import Lost
+
+
+class Listening(NamedTuple):
+    """A microphone is open, and from now on is heard."""
+
+    device: str
+    sample_rate: int
+    """The device's own, in Hz."""
+    model: str
+    look_ahead_seconds: float
+    """Of audio after a phone that the model must hear before it can say so."""
+
+
+class Final(NamedTuple):
+    """The end of a stream: nothing comes after it."""
+
+    seconds: float
+    """Of audio, lost audio included."""
+    lost_seconds: float
+
+
+class Failure(NamedTuple):
+    """The stream cannot go on; what was wrong, where, and what to do."""
+
+    message: str
+
+
+Event: TypeAlias = Phone | Lost | Listening | Final | Failure
+
+KINDS: dict[str, type[Event]] = {
+    "listening": Listening,
+    "phone": Phone,
+    "lost": Lost,
+    "error": Failure,
+    "final": Final,
+}
+"""What each kind of event is called in JSON."""
+
+DIGITS = 3  # times to the millisecond, confidences to a thousandth
+
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """An event as an object that `json.dumps` takes: what it is, then its fields in order, rounded to `DIGITS`.
+
+    >>> encode(Phone("HH", 0.12, 0.16, 0.98))
+    {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.16, 'confidence': 0.98}
+    """
+    fields = {
+        name: round(value, DIGITS) if isinstance(value, float) else value
+        for name, value in event._asdict().items()
+    }
+    return {"event": _NAMES[type(event)], **fields}
+
+
+def decode(encoded: Mapping[str, Any]) -> Event:
+    """The event that `encode` made `encoded` of, but for the digits that rounding took.
+
+    Fields that are not known here are left out: a later version may have added them.
+
+    Raises:
+        KeyError: it is of no known kind, or lacks a field.
+    """
+    kind = KINDS[encoded["event"]]
+    return kind(**{field: encoded[field] for field in kind._fields})
