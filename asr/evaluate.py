@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, DataError, ModelError, PhonestreamError
+from ..streaming.decode import Phone
 from .corpora import Problem, load_samples, read_audio, read_split, reference_phones, speech_root
 from .phones import PHONES, encode
 from .report import (
@@ -18,6 +19,7 @@ from .report import (
     format_report,
     write_output,
 )
+from .report_page import INDEX, write_page
 from .score import align
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Heard(NamedTuple):
     """What a model made of one recording."""
 
     cut: "MonoCut"
-    outcome: list[str] | PhonestreamError  # phones, or why there are none
+    outcome: list[Phone] | PhonestreamError  # phones, or why there are none
     seconds: float  # spent computing
 
 
@@ -48,6 +50,7 @@ def evaluate(
     listing: Path | None = None,
     json: Path | None = None,
     confusions: Path | None = None,
+    page: Path | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -67,6 +70,7 @@ def evaluate(
         listing: file for a table of all recordings, references and hypotheses aligned.
         json: file for the whole report as JSON.
         confusions: file for the table of what was heard for what.
+        page: folder for a page of all that was found, `report_page.write_page`.
         threads: for computing.
         progress: called with the number of recordings heard and their total.
 
@@ -80,6 +84,8 @@ def evaluate(
     for path, _ in outputs:
         if path is not None:
             check_output(path)
+    if page is not None:
+        check_output(page / INDEX)
     source = speech_root() if data is None else data
     hear = _hearer(model, threads)
     cuts, unusable = read_split(source, split)
@@ -101,6 +107,8 @@ def evaluate(
     for path, write in outputs:
         if path is not None:
             write_output(path, write(report))
+    if page is not None:
+        write_page(page, report, chosen, progress)
     return report
 
 
@@ -118,14 +126,15 @@ def _usable(cuts: Sequence["MonoCut"], limit: int | None) -> tuple[list["MonoCut
     return usable, problems
 
 
-def _score(cut: "MonoCut", hypothesis: list[str]) -> RecordingScore:
+def _score(cut: "MonoCut", phones: list[Phone]) -> RecordingScore:
     supervision = cut.supervisions[0]
     return RecordingScore(
         id=cut.id,
         corpus=(supervision.custom or {}).get("corpus"),
         speaker=supervision.speaker,
         seconds=cut.duration,
-        alignment=tuple(align(reference_phones(cut), hypothesis)),
+        alignment=tuple(align(reference_phones(cut), [phone.symbol for phone in phones])),
+        phones=tuple(phones),
     )
 
 
@@ -156,9 +165,7 @@ def _hear_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -
         try:
             samples, rate = read_audio(cut)
             begin = time.perf_counter()
-            outcome: list[str] | PhonestreamError = [
-                phone.symbol for phone in recognizer.transcribe(samples, rate)
-            ]
+            outcome: list[Phone] | PhonestreamError = recognizer.transcribe(samples, rate)
         except PhonestreamError as error:
             outcome = error
         yield Heard(cut, outcome, time.perf_counter() - begin)
@@ -166,7 +173,7 @@ def _hear_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -
 
 def _hear_with_encoder(encoder: "Encoder", cuts: Sequence["MonoCut"]) -> Iterator[Heard]:
     """Batches of recordings, some of them in memory at a time."""
-    from .offline import encoder_log_probs, greedy_phones
+    from .offline import encoder_log_probs, greedy_decode
 
     for group in _groups(cuts):
         recordings, heard = [], []
@@ -177,7 +184,7 @@ def _hear_with_encoder(encoder: "Encoder", cuts: Sequence["MonoCut"]) -> Iterato
                 heard.append(Heard(cut, error, 0.0))
         begin = time.perf_counter()
         log_probs = encoder_log_probs(encoder, [samples for _, samples in recordings])
-        phones = [greedy_phones(rows) for rows in log_probs]
+        phones = [greedy_decode(rows) for rows in log_probs]
         share = (time.perf_counter() - begin) / max(1, len(recordings))
         yield from heard
         for (cut, _), outcome in zip(recordings, phones, strict=True):

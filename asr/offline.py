@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import AudioError
-from ..streaming.decode import Decoder, DecoderState
+from ..streaming.decode import Decoder, DecoderState, Phone
 from .encoder import FRAME, Encoder, pad
 from .phones import BLANK, PHONES
 
@@ -68,13 +68,20 @@ def encoder_log_probs(
 
 
 def greedy_phones(log_probs: NDArray[np.float32]) -> list[str]:
+    """Symbols of `greedy_decode`."""
+    return [phone.symbol for phone in greedy_decode(log_probs)]
+
+
+def greedy_decode(log_probs: NDArray[np.float32]) -> list[Phone]:
     """Phones of the best path, decoded as a stream is: runs of equal rows are one phone, blanks none.
+
+    Times count a row as one encoder frame; confidences are of temperature 1.
 
     Args:
         log_probs: [rows, phones + 1].
     """
     phones, state = _DECODER.decode(DecoderState(), log_probs)
-    return [phone.symbol for phone in phones + _DECODER.finish(state)]
+    return phones + _DECODER.finish(state)
 
 
 def _batches(lengths: dict[int, int], budget: int, alike: bool) -> Iterator[list[int]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..streaming.decode import Phone
 from .corpora_rows import Problem
 from .phones import PHONES
 from .score import Confusion, Edit, PhoneErrors, confusion_table, count_errors, top_confusions
@@ -33,6 +34,7 @@ class RecordingScore:
     speaker: str | None
     seconds: float
     alignment: tuple[Edit, ...]
+    phones: tuple[Phone, ...] = ()  # those that were heard, the hypotheses of the alignment
 
     @cached_property
     def errors(self) -> PhoneErrors:

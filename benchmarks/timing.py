@@ -14,63 +14,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pocketsphinx import Decoder
 
 from phonestream import Recognizer
 from phonestream.asr.corpora import load_cuts, load_samples
-from phonestream.asr.score import align
-
-FRAME_SECONDS = 0.01  # of pocketsphinx's alignment
-Timed = tuple[str, float]  # a phone and the middle of its time, in seconds
+from phonestream.asr.foreign_alignment import forced_alignment, foreign_aligner, matched
 
 
-def forced_alignment(decoder: Decoder, text: str, samples: NDArray[np.float32]) -> list[Timed]:
-    """Phones of `text` in `samples` at 16 kHz, silences left out; empty where pocketsphinx finds no alignment."""
-    data = (samples * 32767).astype(np.int16).tobytes()
-    decoder.set_align_text(text)
-    _run(decoder, data)  # words first ...
-    if decoder.hyp() is None:
-        return []
-    decoder.set_alignment()
-    _run(decoder, data)  # ... then the phones within them; there is no hyp() to ask for after this pass
-    return [
-        (phone.name, (phone.start + phone.duration / 2) * FRAME_SECONDS)
-        for word in decoder.get_alignment()
-        for phone in word
-        if phone.name != "SIL"
-    ]
-
-
-def _run(decoder: Decoder, data: bytes) -> None:
-    decoder.start_utt()
-    decoder.process_raw(data, full_utt=True)
-    decoder.end_utt()
-
-
-def differences(recognizer: Recognizer, decoder: Decoder, split: str, count: int) -> Iterator[float]:
+def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:
     """Seconds by which each matched phone's middle lies after pocketsphinx's."""
+    decoder = foreign_aligner()
     cuts = list(load_cuts(Path(os.environ["PHONESTREAM_SPEECH"]), split))
     used = 0
     for cut in (cuts[index * len(cuts) // count] for index in range(min(count, len(cuts)))):
-        text = cut.supervisions[0].text
-        if any(decoder.lookup_word(word) is None for word in text.split()):
-            continue
         samples = load_samples(cut)
-        try:
-            reference = forced_alignment(decoder, text, samples)
-        except RuntimeError:  # pocketsphinx found no path
-            continue
-        heard = [(phone.symbol, (phone.start + phone.end) / 2) for phone in recognizer.transcribe(samples)]
+        reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
         if not reference:
             continue
         used += 1
-        at, after = 0, 0
-        for edit in align([name for name, _ in reference], [symbol for symbol, _ in heard]):
-            if edit.operation == "equal":
-                yield heard[after][1] - reference[at][1]
-            at += edit.reference is not None
-            after += edit.hypothesis is not None
+        heard = recognizer.transcribe(samples)
+        for said, phone in matched(reference, heard):
+            yield (phone.start + phone.end - said.start - said.end) / 2
     print(f"{used} recordings of {split} aligned")
 
 
@@ -84,8 +47,7 @@ def main() -> None:
     options = parser.parse_args()
 
     recognizer = Recognizer(options.model)
-    decoder = Decoder(bestpath=False, lm=None, loglevel="FATAL")
-    found = np.array(list(differences(recognizer, decoder, options.split, options.recordings)))
+    found = np.array(list(differences(recognizer, options.split, options.recordings)))
     offset = recognizer.metadata.time_offset_seconds
     median = float(np.median(found))
     spread = np.abs(found - median)

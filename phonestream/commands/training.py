@@ -102,6 +102,14 @@ def evaluate(
     confusions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the table of what was heard for what.")
     ] = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with tables, pictures and the worst recordings to listen to.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Measure a model's phone error rate against reference phones."""
@@ -116,6 +124,7 @@ def evaluate(
             listing=listing,
             json=json,
             confusions=confusions,
+            page=report_folder,
             threads=threads,
             progress=bar,
         )

@@ -1,0 +1,108 @@
+"""Whether confidences mean something: reliability diagram and expected calibration error on a split.
+
+    PHONESTREAM_SPEECH=DIR python benchmarks/confidence.py --split test
+
+A phone is right when the edit-distance alignment with the reference pairs it with its like. Confidences are those that
+streams give, with the temperature of the model's metadata; for comparison the table has those without one too. Prints
+Markdown and draws benchmarks/pictures/confidence.png.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonestream import Recognizer
+from phonestream.asr.corpora import load_cuts, load_samples, reference_phones
+from phonestream.asr.reliability import BINS, Judged, Reliability, judge, reliability
+from phonestream.asr.report_latency import spread
+from phonestream.asr.score import align
+from phonestream.streaming.decode import Decoder, DecoderState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURE = Path(__file__).parent / "pictures" / "confidence.png"
+
+
+def judged(
+    decoder: Decoder, log_probs: Sequence[NDArray[np.float32]], references: Sequence[Sequence[str]]
+) -> Judged:
+    """The phones that a decoder finds in `log_probs`, [rows, phones + 1] for each recording."""
+    scored = []
+    for rows, reference in zip(log_probs, references, strict=True):
+        phones, state = decoder.decode(DecoderState(), rows)
+        phones += decoder.finish(state)
+        scored.append((align(reference, [phone.symbol for phone in phones]), phones))
+    return judge(scored)
+
+
+def draw(found: Reliability, confidence: NDArray[np.float64]) -> "Figure":
+    """Share right against confidence, and below it how many phones have which confidence."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], color="#666666", linestyle="--", linewidth=1, label="calibrated")
+    above.plot(
+        [entry.confidence for entry in found.bins], [entry.right for entry in found.bins],
+        marker="o", color="#0060a8", label=f"{BINS} bins of equally many phones",
+    )  # fmt: skip
+    above.set(ylabel="share right", ylim=(0, 1), xlim=(0, 1))
+    above.text(0.97, 0.05, f"ECE {found.error:.3f}", ha="right", transform=above.transAxes)
+    above.legend(frameon=False, loc="upper left")
+    above.grid(alpha=0.3)
+    below.hist(confidence, np.linspace(0, 1, 41), color="#0060a8")
+    below.set(xlabel="confidence", ylabel="phones")
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
+    parser.add_argument("--split", default="test")
+    parser.add_argument(
+        "--limit", type=int, default=10**6, help="recordings at most, evenly spread over the split"
+    )
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    options = parser.parse_args()
+
+    recognizer = Recognizer(options.model)
+    cuts = spread(list(load_cuts(Path(os.environ["PHONESTREAM_SPEECH"]), options.split)), options.limit)
+    log_probs = [recognizer.log_probs(load_samples(cut)) for cut in cuts]
+    references = [reference_phones(cut) for cut in cuts]
+
+    decoder = recognizer.metadata.decoder
+    fitted = judged(decoder, log_probs, references)
+    plain = judged(replace(decoder, temperature=1.0), log_probs, references)
+    print(f"{options.model}: {len(fitted.right)} phones of {len(cuts)} recordings of {options.split}\n")
+    print(f"| temperature | mean confidence | right | ECE, {BINS} bins of equal mass | of equal width |")
+    print("| --- | --- | --- | --- | --- |")
+    for temperature, found in ((decoder.temperature, fitted), (1.0, plain)):
+        mass, width = reliability(found), reliability(found, binning="width")
+        print(
+            f"| {temperature:g} | {mass.confidence:.3f} | {mass.right:.3f} | {mass.error:.4f} | {width.error:.4f} |"
+        )
+    mass = reliability(fitted)
+    print("\n| confidence | phones | mean | right |\n| --- | --- | --- | --- |")
+    for entry in mass.bins:
+        span = f"{entry.low:.3f} to {entry.high:.3f}"
+        print(f"| {span} | {entry.phones} | {entry.confidence:.3f} | {entry.right:.3f} |")
+
+    options.picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(mass, fitted.confidence).savefig(options.picture, dpi=150)
+    print(f"\n{options.picture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What was heard, written as the tools that people use want to read it."""
