@@ -15,6 +15,7 @@ from .corpora_cuts import (
     read_audio,
     read_cuts,
     reference_phones,
+    spread,
     write_cuts,
 )
 from .corpora_files import is_split_name
@@ -38,6 +39,7 @@ __all__ = [
     "read_split",
     "reference_phones",
     "speech_root",
+    "spread",
 ]
 
 SPEECH_VARIABLE = "PHONESTREAM_SPEECH"

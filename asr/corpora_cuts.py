@@ -4,9 +4,9 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 16_000  # Hz
 CUTS_SUFFIX = ".jsonl.gz"
+
+
+T = TypeVar("T")
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of `items`, evenly spread over them."""
+    taken = min(count, len(items))
+    return [items[index * len(items) // taken] for index in range(taken)]
 
 
 def prepared_splits(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, DataError, ModelError, PhonestreamError
 from ..streaming.decode import Phone
-from .corpora import Problem, load_samples, read_audio, read_split, reference_phones, speech_root
+from .corpora import Problem, load_samples, read_audio, read_split, reference_phones, speech_root, spread
 from .phones import PHONES, encode
 from .report import (
     RecordingScore,
@@ -114,8 +114,8 @@ def evaluate(
 
 def _usable(cuts: Sequence["MonoCut"], limit: int | None) -> tuple[list["MonoCut"], list[Problem]]:
     """Cuts to score, evenly spread if there is a limit, and those with references outside the 39 phones."""
-    if limit is not None and limit < len(cuts):
-        cuts = [cuts[index * len(cuts) // limit] for index in range(limit)]
+    if limit is not None:
+        cuts = spread(cuts, limit)
     usable, problems = [], []
     for cut in cuts:
         try:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import PhonestreamError
 from ..streaming.decode import Phone
-from .corpora import load_samples, read_audio
+from .corpora import load_samples, read_audio, spread
 from .foreign_alignment import forced_alignment, foreign_aligner, matched
 
 if TYPE_CHECKING:
@@ -117,9 +117,3 @@ def stream_chunks(
     meta = recognizer.metadata
     last = stream.seconds + meta.look_ahead_frames * meta.frame_samples / meta.sample_rate
     return heard + [(phone, last) for phone in stream.finish()], times
-
-
-def spread(cuts: Sequence["MonoCut"], count: int) -> list["MonoCut"]:
-    """At most `count` of `cuts`, evenly spread over them."""
-    taken = min(count, len(cuts))
-    return [cuts[index * len(cuts) // taken] for index in range(taken)]

@@ -21,7 +21,7 @@ from .augment import load_noises
 from .batches import Batch, Batches
 from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint, start_run
 from .config import TrainConfig, to_dict
-from .corpora import load_cuts, load_samples, reference_phones
+from .corpora import load_cuts, load_samples, reference_phones, spread
 from .encoder import Encoder, pad
 from .frontend import CARRY
 from .offline import encoder_log_probs, greedy_phones
@@ -161,8 +161,8 @@ class DevSet:
 
     def __init__(self, data: Path, count: int) -> None:
         cuts = list(load_cuts(data, "dev"))
-        if 0 < count < len(cuts):
-            cuts = [cuts[index * len(cuts) // count] for index in range(count)]
+        if count > 0:
+            cuts = spread(cuts, count)
         self.samples: list[NDArray[np.float32]] = [load_samples(cut) for cut in cuts]
         self.references = [reference_phones(cut) for cut in cuts]
 
@@ -181,11 +181,9 @@ class DevSet:
 @torch.no_grad()
 def set_statistics(encoder: Encoder, corpus: CachedCorpus) -> None:
     """Set the front end's mean and scale from recordings spread evenly over `corpus`."""
-    utterances = corpus.utterances
-    count = min(STATISTICS_RECORDINGS, len(utterances))
     frames = []
-    for index in range(count):
-        audio = pad([torch.from_numpy(corpus.audio(utterances[index * len(utterances) // count]))], 0)
+    for utterance in spread(corpus.utterances, STATISTICS_RECORDINGS):
+        audio = pad([torch.from_numpy(corpus.audio(utterance))], 0)
         frames.append(encoder.frontend.log_mel(functional.pad(audio, (CARRY, 0)))[0])
     features = torch.cat(frames, dim=1).double()
     encoder.frontend.mean.copy_(features.mean(dim=1, keepdim=True))

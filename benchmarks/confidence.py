@@ -11,26 +11,25 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import on_split
 from numpy.typing import NDArray
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_cuts, load_samples, reference_phones
+from phonestream.asr.corpora import load_samples, reference_phones
 from phonestream.asr.reliability import BINS, Judged, Reliability, judge, reliability
-from phonestream.asr.report_latency import spread
 from phonestream.asr.score import align
 from phonestream.streaming.decode import Decoder, DecoderState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE = Path(__file__).parent / "pictures" / "confidence.png"
+PICTURE = on_split.PICTURES / "confidence.png"
 
 
 def judged(
@@ -66,19 +65,13 @@ def draw(found: Reliability, confidence: NDArray[np.float64]) -> "Figure":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
-    parser.add_argument("--split", default="test")
-    parser.add_argument(
-        "--limit", type=int, default=10**6, help="recordings at most, evenly spread over the split"
-    )
+    parser = on_split.parser(__doc__, "test")
+    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
 
     recognizer = Recognizer(options.model)
-    cuts = spread(list(load_cuts(Path(os.environ["PHONESTREAM_SPEECH"]), options.split)), options.limit)
+    cuts = on_split.cuts(options.split, options.limit)
     log_probs = [recognizer.log_probs(load_samples(cut)) for cut in cuts]
     references = [reference_phones(cut) for cut in cuts]
 
@@ -99,9 +92,7 @@ def main() -> None:
         span = f"{entry.low:.3f} to {entry.high:.3f}"
         print(f"| {span} | {entry.phones} | {entry.confidence:.3f} | {entry.right:.3f} |")
 
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(mass, fitted.confidence).savefig(options.picture, dpi=150)
-    print(f"\n{options.picture}")
+    on_split.save(draw(mass, fitted.confidence), options.picture)
 
 
 if __name__ == "__main__":

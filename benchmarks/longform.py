@@ -19,7 +19,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,9 +28,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import degrade
 import numpy as np
+import on_split
 from degrade import RATE, Samples
 
-from phonestream.asr.corpora import load_cuts, load_samples, reference_phones
+from phonestream.asr.corpora import load_samples, reference_phones, speech_root
 from phonestream.asr.score import PhoneErrors, phone_errors
 from phonestream.streaming import state
 from phonestream.streaming.decode import Phone
@@ -41,7 +41,7 @@ from phonestream.streaming.state import StreamState
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE = Path(__file__).parent / "pictures" / "longform.png"
+PICTURE = on_split.PICTURES / "longform.png"
 SHORTEST, LONGEST = 0.5, 10.0  # seconds of a pause
 FAINT = 10 ** (-70 / 20)  # of full scale, the noise of a silent pause
 STEP = 0.16  # seconds of audio between two looks at whether there is a pause
@@ -92,7 +92,7 @@ def _pause(following: Samples, rng: np.random.Generator) -> Samples:
     length = int(np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST))) * RATE)
     if rng.random() < 0.5:
         return (FAINT * rng.normal(size=length)).astype(np.float32)
-    noise = degrade.recorded_noise(Path(os.environ["PHONESTREAM_SPEECH"]) / "noise", length, rng)
+    noise = degrade.recorded_noise(speech_root() / "noise", length, rng)
     return noise * np.float32(following.std() * 10 ** (-rng.uniform(10, 30) / 20))
 
 
@@ -148,11 +148,7 @@ def draw(rates: dict[str, list[float]], edges: Sequence[float]) -> "Figure":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
-    parser.add_argument("--split", default="dev")
+    parser = on_split.parser(__doc__, "dev")
     parser.add_argument("--minutes", type=float, default=60.0, help="of the stream; hours will do")
     parser.add_argument("--bins", type=int, default=10, help="into which it is divided")
     parser.add_argument("--pause", type=float, default=1.0, help="seconds without a phone before a reset")
@@ -165,7 +161,7 @@ def main() -> None:
         raise SystemExit(
             f"{options.model}: hears {model.metadata.sample_rate} Hz, this benchmark gives {RATE}"
         )
-    cuts = load_cuts(Path(os.environ["PHONESTREAM_SPEECH"]), options.split)
+    cuts = on_split.cuts(options.split)
     recordings = [(load_samples(cut), reference_phones(cut)) for cut in cuts]
     samples, placed = place(recordings, options.minutes * 60, options.seed)
     minutes = len(samples) / RATE / 60
@@ -200,9 +196,7 @@ def main() -> None:
     totals = (sum(counts, PhoneErrors()).per for counts in errors.values())
     print("| whole | " + " | ".join(f"{100 * total:.2f}" for total in totals) + " |")
 
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(rates, edges.tolist()).savefig(options.picture, dpi=150)
-    print(f"\n{options.picture}")
+    on_split.save(draw(rates, edges.tolist()), options.picture)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -20,18 +19,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import degrade
 import numpy as np
+import on_split
 from degrade import RATE, Samples
 from numpy.random import Generator
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_cuts, load_samples, reference_phones
-from phonestream.asr.report_latency import spread
+from phonestream.asr.corpora import load_samples, reference_phones, speech_root
 from phonestream.asr.score import PhoneErrors, phone_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE = Path(__file__).parent / "pictures" / "robustness.png"
+PICTURE = on_split.PICTURES / "robustness.png"
 SNRS = (20, 10, 5, 0)  # dB
 GAINS = (-30, -20, -10, 10, 20)  # dB
 CODECS = (
@@ -55,7 +54,7 @@ class Condition(NamedTuple):
 
 def conditions(speech: Path) -> Iterator[Condition]:
     yield Condition("clean", "as recorded", lambda samples, _: (samples, RATE))
-    talkers = [load_samples(cut) for cut in spread(list(load_cuts(speech, "dev")), 30)]
+    talkers = [load_samples(cut) for cut in on_split.cuts("dev", 30)]
     noises: dict[str, Callable[[int, Generator], Samples]] = {
         "recorded noise": partial(degrade.recorded_noise, speech / "noise"),
         "pink noise": degrade.pink_noise,
@@ -144,20 +143,14 @@ def draw(rates: dict[str, dict[str, float]]) -> "Figure":
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
-    parser.add_argument("--split", default="test")
-    parser.add_argument(
-        "--limit", type=int, default=10**6, help="recordings at most, evenly spread over the split"
-    )
+    parser = on_split.parser(__doc__, "test")
+    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
 
-    speech = Path(os.environ["PHONESTREAM_SPEECH"])
+    speech = speech_root()
     recognizer = Recognizer(options.model)
-    cuts = spread(list(load_cuts(speech, options.split)), options.limit)
+    cuts = on_split.cuts(options.split, options.limit)
     recordings = [(cut.id, load_samples(cut), reference_phones(cut)) for cut in cuts]
     print(f"{options.model}: {len(recordings)} recordings of {options.split}\n")
     print("| | | PER % | substitutions | insertions | deletions |")
@@ -178,9 +171,7 @@ def main() -> None:
         count = len(recognizer.transcribe(samples))
         print(f"| {name} | {count * 60 / QUIET_SECONDS:.1f} |", flush=True)
 
-    options.picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(rates).savefig(options.picture, dpi=150)
-    print(f"\n{options.picture}")
+    on_split.save(draw(rates), options.picture)
 
 
 if __name__ == "__main__":

@@ -8,24 +8,21 @@ only equal ones are compared, centre with centre. Recordings with a word that po
 out.
 """
 
-import argparse
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+import on_split
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_cuts, load_samples
+from phonestream.asr.corpora import load_samples
 from phonestream.asr.foreign_alignment import forced_alignment, foreign_aligner, matched
 
 
 def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:
     """Seconds by which each matched phone's middle lies after pocketsphinx's."""
     decoder = foreign_aligner()
-    cuts = list(load_cuts(Path(os.environ["PHONESTREAM_SPEECH"]), split))
     used = 0
-    for cut in (cuts[index * len(cuts) // count] for index in range(min(count, len(cuts)))):
+    for cut in on_split.cuts(split, count):
         samples = load_samples(cut)
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
         if not reference:
@@ -38,11 +35,7 @@ def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
-    parser.add_argument("--split", default="dev")
+    parser = on_split.parser(__doc__, "dev")
     parser.add_argument("--recordings", type=int, default=100, help="how many, evenly spread over the split")
     options = parser.parse_args()
 

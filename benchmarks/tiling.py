@@ -1,0 +1,137 @@
+"""How far the boundaries of intervals lie from pocketsphinx's forced alignment, beside other rules to draw them.
+
+    PHONESTREAM_SPEECH=DIR python benchmarks/tiling.py --split dev
+
+Two neighbouring phones are compared where both were heard as they were aligned, with nothing heard between them. A
+boundary is where one goes over into the other; at a silence, the end of the one and the beginning of the other count
+each. pocketsphinx aligns in steps of 10 ms.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import on_split
+
+from phonestream import Recognizer
+from phonestream.asr.corpora import load_samples
+from phonestream.asr.foreign_alignment import (
+    FRAME_SECONDS,
+    Aligned,
+    forced_alignment,
+    foreign_aligner,
+    matched,
+)
+from phonestream.formats.document import Interval
+from phonestream.formats.tiling import tile
+from phonestream.streaming.arrays import Floats
+from phonestream.streaming.decode import Phone
+from phonestream.streaming.metadata import ModelMetadata
+
+
+class Pair(NamedTuple):
+    """Two neighbours: as aligned, as heard, and as intervals."""
+
+    aligned: tuple[Aligned, Aligned]
+    heard: tuple[Phone, Phone]
+    intervals: tuple[Interval, Interval]
+    rows: Floats  # [rows, phones + 1] log-probabilities of the whole recording
+
+    @property
+    def silent(self) -> bool:
+        """Whether pocketsphinx has a silence between the two."""
+        return self.aligned[1].start - self.aligned[0].end > FRAME_SECONDS / 2
+
+    @property
+    def paused(self) -> bool:
+        """Whether the intervals have one."""
+        return self.intervals[1].start > self.intervals[0].end
+
+
+Rule = Callable[[Pair, ModelMetadata], float]
+
+
+def tiled(pair: Pair, metadata: ModelMetadata) -> float:
+    return pair.intervals[1].start
+
+
+def halfway(pair: Pair, metadata: ModelMetadata) -> float:
+    left, right = pair.heard
+    return (left.start + left.end + right.start + right.end) / 4
+
+
+def spike_begins(pair: Pair, metadata: ModelMetadata) -> float:
+    return pair.heard[1].start
+
+
+def posteriors_cross(pair: Pair, metadata: ModelMetadata) -> float:
+    """Where the left phone's posterior falls below the right's, between the rows of the spikes."""
+    left, right = pair.heard
+    offset, seconds, symbols = metadata.time_offset_seconds, metadata.row_seconds, metadata.decoder.symbols
+    first = max(round((left.end + offset) / seconds) - 1, 0)
+    rows = pair.rows[first : round((right.start + offset) / seconds) + 1]
+    above = rows[:, symbols.index(left.symbol)] - rows[:, symbols.index(right.symbol)]
+    for number, (before, after) in enumerate(pairwise(above)):
+        if before > 0 >= after:
+            return (first + number + 0.5 + float(before / (before - after))) * seconds - offset
+    return halfway(pair, metadata)
+
+
+RULES: dict[str, Rule] = {
+    "as formats write them": tiled,
+    "half-way between the spikes": halfway,
+    "where the posteriors cross": posteriors_cross,
+    "where the next spike begins": spike_begins,
+}
+
+
+def pairs(recognizer: Recognizer, split: str, count: int) -> Iterator[Pair]:
+    decoder = foreign_aligner()
+    for cut in on_split.cuts(split, count):
+        samples = load_samples(cut)
+        reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
+        stream = recognizer.stream(posteriors=True)
+        heard = stream.accept(samples) + stream.finish()
+        intervals = [interval for interval in tile(heard, stream.seconds) if interval.symbol]
+        rows = stream.take_posteriors()
+        said_at = {phone: position for position, phone in enumerate(reference)}
+        heard_at = {phone: position for position, phone in enumerate(heard)}
+        for (said, left), (next_said, right) in pairwise(matched(reference, heard)):
+            at = heard_at[left]
+            if said_at[next_said] == said_at[said] + 1 and heard_at[right] == at + 1:
+                yield Pair((said, next_said), (left, right), (intervals[at], intervals[at + 1]), rows)
+
+
+def main() -> None:
+    parser = on_split.parser(__doc__, "dev")
+    parser.add_argument("--recordings", type=int, default=100, help="how many, evenly spread over the split")
+    options = parser.parse_args()
+
+    recognizer = Recognizer(options.model)
+    found = list(pairs(recognizer, options.split, options.recordings))
+    flowing = [pair for pair in found if not pair.silent and not pair.paused]
+    print(f"{len(flowing)} boundaries between phones; ms from the alignment's:")
+    print(f"{'':30}{'median':>8}{'90 %':>8}{'mean':>8}{'bias':>8}")
+    for name, rule in RULES.items():
+        _report(name, [rule(pair, recognizer.metadata) - pair.aligned[1].start for pair in flowing])
+    silences = [pair for pair in found if pair.silent]
+    both = [pair for pair in silences if pair.paused]
+    wrong = sum(pair.paused for pair in found) - len(both)
+    print(
+        f"{len(silences)} silences between phones, {len(both)} of them found and {wrong} where there is none:"
+    )
+    _report("where they begin", [pair.intervals[0].end - pair.aligned[0].end for pair in both])
+    _report("where they end", [pair.intervals[1].start - pair.aligned[1].start for pair in both])
+
+
+def _report(name: str, errors: Sequence[float]) -> None:
+    off = np.array(errors) * 1000
+    size = np.abs(off)
+    print(
+        f"{name:30}{np.median(size):8.0f}{np.percentile(size, 90):8.0f}{size.mean():8.1f}{off.mean():+8.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
