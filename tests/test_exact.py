@@ -14,9 +14,7 @@ from phonestream.asr.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
-# Of a log-probability above LEAST. The aim is 1e-4, and 8.9e-5 the largest seen on these recordings; another processor
-# rounds differently, hence the margin.
-TOLERANCE = 1.5e-4
+TOLERANCE = 1e-4  # of a log-probability above LEAST
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 

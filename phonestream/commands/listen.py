@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from itertools import chain
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 PREROLL_SECONDS = 0.3  # of audio that are there before the person is told to speak
 
 
-class Phones(StrEnum):
-    """What phonemes are called in text."""
-
-    arpabet = "arpabet"
-    ipa = "ipa"
-
-
 def listen(
     device: Annotated[
         str | None,
@@ -40,7 +32,12 @@ def listen(
     form: Annotated[
         Format, typer.Option("--format", help="For a person to read, or one line of JSON for each event.")
     ] = Format.text,
-    phones: Annotated[Phones, typer.Option(help="How text writes phonemes.")] = Phones.arpabet,
+    phones: Annotated[
+        str,
+        typer.Option(
+            metavar="SET", help="Names of the phones in text: arpabet, ipa, xsampa, timit48 or timit39."
+        ),
+    ] = "arpabet",
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
@@ -64,6 +61,7 @@ def listen(
     ] = 30,
 ) -> None:
     """Print phonemes from a microphone as they are spoken. Ctrl-C ends it."""
+    from ..formats.phone_sets import names
     from ..streaming.devices import devices, find
     from ..streaming.events import Listening
     from ..streaming.microphone import Microphone, MicrophoneGoneError
@@ -81,8 +79,9 @@ def listen(
         )
         rate = microphone.sample_rate
         recognizer = Recognizer(model)
+        called = names(recognizer.phones, phones)
         recording = stack.enter_context(Recording(save, rate)) if save is not None else None
-        display = stack.enter_context(display_for(form is Format.json, phones is Phones.ipa))
+        display = stack.enter_context(display_for(form is Format.json, called))
         session = Session(recognizer, microphone, recording, display)
         source = chunks(microphone, reconnect, interrupted, display.remark)
         if seconds is not None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from io import TextIOWrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -48,8 +49,8 @@ class Display(Protocol):
 class Plain:
     """Lines that are done, for a file, a pipe or a terminal that cannot move its cursor."""
 
-    def __init__(self, ipa: bool) -> None:
-        self._ipa = ipa
+    def __init__(self, called: Mapping[str, str]) -> None:
+        self._called = called  # the name of each symbol
         self._lines = Lines()
         self._look_ahead = 0.0
 
@@ -60,7 +61,7 @@ class Plain:
                 self._look_ahead = event.look_ahead_seconds
                 self.remark(f"listening to {event.device} at {event.sample_rate} Hz; Ctrl-C ends it")
             case Phone():
-                done, self._lines = listen_lines.add_phone(self._lines, event, self._ipa)
+                done, self._lines = listen_lines.add_phone(self._lines, event, self._called)
             case Lost():
                 done, self._lines = listen_lines.end(self._lines)
                 done.append(listen_lines.lost_line(event))
@@ -95,7 +96,7 @@ class Json(Plain):
     """Each event on a line, at once."""
 
     def __init__(self) -> None:
-        super().__init__(ipa=False)
+        super().__init__({})
 
     def show(self, event: Event) -> None:
         write(json.dumps(encode(event)))
@@ -107,8 +108,8 @@ class Json(Plain):
 class Animated(Plain):
     """On a terminal: lines that are done scroll away; below them the line that grows, and how things stand."""
 
-    def __init__(self, ipa: bool) -> None:
-        super().__init__(ipa)
+    def __init__(self, called: Mapping[str, str]) -> None:
+        super().__init__(called)
         from rich.console import Console
         from rich.live import Live
 
@@ -187,11 +188,11 @@ class Animated(Plain):
         return not self._console.encoding.lower().startswith("utf")
 
 
-def display_for(as_json: bool, ipa: bool) -> Display:
+def display_for(as_json: bool, called: Mapping[str, str]) -> Display:
     """What suits standard output."""
     if as_json:
         return Json()
-    return Animated(ipa) if _animated() else Plain(ipa)
+    return Animated(called) if _animated() else Plain(called)
 
 
 def meter(status: Status, muted: bool, plain: bool) -> "Text":

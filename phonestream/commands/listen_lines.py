@@ -1,8 +1,8 @@
 """Phones and losses, one after the other, as the lines of text that `phonestream transcribe` would print."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..asr.phones import IPA
 from ..streaming.decode import Phone
 from ..streaming.stream import Lost
 from .output import dim
@@ -20,9 +20,9 @@ class Lines(NamedTuple):
     """When its last phone ended."""
 
 
-def add_phone(state: Lines, phone: Phone, ipa: bool) -> tuple[list[str], Lines]:
-    """The lines that are done now, and the one that `phone` is in."""
-    symbol = IPA.get(phone.symbol, phone.symbol) if ipa else phone.symbol
+def add_phone(state: Lines, phone: Phone, called: Mapping[str, str]) -> tuple[list[str], Lines]:
+    """The lines that are done now, and the one that `phone` is in; `called` has the name of each symbol."""
+    symbol = called[phone.symbol]
     done: list[str] = []
     if state.line and (phone.start - state.ended >= PAUSE or state.columns + 1 + len(symbol) > WIDTH):
         done, state = end(state)
@@ -37,7 +37,7 @@ def settle(state: Lines, heard: float) -> tuple[list[str], Lines]:
 
 
 def end(state: Lines) -> tuple[list[str], Lines]:
-    """End the line, as at an endpoint."""
+    """End the line."""
     return ([state.line] if state.line else []), Lines()
 
 

@@ -55,22 +55,22 @@ def plot(
     """Draw waveform, spectrogram, phones and posteriors of a recording."""
     import matplotlib  # noqa: F401  # if it is missing, that is said before a long recording is heard
 
-    from ..formats.options import Options
+    from ..formats.phone_sets import names
     from ..formats.picture import check_suffix, draw, save
     from ..streaming.recognizer import Recognizer
 
     target = Path(f"{Path(audio).stem}.png") if output is None else output
     check_suffix(target)
-    names = Options(phone_set=phones)
     if end is not None and end <= start:
         raise typer.BadParameter(f"{end:g} is not after --start {start:g}", param_hint="--end")
     recognizer = Recognizer(model)
+    names(recognizer.phones, phones)  # a set that is not there is said before a long recording is heard
     with Bar("listening") as bar:
         excerpt, seconds = hear_excerpt(recognizer, audio, start, end, bar)
     if end is None and excerpt.end < seconds:
         stretch = "the first 10 s" if start == 0 else f"{start:g} to {excerpt.end:g} s"
         complain(f"{audio}: longer than {WHOLE:g} s, so {stretch} are drawn; --start and --end choose others")
-    save(draw(excerpt, phone_set=names.phone_set, width=width), target, dpi)
+    save(draw(excerpt, phone_set=phones, width=width), target, dpi)
     count = len(excerpt.phones)
     heard = f"{count} phone{'' if count == 1 else 's'}"
     write(f"{printable(str(target))}: {excerpt.start:.2f} to {excerpt.end:.2f} s, {heard}")

@@ -1,5 +1,6 @@
 """The names that other fields give to the 39 phones: one table for `--phones`."""
 
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -39,6 +40,17 @@ PHONE_SETS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     | {name: {phone: getattr(_NAMES[phone], name) for phone in PHONES} for name in Names._fields}
 )
 """Name of a set to its symbol for each ARPAbet phone. Only timit39 gives two phones one symbol."""
+
+
+def names(phones: Iterable[str], phone_set: str) -> dict[str, str]:
+    """What each of a model's `phones` is called in `phone_set`.
+
+    Raises:
+        ConfigError: there is no such set, or it has no name for one of them.
+    """
+    if phone_set not in PHONE_SETS:
+        raise ConfigError(f"unknown phone set {phone_set!r}: choose one of {', '.join(PHONE_SETS)}")
+    return {phone: rename(phone, phone_set) for phone in phones}
 
 
 def rename(symbol: str, phone_set: str) -> str:
