@@ -13,6 +13,8 @@ from ..errors import DataError
 from .channel import microphone, room, telephone
 from .config import AugmentConfig
 
+SPEECHLESS_DB = (-70.0, -15.0)  # loudness of what takes a recording's place, below full scale
+
 Samples = NDArray[np.float32]
 
 
@@ -36,6 +38,19 @@ def load_noises(folder: Path) -> list[Samples]:
             f"{folder}: no noise recordings there; set augment.noise_dir, or noise_probability to 0"
         )
     return noises
+
+
+def speechless(
+    length: int, config: AugmentConfig, noises: Sequence[Samples], rng: Generator
+) -> Samples | None:
+    """Noise `[length]` in place of a recording, at the level of speech or far below, or None: seldom is it its turn."""
+    if not _happens(config.speechless_probability, rng):
+        return None
+    noise = _cut(noises, length, rng)
+    loudness = 10 ** (rng.uniform(*SPEECHLESS_DB) / 20)
+    gain = np.float32(loudness / (np.sqrt(np.mean(np.square(noise))) + 1e-9))
+    louder: Samples = np.clip(noise * gain, -1.0, 1.0, dtype=np.float32)
+    return louder
 
 
 def augment(samples: Samples, config: AugmentConfig, noises: Sequence[Samples], rng: Generator) -> Samples:
@@ -63,16 +78,20 @@ def _happens(probability: float, rng: Generator) -> bool:
 
 
 def _noise(samples: Samples, noises: Sequence[Samples], snr_db: float, rng: Generator) -> Samples:
-    """Noise `[n]`, cut from as many recordings as it takes, at `snr_db` below the speech's power."""
-    length = len(samples)
+    """Noise `[n]` at `snr_db` below the speech's power."""
+    noise = _cut(noises, len(samples), rng)
+    power = float(np.mean(np.square(noise))) + 1e-12
+    wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)
+    return noise * np.float32(np.sqrt(wanted / power))
+
+
+def _cut(noises: Sequence[Samples], length: int, rng: Generator) -> Samples:
+    """`length` samples from as many recordings in a row as it takes."""
     pieces: list[Samples] = []
     while sum(map(len, pieces)) < length:
         pieces.append(noises[int(rng.integers(len(noises)))])
     start = rng.integers(sum(map(len, pieces)) - length + 1)
-    noise = np.concatenate(pieces)[start : start + length]
-    power = float(np.mean(np.square(noise))) + 1e-12
-    wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)
-    return noise * np.float32(np.sqrt(wanted / power))
+    return np.concatenate(pieces)[start : start + length]
 
 
 def feature_mask(mels: int, frames: int, config: AugmentConfig, rng: Generator) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .audio_cache import CachedCorpus, Utterance
-from .augment import augment, feature_mask
+from .augment import augment, feature_mask, speechless
 from .config import TrainConfig
 from .corpora_rows import frames_needed
 from .encoder import FRAME, pad
@@ -87,15 +87,21 @@ class Batches:
         """The tensors of `step`."""
         epoch, chosen = self.recordings(step)
         config = self.config
-        recordings, generators = [], []
+        recordings, generators, targets = [], [], []
         for utterance in chosen:
             rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
-            samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
-            least = FRAME * frames_needed(utterance.columns)
+            columns = utterance.columns
+            samples = speechless(utterance.samples, config.augment, self.noises, rng)
+            if samples is not None:
+                columns = ()
+            else:
+                samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
+            least = FRAME * -(-frames_needed(columns) // config.model.rows_per_frame)
             if len(samples) < least:  # sped up beyond what CTC can spell
                 samples = np.pad(samples, (0, least - len(samples)))
             recordings.append(torch.from_numpy(samples))
             generators.append(rng)
+            targets.append(columns)
         audio = pad(recordings, config.model.look_ahead_frames)
         mask = np.zeros((len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
         for row, recording, rng in zip(mask, recordings, generators, strict=True):
@@ -109,8 +115,8 @@ class Batches:
             rows=torch.tensor(
                 [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
             ),
-            targets=torch.tensor([column for utterance in chosen for column in utterance.columns]),
-            phones=torch.tensor([len(utterance.columns) for utterance in chosen]),
+            targets=torch.tensor([column for columns in targets for column in columns], dtype=torch.int64),
+            phones=torch.tensor([len(columns) for columns in targets]),
             seconds=sum(map(len, recordings)) / 16000,
         )
 

@@ -123,6 +123,19 @@ def load_weights(encoder: Encoder, weights: dict[str, Tensor], origin: str) -> N
     encoder.load_state_dict(weights)
 
 
+def repeat_rows(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` of a model with fewer CTC rows a frame, its head repeated until it has `encoder`'s.
+
+    Rows that agree collapse into one phone under CTC, so the new model starts where the old one stood.
+    """
+    wanted = encoder.head.out_features
+    own = len(weights.get("head.bias", ()))
+    if own == 0 or wanted == own or wanted % own:
+        return weights
+    head = {name: torch.cat([weights[name]] * (wanted // own)) for name in ("head.weight", "head.bias")}
+    return weights | head
+
+
 def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:
     """What differs between two model configurations, as `key: theirs, not ours`."""
     mine, other = to_dict(ours), to_dict(theirs)

@@ -57,6 +57,9 @@ class AugmentConfig:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 25.0)
     noise_dir: str = ""  # folder of audio files; relative to the data folder
+    speechless_probability: float = (
+        0.0  # of a recording's place being taken by noise alone, in which nobody speaks
+    )
     room_probability: float = 0.0
     room_decay_seconds: tuple[float, float] = (0.1, 0.6)  # until the echo has fallen by 60 dB
     room_direct_db: tuple[float, float] = (0.0, 15.0)  # energy of the direct sound above the echo's
@@ -82,14 +85,20 @@ class AugmentConfig:
             raise ConfigError(
                 f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
             )
-        for kind in ("noise", "room", "microphone", "telephone"):
+        for kind in ("noise", "speechless", "room", "microphone", "telephone"):
             probability = getattr(self, f"{kind}_probability")
             if not 0.0 <= probability <= 1.0:
                 raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")
-        if self.noise_probability > 0 and not self.noise_dir:
+        if self.needs_noises and not self.noise_dir:
             raise ConfigError(
-                "augment.noise_probability is above 0 but augment.noise_dir names no folder of noises"
+                "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
+                "folder of noises"
             )
+
+    @property
+    def needs_noises(self) -> bool:
+        """Whether recordings of noise are mixed in or take a recording's place."""
+        return self.noise_probability > 0 or self.speechless_probability > 0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,14 @@ from ..errors import ConfigError
 from .audio_cache import CachedCorpus, cached_corpus
 from .augment import load_noises
 from .batches import Batch, Batches
-from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint, start_run
+from .checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    repeat_rows,
+    save_checkpoint,
+    start_run,
+)
 from .config import TrainConfig, to_dict
 from .corpora import load_cuts, load_samples, reference_phones, spread
 from .encoder import Encoder, pad
@@ -50,7 +57,8 @@ def train(
         data: a folder made by `phonestream prepare`, or one with a manifest.tsv.
         resume: go on from the checkpoint in `run`, on the trajectory of a run that was never stopped.
         threads: for torch on the CPU; None leaves torch's own choice.
-        initial: weights to start from instead of random ones.
+        initial: weights to start from instead of random ones; with fewer CTC rows a frame than `config` has, every
+            row starts as a copy of them.
 
     Returns:
         True when all steps are done; False when a signal (SIGINT, SIGTERM) asked to stop and a checkpoint was written.
@@ -71,7 +79,7 @@ def train(
             progress=progress.decoding,
         )
         dev = DevSet(data, config.evaluate_recordings)
-        noises = load_noises(data / config.augment.noise_dir) if config.augment.noise_probability else []
+        noises = load_noises(data / config.augment.noise_dir) if config.augment.needs_noises else []
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
         torch.manual_seed(config.seed)
@@ -80,7 +88,7 @@ def train(
             start_run(run, config, corpus.digest)
             set_statistics(encoder, corpus)
             if initial is not None:
-                load_weights(encoder, initial, "the initial model")
+                load_weights(encoder, repeat_rows(initial, encoder), "the initial model")
         else:
             check_same(before, config, corpus.digest, run)
             load_weights(encoder, before.encoder, str(run))
@@ -150,7 +158,7 @@ def learn(encoder: Encoder, batch: Batch, config: TrainConfig, device: torch.dev
     total = functional.ctc_loss(
         log_probs.transpose(0, 1), batch.targets, batch.rows, batch.phones, blank=BLANK, reduction="sum"
     )
-    loss = total / batch.phones.sum()
+    loss = total / batch.phones.sum().clamp(min=1)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.clip_norm)
     return loss.item(), norm.item()

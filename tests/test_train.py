@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import errno
 import io
+import math
 import os
 import shutil
 import signal
@@ -18,12 +19,14 @@ import pytest
 import torch
 
 from phonestream.asr import checkpoint
+from phonestream.asr.audio_cache import cached_corpus
 from phonestream.asr.batches import Batches, epoch_plan
-from phonestream.asr.checkpoint import load_checkpoint, load_encoder, load_weights
+from phonestream.asr.checkpoint import load_checkpoint, load_encoder, load_weights, repeat_rows
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, load_config, to_dict
+from phonestream.asr.corpora import load_cuts
 from phonestream.asr.encoder import Encoder
 from phonestream.asr.optimisers import Muon, orthogonalise, schedule
-from phonestream.asr.train import train
+from phonestream.asr.train import learn, train
 from phonestream.errors import ConfigError, DataError
 from phonestream.export import export, read_weights
 
@@ -200,6 +203,32 @@ def test_warm_start_begins_with_the_weights_given(config: TrainConfig, data: Pat
         train(config, tmp_path / "wider", data, initial=wider)
 
 
+def test_more_rows_a_frame_start_as_copies_that_say_the_same(config: TrainConfig) -> None:
+    one = Encoder(config.model)
+    two = Encoder(dataclasses.replace(config.model, rows_per_frame=2))
+    load_weights(two, repeat_rows(one.state_dict(), two), "one")
+    audio = torch.randn(1, 640 * 20) * 0.1
+    torch.testing.assert_close(two(audio)[0], one(audio)[0].repeat_interleave(2, dim=1))
+    unfit = Encoder(dataclasses.replace(config.model, rows_per_frame=3))
+    with pytest.raises(ConfigError, match=r"head\.bias"):
+        load_weights(unfit, repeat_rows(two.state_dict(), unfit), "two")
+
+
+def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Path) -> None:
+    noises = [np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)]
+    silent = dataclasses.replace(config.augment, speechless_probability=1.0)
+    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
+    batch = Batches(corpus, noises, dataclasses.replace(config, augment=silent)).batch(0)
+    assert batch.phones.tolist() == [0] * len(batch.phones)
+    assert batch.audio.abs().amax(dim=1).min() > 0
+    spoken = dataclasses.replace(config.augment, speechless_probability=0.0)
+    lengths = Batches(corpus, noises, dataclasses.replace(config, augment=spoken)).batch(0).phones
+    assert lengths.min() > 0
+    loss, norm = learn(Encoder(config.model), batch, config, torch.device("cpu"))
+    assert 0 < loss < math.inf
+    assert 0 < norm < math.inf
+
+
 def test_a_model_file_or_a_run_is_a_start_too(config: TrainConfig, data: Path, tmp_path: Path) -> None:
     first, model = tmp_path / "first", tmp_path / "model.onnx"
     train(dataclasses.replace(config, steps=2), first, data)
@@ -329,6 +358,7 @@ def test_muon_descends() -> None:
         ("model = 3", "expected a table"),
         ("steps = ", "not valid TOML"),
         ("[augment]\nnoise_probability = 0.5", "noise_dir"),
+        ("[augment]\nspeechless_probability = 0.1", "noise_dir"),
         ("[augment]\nspeeds = []", "speeds"),
     ],
 )
