@@ -3,10 +3,11 @@
 import os
 import shutil
 import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Protocol, Self, cast
 
 import soundfile
 
@@ -18,8 +19,70 @@ BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
 KINDS = "WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others that libsndfile reads"
 
+STANDARD_INPUT = "-"
+
 _NOT_AUDIO = (1, 7)  # libsndfile's codes for content that it does not recognise
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's number of frames where the header has none
+_EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Subtypes in which a seek gives the same samples as reading on; other codecs remember what came before."""
+
+
+class Audio(Protocol):
+    """A recording open for reading: what `AudioFile` and `MediaFile` have in common."""
+
+    path: str
+    sample_rate: int
+    channels: int
+    seconds: float | None
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]: ...
+
+    def close(self) -> None: ...
+
+
+class UnknownFormatError(AudioError):
+    """Content that libsndfile does not recognise; another library may."""
+
+
+def open_audio(path: str | os.PathLike[str]) -> Audio:
+    """Open a recording with libsndfile, or with PyAV (the extra `media`) what libsndfile does not know.
+
+    `-` is standard input, which is copied to a temporary file like any pipe.
+
+    Raises:
+        AudioError: as for `AudioFile`; the message names the extra where only it is missing.
+    """
+    name = os.fspath(path)
+    file = _open(name)
+    try:
+        return AudioFile(name, file)
+    except UnknownFormatError as error:
+        try:
+            from .media import MediaFile
+
+            return MediaFile(name, file)
+        except ModuleNotFoundError as missing:
+            file.close()
+            if missing.name != "av":
+                raise
+            raise AudioError(
+                f"{error}, or have other formats read too: pip install 'phonestream[media]'"
+            ) from None
+        except BaseException:
+            file.close()
+            raise
+
+
+def span(blocks: Iterable[Floats], start: int, stop: int | None) -> Iterator[Floats]:
+    """The samples from `start` up to `stop` of a recording that comes in `blocks` [n, channels]."""
+    done = 0
+    for block in blocks:
+        piece = block[max(0, start - done) : None if stop is None else max(0, stop - done)]
+        if len(piece):
+            yield piece
+        done += len(block)
+        if stop is not None and done >= stop:
+            return
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -44,6 +107,11 @@ class AudioFile:
             for block in audio.blocks():
                 stream.accept(block, audio.sample_rate)
 
+    Args:
+        path: a name.
+        file: the file, where it is open already; then `path` only names it. It is closed with this one, and
+            by every error but UnknownFormatError.
+
     Attributes:
         path: as given.
         sample_rate: in Hz.
@@ -53,13 +121,13 @@ class AudioFile:
         format: libsndfile's name of the container, such as `WAV`.
 
     Raises:
-        AudioError: there is no such file, it may not be read, is no audio, holds no samples, breaks off or is
-            damaged; the message begins with the path.
+        AudioError: there is no such file, it may not be read, is no audio (UnknownFormatError), holds no
+            samples, breaks off or is damaged; the message begins with the path.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], file: BinaryIO | None = None) -> None:
         self.path = os.fspath(path)
-        self._file = _open(self.path)
+        self._file = _open(self.path) if file is None else file
         try:
             self._sound = self._decoder()
             self.sample_rate: int = self._sound.samplerate
@@ -69,6 +137,10 @@ class AudioFile:
             self.frames: int | None = self._sound.frames if known else None
             self.seconds: float | None = self._sound.frames / self.sample_rate if known else None
             self._check()
+        except UnknownFormatError as error:
+            if file is None:
+                self.close()
+            raise UnknownFormatError(f"{self.path}: {error}") from None
         except AudioError as error:
             self.close()
             raise AudioError(f"{self.path}: {error}") from None
@@ -76,17 +148,24 @@ class AudioFile:
             self.close()
             raise
 
-    def blocks(self) -> Iterator[Floats]:
-        """The samples from the beginning: arrays [n, channels], in [-1, 1] where the file holds integers.
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]:
+        """The samples from `start` up to `stop`, counted in each channel; without them all, from the beginning.
+
+        They come as arrays [n, channels], in [-1, 1] where the file holds integers.
 
         Raises:
             AudioError: the file turns out to break off or to be damaged; the message says after how many
                 seconds. The blocks before were good.
         """
+        if start == 0 and stop is None:
+            return self._read(0)
+        first = min(start, self.frames or 0) if self._sound.subtype.startswith(_EXACT) else 0
+        return span(self._read(first), start - first, None if stop is None else stop - first)
+
+    def _read(self, done: int) -> Iterator[Floats]:
         size = max(1, min(BLOCK_SECONDS * self.sample_rate, BLOCK_VALUES // self.channels))
-        if self._sound.tell() != 0:
-            self._sound.seek(0)
-        done = 0
+        if self._sound.tell() != done:
+            self._sound.seek(done)
         while True:
             try:
                 block = cast(Floats, self._sound.read(size, dtype="float32", always_2d=True))
@@ -120,7 +199,7 @@ class AudioFile:
             return _Sequential(self._file.fileno(), closefd=False)
         except soundfile.LibsndfileError as error:
             if error.code in _NOT_AUDIO:
-                raise AudioError(
+                raise UnknownFormatError(
                     f"is not audio of a kind that can be read ({KINDS}); "
                     "convert it, for example with: ffmpeg -i FILE speech.wav"
                 ) from None
@@ -157,7 +236,7 @@ def _open(path: str) -> BinaryIO:
         AudioError: it cannot be had; the message begins with the path.
     """
     try:
-        file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
+        file: BinaryIO = _standard_input() if path == STANDARD_INPUT else open(path, "rb", buffering=0)  # noqa: SIM115
     except IsADirectoryError:
         raise AudioError(
             f"{path}: is a folder; give the files in it, for example {path.rstrip('/')}/*.wav"
@@ -183,3 +262,10 @@ def _open(path: str) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input, which stays open when the file is closed."""
+    if sys.stdin is None:  # closed by whoever started us
+        raise OSError("standard input is closed")
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)

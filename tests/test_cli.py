@@ -11,24 +11,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 from model_fixture import shipped_model
 
 import phonestream
 from phonestream.asr.process import SETTINGS
+from phonestream.batch import run
 from phonestream.cli import main
-from phonestream.commands import progress, transcribe
-from phonestream.commands.output import printable
-from phonestream.commands.transcribe import PAUSE, WIDTH, Transcript, as_json, as_text
+from phonestream.commands import progress
+from phonestream.commands.output import WIDTH, printable
 from phonestream.extras import missing_extra
-from phonestream.streaming.decode import Phone
 
 RATE = 16_000
 
@@ -116,46 +112,16 @@ def test_text_has_a_heading_for_each_file_only_where_there_are_several(
     assert re.fullmatch(r"( {2,}\d+\.\d\d  [A-Z]+( [A-Z]+)*\n)+", alone[0]), alone[0]
 
 
-@st.composite
-def transcripts(draw: st.DrawFn) -> Transcript:
-    time, phones = 0.0, []
-    for _ in range(draw(st.integers(0, 80))):
-        start = time + draw(st.floats(0, 1))
-        time = start + draw(st.floats(0.01, 0.5))
-        phones.append(Phone(draw(st.sampled_from(["B", "HH", "ZH"])), start, time, draw(st.floats(0, 1))))
-    return Transcript("speech.wav", time, phones)
-
-
-@given(transcripts())
-def test_text_holds_every_phone_once_in_lines_that_fit_and_break_at_pauses(transcript: Transcript) -> None:
-    lines = list(as_text(transcript))
-    assert all(len(line) <= WIDTH for line in lines)
-    if not transcript.phones:
-        assert lines == [f"    0.00  (no phones in {transcript.seconds:.2f} s)"]
-        return
-    left = iter(transcript.phones)
-    for line in lines:
-        time, *symbols = line.split()
-        phones = [next(left) for _ in symbols]
-        assert symbols == [phone.symbol for phone in phones]
-        assert time == f"{phones[0].start:.2f}"
-        assert all(b.start - a.end < PAUSE for a, b in pairwise(phones))
-    assert next(left, None) is None
-
-
-def test_doubtful_phones_are_faint_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    transcript = Transcript("a.wav", 1.0, [Phone("AH", 0.1, 0.2, 0.3), Phone("B", 0.2, 0.3, 0.9)])
-    assert list(as_text(transcript)) == ["    0.10  AH B"]
-    monkeypatch.setattr("phonestream.commands.output.styled", lambda: True)
-    assert list(as_text(transcript)) == ["    0.10  \x1b[2mAH\x1b[22m B"]
-
-
-def test_json_is_ascii_on_one_line_whatever_the_name() -> None:
-    name = os.fsdecode("ü[red]\n\u2028".encode() + b"\xff.wav")
-    (line,) = as_json(Transcript(name, 1.0, []))
-    assert line.isascii()
-    assert line.isprintable()
-    assert json.loads(line)["file"] == name
+def test_doubtful_phones_are_faint_on_a_terminal_alone(
+    hear: Callable[..., Result], recordings: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = hear(recordings[0]).out
+    assert "\x1b" not in plain
+    monkeypatch.setattr("phonestream.commands.transcribe.styled", lambda: True)
+    shown = hear(recordings[0]).out
+    assert re.sub(r"\x1b\[2m([A-Z]+)\x1b\[22m", r"\1", shown) == plain != shown
+    assert hear(recordings[0], "--output", tmp_path).status == 0
+    assert (tmp_path / f"{recordings[0].stem}.txt").read_text() == plain
 
 
 # Inputs that cannot be used
@@ -326,7 +292,7 @@ def test_a_bug_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, recordings: list
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(transcribe, "hear", fail)
+    monkeypatch.setattr(run, "decode_into", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["transcribe", "--model", str(shipped_model()), str(recordings[0])])
 

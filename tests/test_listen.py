@@ -32,8 +32,9 @@ from phonestream.commands.listen_display import Status, meter, numbers
 from phonestream.commands.listen_lines import Lines
 from phonestream.commands.listen_status import Level
 from phonestream.commands.recording import HEADER, Recording
-from phonestream.commands.transcribe import Transcript, as_text
 from phonestream.errors import AudioError
+from phonestream.formats import text
+from phonestream.formats.document import Document
 from phonestream.formats.phone_sets import PHONE_SETS
 from phonestream.streaming import events
 from phonestream.streaming.decode import Phone
@@ -350,7 +351,7 @@ def test_lines_are_those_of_transcribe_and_come_when_they_are_done(spoken: list[
     done, state = listen_lines.end(state)
     assert state == Lines()
     if spoken:
-        assert lines + done == list(as_text(Transcript("", 0.0, spoken)))
+        assert lines + done == list(text.lines(Document("", 0.0, tuple(spoken))))
 
 
 @pytest.mark.parametrize(

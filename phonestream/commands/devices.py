@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import native_remarks_off, printable, write
-from .transcribe import Format
+from .output import Format, native_remarks_off, printable, write
 
 if TYPE_CHECKING:
     from ..streaming.devices import Device

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import printable, write
-from .transcribe import WIDTH, Format
+from .output import WIDTH, Format, printable, write
 
 INDENT = 15  # columns before a fact
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import native_remarks_off
-from .transcribe import Format
+from .output import Format, native_remarks_off
 
 if TYPE_CHECKING:
     from ..streaming.microphone import Chunk

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..formats.text import DOUBTFUL, PAUSE, WIDTH
 from ..streaming.decode import Phone
 from ..streaming.stream import Lost
 from .output import dim
-from .transcribe import DOUBTFUL, PAUSE, WIDTH
 
 PATIENCE = 1.0  # seconds of audio without a phone after which a line is done, though another might still belong to it
 

@@ -3,15 +3,26 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import NoReturn, TextIO
+from contextlib import suppress
+from enum import StrEnum
+from typing import BinaryIO, NoReturn, TextIO
 
+from ..batch.quiet import native_remarks_off as native_remarks_off
 from ..errors import PhonestreamError
+
+WIDTH = 80  # columns of a line of text
+PIECE = 1 << 20  # bytes that are copied at a time
 
 # Control characters and line separators; a file's name may hold any of them.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
+
+
+class Format(StrEnum):
+    """How commands that tell facts write them."""
+
+    text = "text"
+    json = "json"
 
 
 def write(line: str) -> None:
@@ -21,22 +32,24 @@ def write(line: str) -> None:
         PhonestreamError: it cannot be written.
         SystemExit: with 141, as a shell reports SIGPIPE, if the reader has gone away.
     """
-    if sys.stdout is None:  # closed by whoever started us, who wants no output
-        return
-    try:
-        _put(sys.stdout, line)
-    except BrokenPipeError:
-        _leave()
-    except OSError as error:
-        _discard(sys.stdout)
-        raise PhonestreamError(f"standard output cannot be written: {error.strerror}; make room") from None
+    _write(os.fsencode(line + "\n"))
+
+
+def copy(file: BinaryIO) -> None:
+    """Print the rest of a file on standard output as it is.
+
+    Raises:
+        PhonestreamError, SystemExit: as `write`.
+    """
+    while piece := file.read(PIECE):
+        _write(piece)
 
 
 def complain(message: str) -> None:
     """Print one line on standard error that begins with the program's name, as other commands do."""
     if sys.stderr is not None:
         with suppress(OSError):
-            _put(sys.stderr, f"phonestream: {printable(message)}")
+            _put(sys.stderr, os.fsencode(f"phonestream: {printable(message)}\n"))
 
 
 def printable(text: str) -> str:
@@ -59,29 +72,21 @@ def styled() -> bool:
     )
 
 
-@contextmanager
-def native_remarks_off() -> Iterator[None]:
-    """Inside, what C libraries print on standard error is dropped.
-
-    mpg123, the MP3 decoder within libsndfile, prints remarks of its own about a file that is about to be
-    refused.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # closed by whoever started us
-        yield
+def _write(data: bytes) -> None:
+    if sys.stdout is None:  # closed by whoever started us, who wants no output
         return
     try:
-        _to_null(2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        _put(sys.stdout, data)
+    except BrokenPipeError:
+        _leave()
+    except OSError as error:
+        _discard(sys.stdout)
+        raise PhonestreamError(f"standard output cannot be written: {error.strerror}; make room") from None
 
 
-def _put(stream: TextIO, line: str) -> None:
+def _put(stream: TextIO, data: bytes) -> None:
     stream.flush()
-    stream.buffer.write(os.fsencode(line + "\n"))
+    stream.buffer.write(data)
     stream.buffer.flush()
 
 

@@ -23,7 +23,7 @@ BEYOND = 2.0  # seconds heard after the stretch, so that every phone in it is de
 
 
 def plot(
-    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An audio file.")],
+    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An audio file; - is standard input.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +59,7 @@ def plot(
     from ..formats.picture import check_suffix, draw, save
     from ..streaming.recognizer import Recognizer
 
-    target = Path(f"{Path(audio).stem}.png") if output is None else output
+    target = Path(f"{'stdin' if audio == '-' else Path(audio).stem}.png") if output is None else output
     check_suffix(target)
     if end is not None and end <= start:
         raise typer.BadParameter(f"{end:g} is not after --start {start:g}", param_hint="--end")
@@ -101,11 +101,11 @@ def hear_excerpt(
 
     from ..formats.picture import Excerpt
     from ..formats.tiling import tile
-    from ..streaming.files import AudioFile
+    from ..streaming.files import open_audio
     from ..streaming.samples import mono
 
     with native_remarks_off():
-        opened = AudioFile(file)
+        opened = open_audio(file)
     meta = recognizer.metadata
     stream = recognizer.stream(posteriors=True)
     with closing(opened):

@@ -1,32 +1,22 @@
-"""`phonestream transcribe`: files in, each file's phones out as soon as the file is done."""
+"""`phonestream transcribe`: recordings in, each one's phones out as soon as it is done."""
 
-import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import sys
+from collections.abc import Sequence
+from contextlib import closing
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import AudioError
-from .output import complain, dim, native_remarks_off, printable, write
+from .output import complain, copy, printable, styled, write
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from ..streaming.decode import Phone
-    from ..streaming.recognizer import Recognizer
-
-PAUSE = 0.3  # seconds without a phone that begin a new line of text
-WIDTH = 80  # columns of a line of text
-DOUBTFUL = 0.5  # confidence below which a phone is drawn faintly
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    text = "text"
-    json = "json"
+    from ..batch.raw import Raw
+    from ..batch.run import Outcome
+    from ..batch.sources import Entry
+    from ..batch.work import Settings
+    from ..batch.worker import Opening
 
 
 class Provider(StrEnum):
@@ -36,122 +26,239 @@ class Provider(StrEnum):
     cuda = "cuda"
 
 
-class Transcript(NamedTuple):
-    """What was heard in one file."""
+class Encoding(StrEnum):
+    """Of samples without a header."""
 
-    file: str  # as it was given
-    seconds: float
-    phones: "list[Phone]"
+    s16le = "s16le"
+    f32le = "f32le"
 
 
 def transcribe(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="Audio files: WAV, FLAC, Opus, MP3 and more.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Audio files, folders (searched through), patterns in quotes, lhotse or Kaldi manifests, "
+            "- for standard input.",
+        ),
+    ] = None,
+    listing: Annotated[
+        str | None,
+        typer.Option(
+            "--list", metavar="FILE|-", help="Take names from a file or standard input, one a line."
+        ),
+    ] = None,
     form: Annotated[
-        Format,
-        typer.Option("--format", help="For a person to read, or one line of JSON for each file."),
-    ] = Format.text,
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="text, for a person to read; json, a line for each file; ctm, textgrid, eaf, srt, vtt, audacity, "
+            "lab, csv. Several, with commas between, need --output.  [default: text]",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Write each result to a file of its own in this folder, made if need be."
+        ),
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Mirror the tree below this folder. Without it: below each FILE."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped: what is done stays.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    channel: Annotated[
+        str,
+        typer.Option(metavar="mix|each|N", help="All channels mixed, each on its own, or number N alone."),
+    ] = "mix",
+    phones: Annotated[
+        str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
+    ] = None,
+    visemes: Annotated[
+        str | None, typer.Option(help="Mouth shapes in the place of phones: preston-blair or oculus.")
+    ] = None,
+    posteriors: Annotated[
+        bool, typer.Option("--posteriors", help="Save log-probabilities too, as STEM.safetensors.")
+    ] = False,
+    rate: Annotated[
+        int | None,
+        typer.Option(metavar="HZ", help="Standard input is samples without a header at this rate."),
+    ] = None,
+    encoding: Annotated[Encoding, typer.Option(help="Of such samples.")] = Encoding.s16le,
+    channels: Annotated[int, typer.Option(min=1, max=64, help="Of such samples, taking turns.")] = 1,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
     provider: Annotated[Provider, typer.Option(help="What runs the model.")] = Provider.cpu,
 ) -> None:
-    """Print the phonemes of audio files, with their times."""
-    from ..streaming.recognizer import Recognizer
+    """Print the phonemes of recordings with their times, or write them to files."""
+    if not files and listing is None:
+        raise typer.BadParameter("give at least one, or --list", param_hint="FILE")
+    from ..batch.sources import expand, only_once, read_list
+    from ..batch.targets import Existing, settle
+    from ..batch.worker import Opening
 
-    recognizer = Recognizer(model, threads=threads, provider=provider.value)
-    show = as_json if form is Format.json else as_text
-    sizes = [_size(file) for file in files]
-    done, printed, failed = 0, False, False
-    with Bar("transcribing") as bar:
-        for file, size in zip(files, sizes, strict=True):
+    settings = _settings(form, output, channel, phones, visemes, posteriors)
+    raw = _raw(files or [], rate, encoding, channels)
+    if output is None and (resume or overwrite or root):
+        option = "--resume" if resume else "--overwrite" if overwrite else "--root"
+        raise typer.BadParameter("is about files, so it needs --output", param_hint=option)
+    if resume and overwrite:
+        raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
+    only_once([*(files or []), *([listing] if listing == "-" else [])])
+    names = [*(files or []), *(read_list(listing) if listing is not None else [])]
+    entries: list[Entry] = list(expand(names, root=root, raw=raw))
+    _check_printable(settings, output, len(entries))
 
-            def progress(share: float, done: int = done, size: int = size) -> None:
-                bar(done + share * size, sum(sizes))
-
-            try:
-                transcript = hear(recognizer, file, progress)
-            except AudioError as error:
-                bar.hide()
-                complain(str(error))
-                failed = True
-            else:
-                bar.hide()
-                if form is Format.text and len(files) > 1:
-                    write(("\n" if printed else "") + printable(file))
-                for line in show(transcript):
-                    write(line)
-                printed = True
-            done += size
-    if failed:
+    done_before = 0
+    if output is not None:
+        existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
+        entries, done_before = settle(entries, settings, output, existing)
+    if not _run(entries, settings, Opening(model, threads, provider.value), jobs, output, done_before):
         raise typer.Exit(1)
 
 
-def hear(recognizer: "Recognizer", file: str, progress: Callable[[float], object]) -> Transcript:
-    """Decode one file alone, a block at a time, so that its result depends on nothing else.
+def _run(
+    entries: "Sequence[Entry]",
+    settings: "Settings",
+    opening: "Opening",
+    jobs: int,
+    output: str | None,
+    done_before: int,
+) -> bool:
+    """Do the work, print what it gives, and say whether all of it went well."""
+    from ..batch.run import run
+    from ..batch.tally import Tally
 
-    Args:
-        recognizer: hears it in a stream of its own.
-        file: path of an audio file.
-        progress: called with the share of the file that has been heard.
+    tally = Tally(entries, done_before)
+    printer = Printer(settings, headings=len(entries) > 1)
+    with Bar("transcribing") as bar:
+
+        def progress(index: int, seconds: float, length: float | None) -> None:
+            tally.hearing(index, seconds, length)
+            bar(*tally.progress)
+
+        outcomes = run(entries, settings, opening, jobs=jobs, folder=output, progress=progress)
+        with closing(outcomes):
+            for outcome in outcomes:
+                tally.ended(outcome)
+                if outcome.result.failure is not None:
+                    bar.hide()
+                    complain(outcome.result.failure)
+                elif output is None:
+                    bar.hide()
+                    printer.show(outcome)
+                else:
+                    bar(*tally.progress)
+    if output is not None or (len(entries) > 1 and sys.stderr is not None and sys.stderr.isatty()):
+        for line in tally.summary():
+            complain(line)
+    return not tally.failures
+
+
+class Printer:
+    """Puts results on standard output, one behind the other, as their format has it."""
+
+    def __init__(self, settings: "Settings", headings: bool) -> None:
+        from ..formats.registry import FORMATS
+
+        self._form = FORMATS[settings.formats[0]]
+        self._headings = headings or settings.channel == "each"
+        self._printed = False
+
+    def show(self, outcome: "Outcome") -> None:
+        """Print the results of one recording, a channel at a time, and close them."""
+        from ..batch.sources import Source
+
+        name = outcome.entry.name if isinstance(outcome.entry, Source) else ""
+        for payload in outcome.payloads:
+            with payload.file as file:
+                if self._form.name == "text" and self._headings:
+                    number = "" if payload.channel is None else f", channel {payload.channel}"
+                    write(("\n" if self._printed else "") + printable(name) + number)
+                if self._printed:
+                    file.seek(len(self._form.header))
+                copy(file)
+                self._printed = True
+
+
+def _settings(
+    form: list[str] | None,
+    output: str | None,
+    channel: str,
+    phones: str | None,
+    visemes: str | None,
+    posteriors: bool,
+) -> "Settings":
+    """What the options ask for.
 
     Raises:
-        AudioError: the file cannot be used; the message begins with its name.
+        typer.BadParameter: a value that there is not, or one that does not go with another.
     """
-    from ..streaming.files import AudioFile
+    from ..batch.work import Settings
+    from ..errors import ConfigError
+    from ..formats.registry import Options, find
 
-    with native_remarks_off():
-        audio = AudioFile(file)
-    with audio:
-        stream = recognizer.stream()
-        phones = []
-        for block in audio.blocks():
-            try:
-                phones += stream.accept(block, audio.sample_rate)
-            except AudioError as error:
-                raise AudioError(f"{file}: from {stream.seconds:.2f} s on: {error}") from None
-            progress(stream.seconds / audio.seconds if audio.seconds else 0)
-        phones += stream.finish()
-        return Transcript(file, stream.seconds, phones)
+    formats = tuple(dict.fromkeys(name.strip() for value in form or ["text"] for name in value.split(",")))
+    try:
+        for name in formats:
+            find(name)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--format") from None
+    if phones is not None and visemes is not None:
+        raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
+    try:
+        options = Options(phones or "arpabet", visemes)
+    except ConfigError as error:
+        hint = "--phones" if visemes is None else "--visemes"
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+    chosen: str | int = channel
+    if channel not in ("mix", "each"):
+        if not (channel.isascii() and channel.isdecimal() and int(channel) > 0):
+            raise typer.BadParameter(f"{channel!r} is none of mix, each, 1, 2, 3 …", param_hint="--channel")
+        chosen = int(channel)
+    if output is None and len(formats) > 1:
+        raise typer.BadParameter("several at once need --output", param_hint="--format")
+    if output is None and posteriors:
+        raise typer.BadParameter("need --output", param_hint="--posteriors")
+    return Settings(formats, options, chosen, posteriors, styled=output is None and styled())
 
 
-def as_json(transcript: Transcript) -> Iterator[str]:
-    """One line: the file's name as given, and times in seconds to the millisecond.
+def _check_printable(settings: "Settings", output: str | None, count: int) -> None:
+    """Refuse to print several results of a format whose files cannot be joined.
 
-    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383.
+    Raises:
+        typer.BadParameter: that is asked for.
     """
-    phones = [
-        {
-            "symbol": phone.symbol,
-            "start": round(phone.start, 3),
-            "end": round(phone.end, 3),
-            "confidence": round(phone.confidence, 3),
-        }
-        for phone in transcript.phones
-    ]
-    yield json.dumps({"file": transcript.file, "seconds": round(transcript.seconds, 3), "phones": phones})
+    from ..formats.registry import FORMATS
+
+    form = FORMATS[settings.formats[0]]
+    if output is None and not form.joins and (count > 1 or settings.channel == "each"):
+        raise typer.BadParameter(
+            f"{form.name} is a file for each recording; give --output", param_hint="--format"
+        )
 
 
-def as_text(transcript: Transcript) -> Iterator[str]:
-    """Lines that begin with the time of their first phone, broken at pauses and where they are full."""
-    line, used, heard = "", 0, 0.0  # the line so far, its columns, when its last phone ended
-    for phone in transcript.phones:
-        if line and (phone.start - heard >= PAUSE or used + 1 + len(phone.symbol) > WIDTH):
-            yield line
-            line = ""
-        if not line:
-            line = f"{phone.start:8.2f} "
-            used = len(line)
-        line += " " + (dim(phone.symbol) if phone.confidence < DOUBTFUL else phone.symbol)
-        used += 1 + len(phone.symbol)
-        heard = phone.end
-    yield line or f"{0:8.2f}  (no phones in {transcript.seconds:.2f} s)"
+def _raw(files: Sequence[str], rate: int | None, encoding: Encoding, channels: int) -> "Raw | None":
+    """What samples on standard input are like, None for a file with a header.
 
+    Raises:
+        typer.BadParameter: there are no such samples.
+        AudioError: a rate out of range.
+    """
+    from ..batch.raw import Raw
+    from ..streaming.samples import check_rate
 
-def _size(file: str) -> int:
-    """Bytes of a file, by which its share of the work is guessed; 0 for what has no size."""
-    with suppress(OSError, ValueError):
-        return os.stat(file).st_size
-    return 0
+    if rate is None:
+        for option, given in (("--encoding", encoding is not Encoding.s16le), ("--channels", channels != 1)):
+            if given:
+                raise typer.BadParameter("is about samples without a header; give --rate", param_hint=option)
+        return None
+    if "-" not in files:
+        raise typer.BadParameter("is about standard input; give - as FILE", param_hint="--rate")
+    return Raw(check_rate(rate), encoding.value, channels)

@@ -1,1 +1,1 @@
-"""What was heard, in the names and pictures that people use."""
+"""What was heard, written as the tools that people use want to read it."""

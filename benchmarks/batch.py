@@ -1,0 +1,169 @@
+"""How fast `phonestream transcribe` goes through a folder with one process and with two, and the memory of a long file.
+
+    PHONESTREAM_SPEECH=DIR python benchmarks/batch.py
+
+The recordings are those of the dev split of the folder that PHONESTREAM_SPEECH names, or, without it, of
+tests/data/speech. One and two processes take turns, and the median over the rounds is printed; starting processes and
+loading the model is part of it, as it is for a user. Memory is the peak of a process that decodes a recording of one
+minute, and of one that decodes ten hours, both made by repeating one shipped recording.
+"""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import csv
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+SHIPPED = Path(__file__).parent.parent / "tests" / "data" / "speech"
+RATE = 16_000  # Hz, of the shipped recordings
+MEASURED = """
+import resource, sys
+from phonestream.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    status = open("/proc/self/status", encoding="ascii").read()  # ru_maxrss would count the parent's memory too
+    print(status.split("VmHWM:")[1].split()[0], file=sys.stderr)
+"""
+
+
+def dev_recordings(folder: Path, count: int | None) -> list[Path]:
+    """`count` recordings of the dev split, evenly spread over it; all without a count."""
+    with (folder / "manifest.tsv").open(encoding="utf-8") as file:
+        paths = [
+            folder / row["path"] for row in csv.DictReader(file, delimiter="\t") if row["split"] == "dev"
+        ]
+    count = len(paths) if count is None else min(count, len(paths))
+    return [paths[index * len(paths) // count] for index in range(count)]
+
+
+def transcribe(model: str, inputs: Sequence[Path], jobs: int) -> float:
+    """Seconds in which `phonestream transcribe` writes a JSON file for each of `inputs`."""
+    with tempfile.TemporaryDirectory() as output:
+        listing = "\0".join(map(str, inputs)).encode()
+        options = [
+            "--model",
+            model,
+            "--jobs",
+            str(jobs),
+            "--output",
+            output,
+            "--format",
+            "json",
+            "--list",
+            "-",
+        ]
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "phonestream", "transcribe", *options],
+            input=listing + b"\0",
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+        elapsed = time.perf_counter() - began
+        written = sum(1 for _ in Path(output).rglob("*.json"))
+        if written != len(inputs):
+            raise SystemExit(f"{written} of {len(inputs)} results were written")
+        return elapsed
+
+
+def synthetic(path: Path, seconds: float) -> None:
+    """A 16-bit WAV file `seconds` long: the first shipped recording again and again."""
+    samples, rate = soundfile.read(sorted(SHIPPED.glob("dev/*.opus"))[0], dtype="int16")
+    assert rate == RATE
+    left = round(seconds * RATE)
+    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16", format="RF64") as file:
+        while left > 0:
+            piece = samples[:left]
+            file.write(np.ascontiguousarray(piece))
+            left -= len(piece)
+
+
+def peak_memory(model: str, recording: Path, options: Sequence[str]) -> float:
+    """MiB at most of a process that transcribes `recording` to a file."""
+    with tempfile.TemporaryDirectory() as output:
+        result = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                MEASURED,
+                "transcribe",
+                str(recording),
+                "--model",
+                model,
+                "--output",
+                output,
+                *options,
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    return int(result.stderr.split()[-1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
+    parser.add_argument(
+        "--recordings", type=int, help="how many of the dev split, evenly spread; all without it"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often each number of processes has its turn"
+    )
+    parser.add_argument("--hours", type=float, default=10, help="length of the long recording; 0: no memory")
+    parser.add_argument(
+        "--formats", nargs="+", default=["text", "json", "textgrid"], help="to measure memory with"
+    )
+    options = parser.parse_args()
+
+    recordings = dev_recordings(Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED), options.recordings)
+    seconds = sum(soundfile.info(path).duration for path in recordings)
+    processor = platform.processor() or platform.machine()
+    print(
+        f"{len(recordings)} recordings, {seconds / 3600:.2f} h, {options.rounds} rounds, "
+        f"{len(os.sched_getaffinity(0))} cores of {processor}\n"
+    )
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(options.rounds):
+        for jobs, spent in times.items():
+            spent.append(transcribe(options.model, recordings, jobs))
+    print("| processes | seconds | audio hours per hour |")
+    print("| --- | --- | --- |")
+    for jobs, spent in times.items():
+        median = statistics.median(spent)
+        print(f"| {jobs} | {median:.1f} | {seconds / median:.0f} |")
+    gains = [one / two for one, two in zip(times[1], times[2], strict=True)]
+    print(f"\ntwo processes are {statistics.median(gains):.2f} times as fast as one (median of the rounds)\n")
+
+    if options.hours:
+        with tempfile.TemporaryDirectory() as folder:
+            short, long = Path(folder, "short.wav"), Path(folder, "long.wav")
+            synthetic(short, 60)
+            synthetic(long, 3600 * options.hours)
+            print(f"| peak memory, MiB | 1 minute | {options.hours:g} hours | ratio |")
+            print("| --- | --- | --- | --- |")
+            for name in options.formats:
+                small, large = (
+                    peak_memory(options.model, path, ["--format", name]) for path in (short, long)
+                )
+                print(f"| {name} | {small:.0f} | {large:.0f} | {large / small:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Samples without a header on standard input, as capture programs write them: heard while they arrive."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import AudioError
+from ..streaming.arrays import AnyArray, Floats
+
+ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
+STANDARD_INPUT = 0  # its descriptor
+BLOCK_SECONDS = 10  # of audio at a time at most
+
+
+class Raw(NamedTuple):
+    """What the samples are like; channels take turns."""
+
+    rate: int  # Hz
+    encoding: str = "s16le"  # one of ENCODINGS
+    channels: int = 1
+
+
+class RawInput:
+    """Standard input as a recording, used like `AudioFile`; its length is known at its end.
+
+    Attributes:
+        path, sample_rate, channels: as `AudioFile` has them.
+        seconds: None.
+    """
+
+    path = "-"
+    seconds: float | None = None
+
+    def __init__(self, raw: Raw) -> None:
+        self.sample_rate = raw.rate
+        self.channels = raw.channels
+        self._type = ENCODINGS[raw.encoding]
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]:
+        """Everything up to the end of the input. There is no way to begin elsewhere, so both must be left out.
+
+        Raises:
+            AudioError: nothing came, the end is within a sample, or it cannot be read.
+        """
+        if (start, stop) != (0, None):
+            raise ValueError("standard input has no parts")
+        width = self._type.itemsize * self.channels
+        rest, done = b"", 0
+        try:
+            while piece := os.read(STANDARD_INPUT, BLOCK_SECONDS * self.sample_rate * width):
+                data = rest + piece
+                whole = len(data) // width * width
+                rest = data[whole:]
+                done += whole // width
+                if whole:
+                    yield self._samples(data[:whole])
+        except OSError as error:
+            raise AudioError(f"-: standard input cannot be read: {error.strerror}") from None
+        if rest:
+            raise AudioError(
+                f"-: ends within a sample after {done / self.sample_rate:.2f} s: "
+                "it was cut off, or --encoding or --channels is wrong"
+            )
+        if not done:
+            raise AudioError("-: standard input holds no samples; check the program that writes into it")
+
+    def close(self) -> None:
+        """Standard input stays open."""
+
+    def _samples(self, data: bytes) -> Floats:
+        values: AnyArray = np.frombuffer(data, self._type).reshape(-1, self.channels)
+        samples: Floats = values.astype(np.float32)
+        return samples if values.dtype.kind == "f" else samples * np.float32(1 / 32768)

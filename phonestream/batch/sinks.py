@@ -1,0 +1,131 @@
+"""Where results go while they are made: nowhere anyone can see until all of a recording's are whole."""
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, cast
+
+from ..errors import PhonestreamError
+
+HIDDEN = ".phonestream"
+"""Folder of unfinished results within the output folder: the same file system, so that renaming is atomic."""
+
+SPOOL = 1 << 20  # bytes of a result that stay in memory; more go to a temporary file
+
+
+class Sink(Protocol):
+    """Takes the files of one recording."""
+
+    def open(self, channel: int | None, extension: str) -> BinaryIO:
+        """An empty file to write to, which can seek: for a channel counted from 1, or for all of them mixed."""
+
+    def commit(self) -> None:
+        """All is written: let it be seen."""
+
+    def discard(self) -> None:
+        """Something failed: leave no trace. After `commit` it does nothing."""
+
+
+class Payload(NamedTuple):
+    """A result that is kept at hand."""
+
+    channel: int | None
+    extension: str
+    file: BinaryIO  # to be read from its beginning
+
+
+class Spool:
+    """Keeps results for whoever prints or sends them on."""
+
+    def __init__(self) -> None:
+        self.payloads: list[Payload] = []
+
+    def open(self, channel: int | None, extension: str) -> BinaryIO:
+        file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=SPOOL))  # noqa: SIM115 (its reader closes it)
+        self.payloads.append(Payload(channel, extension, file))
+        return file
+
+    def commit(self) -> None:
+        for payload in self.payloads:
+            payload.file.seek(0)
+
+    def discard(self) -> None:
+        for payload in self.payloads:
+            payload.file.close()
+        self.payloads = []
+
+
+class Folder:
+    """Writes results below an output folder, each under its name only when it is whole.
+
+    The first channel's take their names last: where those are, the other channels' are too.
+    """
+
+    def __init__(self, folder: str, stem: str) -> None:
+        self._folder = folder
+        self._stem = stem
+        self._files: list[tuple[BinaryIO, str, Path]] = []  # open file, its name, the name it shall have
+
+    def open(self, channel: int | None, extension: str) -> BinaryIO:
+        target = target_path(self._folder, self._stem, channel, extension)
+        hidden = Path(self._folder, HIDDEN)
+        try:
+            hidden.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=hidden)
+        except OSError as error:
+            raise unwritable(target, error) from None
+        file = os.fdopen(descriptor, "w+b")
+        self._files.append((file, name, target))
+        return file
+
+    def commit(self) -> None:
+        """Name the files.
+
+        Raises:
+            PhonestreamError: one cannot be written.
+        """
+        for file, _, target in self._files:
+            try:
+                file.flush()
+                os.fsync(file.fileno())  # on the disk before it has its name, lest a power cut leave it empty
+                file.close()
+            except OSError as error:
+                raise unwritable(target, error) from None
+        mask = os.umask(0)
+        os.umask(mask)
+        for _, name, target in reversed(self._files):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.chmod(name, 0o666 & ~mask)  # temporary files are private, results like any other file
+                os.replace(name, target)
+            except OSError as error:
+                raise unwritable(target, error) from None
+        self._files = []
+
+    def discard(self) -> None:
+        for file, name, _ in self._files:
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                os.unlink(name)
+        self._files = []
+
+
+def target_path(folder: str, stem: str, channel: int | None, extension: str) -> Path:
+    """Name of a result: DIR/STEM.EXT, or DIR/STEM.CHANNEL.EXT where each channel has its own."""
+    part = "" if channel is None else f".{channel}"
+    return Path(folder, f"{stem}{part}.{extension}")
+
+
+def unwritable(path: Path | str, error: OSError) -> PhonestreamError:
+    """The error for a result that the system refuses to take."""
+    return PhonestreamError(
+        f"{path}: cannot be written: {error.strerror or error}; make room, or give another --output"
+    )
+
+
+def clean(folder: str) -> None:
+    """Remove unfinished results, a killed run's too."""
+    shutil.rmtree(Path(folder, HIDDEN), ignore_errors=True)

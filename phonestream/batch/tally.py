@@ -1,0 +1,80 @@
+"""Counting while a run goes on: for the bar how far it is and how fast, and in the end what came of it."""
+
+import time
+from collections.abc import Sequence
+
+from .run import Outcome, weight
+from .sources import Entry, Source
+
+SHOWN = 20  # failures that the summary repeats
+
+
+class Tally:
+    """What has been heard so far."""
+
+    def __init__(self, entries: Sequence[Entry], done_before: int = 0) -> None:
+        """Begin the clock.
+
+        Args:
+            entries: all that the run will go through.
+            done_before: recordings of an earlier run that are left alone.
+        """
+        self._weights = [weight(entry) for entry in entries if isinstance(entry, Source)]
+        self._total = sum(self._weights)
+        self._count = len(entries)
+        self._done_before = done_before
+        self._since = time.monotonic()
+        self._under_way: dict[int, tuple[float, float]] = {}  # recording -> seconds heard, weight done
+        self._seconds = 0.0  # of audio in recordings that are done
+        self._done_weight = 0.0
+        self._heard = 0  # recordings
+        self.failures: list[str] = []
+
+    def hearing(self, index: int, seconds: float, length: float | None) -> None:
+        """Recording `index` has been heard for `seconds` of its `length`."""
+        share = min(1.0, seconds / length) if length else 0.0
+        self._under_way[index] = seconds, share * self._weights[index]
+
+    def ended(self, outcome: Outcome) -> None:
+        """The next entry is done."""
+        if isinstance(outcome.entry, Source):
+            self._under_way.pop(self._heard, None)
+            self._done_weight += self._weights[self._heard]
+            self._heard += 1
+        self._seconds += outcome.result.seconds
+        if outcome.result.failure is not None:
+            self.failures.append(outcome.result.failure)
+
+    @property
+    def progress(self) -> tuple[float, float, str]:
+        """How much is done, of how much, and the pace in words."""
+        seconds = self._seconds + sum(seconds for seconds, _ in self._under_way.values())
+        done = self._done_weight + sum(share for _, share in self._under_way.values())
+        pace = seconds / 60 / max(1e-9, time.monotonic() - self._since)
+        return done, self._total, f"{pace:.2f} audio hours per minute"
+
+    def summary(self) -> list[str]:
+        """Lines for the end: recordings, hours and pace, and the failures with their reasons."""
+        elapsed = max(1e-9, time.monotonic() - self._since)
+        good = self._count - len(self.failures)
+        line = f"{good} of {self._count} done, {self._seconds / 3600:.3f} h of audio in {_duration(elapsed)}"
+        if self._seconds:
+            factor = elapsed / self._seconds
+            line += f" (real-time factor {factor:.4f}, {1 / factor:.0f} audio hours per hour)"
+        if self._done_before:
+            line += f"; {self._done_before} done before"
+        if not self.failures:
+            return [line]
+        shown = [f"  {reason}" for reason in self.failures[:SHOWN]]
+        if len(self.failures) > SHOWN:
+            shown.append(f"  and {len(self.failures) - SHOWN} more, named above")
+        return [f"{line}; {len(self.failures)} failed:", *shown]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds) // 60
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {int(seconds) % 60} s"
+    )

@@ -1,0 +1,49 @@
+"""JSON lines: one object on one line for each recording, for programs to read."""
+
+import json
+from typing import Any
+
+from .document import Document
+from .options import Options
+from .units import Heard, intervals, phones, tier
+
+
+def line(document: Document, options: Options | None = None) -> str:
+    """One line without its end: the file's name as given, and times in seconds to the millisecond.
+
+    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel` and `words`
+    are there only where the document has them. With visemes, the list of `phones` gives way to one of
+    `visemes`, which cover the whole recording.
+    """
+    options = options or Options()
+    heard = intervals(document, options) if options.visemes else phones(document, options)
+    fields: dict[str, Any] = {"file": document.file}
+    if document.channel is not None:
+        fields["channel"] = document.channel
+    fields["seconds"] = round(document.seconds, 3)
+    fields[tier(options)] = [_entry(entry) for entry in heard]
+    if document.words:
+        fields["words"] = [
+            {
+                "text": word.text,
+                "start": round(word.start, 3),
+                "end": round(word.end, 3),
+                "score": round(word.score, 3),
+                "known": word.known,
+            }
+            for word in document.words
+        ]
+    return json.dumps(fields)
+
+
+def write(document: Document, options: Options) -> bytes:
+    return f"{line(document, options)}\n".encode()
+
+
+def _entry(heard: Heard) -> dict[str, Any]:
+    return {
+        "symbol": heard.symbol,
+        "start": round(heard.start, 3),
+        "end": round(heard.end, 3),
+        "confidence": round(heard.confidence, 3),
+    }

@@ -1,0 +1,27 @@
+"""What a person may choose of how results are written, whatever the format."""
+
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from .phone_sets import PHONE_SETS
+from .visemes import VISEMES
+
+
+@dataclass(frozen=True)
+class Options:
+    """The names in which phones are written.
+
+    Raises:
+        ConfigError: a phone set or a set of visemes that is not there; the message lists those that are.
+    """
+
+    phone_set: str = "arpabet"
+    """One of `PHONE_SETS`."""
+    visemes: str | None = None
+    """One of `VISEMES`: mouth shapes in the place of phones. A shape is held, so they need intervals."""
+
+    def __post_init__(self) -> None:
+        if self.phone_set not in PHONE_SETS:
+            raise ConfigError(f"unknown phone set {self.phone_set!r}: choose one of {', '.join(PHONE_SETS)}")
+        if self.visemes is not None and self.visemes not in VISEMES:
+            raise ConfigError(f"unknown visemes {self.visemes!r}: choose one of {', '.join(VISEMES)}")

@@ -1,0 +1,67 @@
+"""Every format by its name: what `--format` chooses from, and all that a caller needs to write a result."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..errors import ConfigError
+from . import audacity, csv_rows, ctm, eaf, json_lines, lab, subtitles, text, textgrid
+from .document import Document
+from .options import Options
+
+__all__ = ["FORMATS", "Format", "Options", "find", "needs_intervals"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write a `Document` down."""
+
+    name: str
+    extension: str
+    """Of a file's name, without the dot. No two formats share one."""
+    needs_intervals: bool
+    """Whether it is written from `Document.intervals`; `needs_intervals` below minds the options too."""
+    write: Callable[[Document, Options], bytes]
+    """The whole file. The same document gives the same bytes."""
+    header: bytes = b""
+    """What every file begins with."""
+    joins: bool = False
+    """Whether files written one behind the other, headers but the first left out, are a file of the format."""
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        form.name: form
+        for form in (
+            Format("text", "txt", needs_intervals=False, write=text.write, joins=True),
+            Format("json", "json", needs_intervals=False, write=json_lines.write, joins=True),
+            Format("ctm", "ctm", needs_intervals=True, write=ctm.write, joins=True),
+            Format("textgrid", "TextGrid", needs_intervals=True, write=textgrid.write),
+            Format("eaf", "eaf", needs_intervals=True, write=eaf.write),
+            Format("srt", "srt", needs_intervals=True, write=subtitles.write_srt),
+            Format("vtt", "vtt", needs_intervals=True, write=subtitles.write_vtt),
+            Format("audacity", "audacity.txt", needs_intervals=True, write=audacity.write),
+            Format("lab", "lab", needs_intervals=True, write=lab.write),
+            Format(
+                "csv", "csv", needs_intervals=True, write=csv_rows.write, header=csv_rows.HEADER, joins=True
+            ),
+        )
+    }
+)
+"""By the names that `--format` takes."""
+
+
+def find(name: str) -> Format:
+    """The format called `name`.
+
+    Raises:
+        ConfigError: there is none; the message lists those that there are.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"unknown format {name!r}: choose from {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def needs_intervals(formats: Iterable[Format], options: Options) -> bool:
+    """Whether a `Document` for these must have `intervals`: visemes always need them."""
+    return options.visemes is not None or any(form.needs_intervals for form in formats)

@@ -1,0 +1,40 @@
+"""Text for a person to read: lines of phones that begin with their time and end at a pause."""
+
+from collections.abc import Callable, Iterator
+
+from .document import Document
+from .options import Options
+from .units import phones
+
+PAUSE = 0.3  # seconds without a phone that begin a new line
+WIDTH = 80  # columns of a line
+DOUBTFUL = 0.5  # confidence below which a phone may be drawn faintly
+
+
+def lines(
+    document: Document, options: Options | None = None, faint: Callable[[str], str] = str
+) -> Iterator[str]:
+    """Lines that begin with the time of their first phone, broken at pauses and where they are full.
+
+    Args:
+        document: needs no intervals, but for visemes.
+        options: the names of phones; ARPAbet by default.
+        faint: makes a doubtful phone look so on a terminal; what it adds takes up no columns.
+    """
+    line, used, heard = "", 0, 0.0  # the line so far, its columns, when its last phone ended
+    for phone in phones(document, options or Options()):
+        if line and (phone.start - heard >= PAUSE or used + 1 + len(phone.symbol) > WIDTH):
+            yield line
+            line = ""
+        if not line:
+            line = f"{phone.start:8.2f} "
+            used = len(line)
+        line += " " + (faint(phone.symbol) if phone.confidence < DOUBTFUL else phone.symbol)
+        used += 1 + len(phone.symbol)
+        heard = phone.end
+    yield line or f"{0:8.2f}  (no phones in {document.seconds:.2f} s)"
+
+
+def write(document: Document, options: Options) -> bytes:
+    """`lines`, in UTF-8."""
+    return "".join(f"{line}\n" for line in lines(document, options)).encode()
