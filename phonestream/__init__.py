@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING
 from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
 
 if TYPE_CHECKING:
+    from .streaming.batch import Outcome
+    from .streaming.beam import Hypothesis
+    from .streaming.beam_config import BeamSearch
     from .streaming.decode import Phone
+    from .streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
+    from .streaming.pooled import PooledStream
     from .streaming.recognizer import Recognizer
+    from .streaming.scheduler import Heard, PoolStats, StreamPool
     from .streaming.session import bundled_models
     from .streaming.stream import Lost, Stream
 
@@ -23,25 +29,45 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioError",
+    "BeamSearch",
     "ConfigError",
     "DataError",
+    "Endpoint",
+    "EndpointConfig",
+    "EndpointRule",
+    "Heard",
+    "Hypothesis",
     "Lost",
     "ModelError",
+    "Outcome",
     "Phone",
     "PhonestreamError",
+    "PoolStats",
+    "PooledStream",
     "Recognizer",
     "SnapshotError",
     "Stream",
+    "StreamPool",
     "__version__",
     "bundled_models",
 ]
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
+    "BeamSearch": ".streaming.beam_config",
+    "Endpoint": ".streaming.endpoint",
+    "EndpointConfig": ".streaming.endpoint",
+    "EndpointRule": ".streaming.endpoint",
+    "Heard": ".streaming.scheduler",
+    "Hypothesis": ".streaming.beam",
     "Lost": ".streaming.stream",
+    "Outcome": ".streaming.batch",
     "Phone": ".streaming.decode",
+    "PoolStats": ".streaming.scheduler",
+    "PooledStream": ".streaming.pooled",
     "Recognizer": ".streaming.recognizer",
     "Stream": ".streaming.stream",
+    "StreamPool": ".streaming.scheduler",
     "bundled_models": ".streaming.session",
 }
 

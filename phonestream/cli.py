@@ -15,6 +15,7 @@ from .commands.devices import devices
 from .commands.info import info
 from .commands.listen import listen
 from .commands.output import complain, write
+from .commands.phone_lm import phone_lm
 from .commands.plot import plot
 from .commands.training import evaluate, export, prepare, train
 from .commands.transcribe import transcribe
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (transcribe, listen, devices, info, prepare, train, evaluate, export, plot):
+for command in (transcribe, listen, devices, info, plot, prepare, train, evaluate, export, phone_lm):
     app.command()(command)
 
 

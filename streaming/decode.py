@@ -1,8 +1,8 @@
 """Rows of log-probabilities to phones with times: greedy CTC decoding that never revises what it has said."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,34 +53,42 @@ class Decoder:
 
     def decode(self, state: DecoderState, rows: Floats) -> tuple[list[Phone], DecoderState]:
         """The phones that end within `rows` [n, columns]: log-probabilities, next after those seen before."""
-        if len(rows) == 0:
-            return [], state
-        columns = rows.argmax(axis=1)
-        scaled = rows.astype(np.float64) / self.temperature
-        posteriors = 1 / np.exp(scaled - scaled.max(axis=1, keepdims=True)).sum(axis=1)  # of the best column
+        return self.follow(state, *self.best(rows))
 
+    def best(self, rows: Floats) -> tuple[list[Any], list[Any]]:
+        """The most probable column of each of `rows` [..., columns], and its posterior: nested lists [...]."""
+        columns = rows.argmax(axis=-1)
+        scaled = rows.astype(np.float64) / self.temperature
+        posteriors = 1 / np.exp(scaled - scaled.max(axis=-1, keepdims=True)).sum(axis=-1)
+        return columns.tolist(), posteriors.tolist()
+
+    def follow(
+        self, state: DecoderState, columns: Sequence[int], posteriors: Sequence[float]
+    ) -> tuple[list[Phone], DecoderState]:
+        """`decode`, given the `best` of the rows."""
         phones = []
         row, run = state
-        changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
-        for begin, end in zip([0, *changes], [*changes, len(rows)], strict=True):
-            column, confidence = int(columns[begin]), float(posteriors[begin:end].max())
-            if run is not None and run.column == column:  # goes on from the rows before
-                run = run._replace(confidence=max(run.confidence, confidence))
-                continue
-            if run is not None:
-                phones.append(self._phone(run, row + int(begin)))
-            run = None if column == self.blank else Run(column, row + int(begin), confidence)
-        return phones, DecoderState(row + len(rows), run)
+        for column, confidence in zip(columns, posteriors, strict=True):
+            if run is not None and run.column == column:
+                if confidence > run.confidence:
+                    run = run._replace(confidence=confidence)
+            else:
+                if run is not None:
+                    phones.append(self._phone(run, row))
+                run = None if column == self.blank else Run(column, row, confidence)
+            row += 1
+        return phones, DecoderState(row, run)
 
     def finish(self, state: DecoderState) -> list[Phone]:
         """The phone whose run the end of the stream ends, if any."""
         return [] if state.run is None else [self._phone(state.run, state.row)]
 
     def _phone(self, run: Run, end: int) -> Phone:
-        start_seconds, end_seconds = (
-            max(0.0, row * self.row_seconds - self.time_offset_seconds) for row in (run.start, end)
-        )
-        return Phone(self.symbols[run.column], start_seconds, end_seconds, run.confidence)
+        return Phone(self.symbols[run.column], self.seconds(run.start), self.seconds(end), run.confidence)
+
+    def seconds(self, row: int) -> float:
+        """Where `row` begins on the audio clock."""
+        return max(0.0, row * self.row_seconds - self.time_offset_seconds)
 
 
 def clip(phones: Iterable[Phone], duration: float) -> list[Phone]:

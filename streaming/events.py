@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from .decode import Phone
+from .endpoint import Endpoint
 from .stream import Lost
 
 
@@ -32,11 +33,12 @@ class Failure(NamedTuple):
     message: str
 
 
-Event: TypeAlias = Phone | Lost | Listening | Final | Failure
+Event: TypeAlias = Phone | Endpoint | Lost | Listening | Final | Failure
 
 KINDS: dict[str, type[Event]] = {
     "listening": Listening,
     "phone": Phone,
+    "endpoint": Endpoint,
     "lost": Lost,
     "error": Failure,
     "final": Final,

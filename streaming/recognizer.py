@@ -1,15 +1,22 @@
 """A recogniser: a model file, opened once, that hears any number of streams."""
 
+from collections.abc import Sequence
 from os import PathLike
+from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from . import snapshot, state
+from ..errors import ConfigError
+from . import batch, snapshot, state
 from .arrays import Floats
+from .batch import Outcome
+from .beam import Beam, BeamDecoder, Hypothesis
+from .beam_config import N_BEST, BeamSearch
 from .decode import Phone
+from .endpoint import EndpointConfig
 from .metadata import ModelMetadata
 from .session import Model
-from .stream import DEFAULT_RATE, Stream
+from .stream import DEFAULT_RATE, Event, Stream
 
 
 class Recognizer:
@@ -24,7 +31,12 @@ class Recognizer:
     """
 
     def __init__(
-        self, model: str | PathLike[str] = "default", *, threads: int = 1, provider: str = "cpu"
+        self,
+        model: str | PathLike[str] = "default",
+        *,
+        threads: int = 1,
+        provider: str = "cpu",
+        decoder: BeamSearch | None = None,
     ) -> None:
         """Open `model`, validate it and run one frame of silence through it.
 
@@ -33,13 +45,17 @@ class Recognizer:
                 (`phonestream.bundled_models()`).
             threads: CPU threads for one call of the model. One is best for live audio and for many streams.
             provider: "cpu", or "cuda" with the onnxruntime-gpu package in the place of onnxruntime.
+            decoder: beam search for the streams that do not ask for another; None: greedy decoding.
 
         Raises:
-            ModelError: the file is missing, not ours, of another version or inconsistent, or `provider` is
-                not there.
-            ConfigError: `threads` is below 1, or `provider` unknown.
+            ModelError: the file is missing, not ours, of another version or inconsistent, `provider` is not
+                there, or the decoder's language model cannot be used.
+            ConfigError: `threads` is below 1, or `provider` or `decoder` is something else.
+            ModuleNotFoundError: beam search without the extra `beam`.
         """
         self._model = Model(model, threads=threads, provider=provider)
+        self._decoder = decoder
+        self._beam(decoder)  # so that what is wrong with it is said now
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -56,11 +72,52 @@ class Recognizer:
         """Of the model file, in hexadecimal; snapshots carry it."""
         return self._model.sha256
 
-    def stream(self, *, posteriors: bool = False) -> Stream:
-        """A new stream. With `posteriors`, its `take_posteriors` gives the rows of log-probabilities too."""
-        return Stream(self._model, state.initial(self._model, posteriors))
+    @overload
+    def stream(
+        self,
+        *,
+        posteriors: bool = False,
+        endpoints: Literal[False] = False,
+        decoder: BeamSearch | None = None,
+    ) -> Stream: ...
 
-    def restore(self, saved: bytes) -> Stream:
+    @overload
+    def stream(
+        self, *, posteriors: bool = False, endpoints: EndpointConfig | Literal[True]
+    ) -> Stream[Event]: ...
+
+    @overload
+    def stream(
+        self, *, posteriors: bool = False, endpoints: EndpointConfig | bool, decoder: BeamSearch | None = None
+    ) -> Stream[Any]: ...
+
+    def stream(
+        self,
+        *,
+        posteriors: bool = False,
+        endpoints: EndpointConfig | bool = False,
+        decoder: BeamSearch | None = None,
+    ) -> Stream[Any]:
+        """A new stream.
+
+        Args:
+            posteriors: whether its `take_posteriors` gives the rows of log-probabilities too.
+            endpoints: rules that end an utterance, True for `EndpointConfig`'s own. `accept`, `gap` and
+                `finish` then return `Endpoint` and `Lost` beside `Phone`.
+            decoder: beam search; None: as the recognizer decodes. A language model is read when it is first asked
+                for, and again when its file has changed.
+
+        Raises:
+            ConfigError: `endpoints` is something else, or both endpoints and beam search are asked for.
+            ModelError: the language model cannot be used.
+            ModuleNotFoundError: beam search without the extra `beam`.
+        """
+        rules, beam = endpoint_config(endpoints), self._beam(decoder or self._decoder)
+        if rules is not None and beam is not None:
+            raise ConfigError("endpoints go with greedy decoding only: leave decoder or endpoints out")
+        return Stream(self._model, state.initial(self._model, posteriors, rules, beam))
+
+    def restore(self, saved: bytes) -> Stream[Any]:
         """The stream that `Stream.save` wrote, here or in another process; it goes on as if never stopped.
 
         Raises:
@@ -68,14 +125,73 @@ class Recognizer:
         """
         return Stream(self._model, snapshot.load(self._model, saved))
 
-    def transcribe(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> list[Phone]:
+    def accept_many(
+        self,
+        inputs: Sequence[tuple[Stream[Any], ArrayLike]],
+        sample_rate: int | Sequence[int] = DEFAULT_RATE,
+    ) -> list[Outcome]:
+        """`Stream.accept` for many streams at once, in as few calls of the model as can be.
+
+        Each stream hears its samples and gives the phones that it would give alone. One that cannot, for NaN in its
+        audio say, stays as it was; the others go on.
+
+        >>> for events, error in recognizer.accept_many([(stream, samples), (another, more)]):
+        ...     print(error or events)
+
+        Args:
+            inputs: (stream, samples) pairs, samples as for `Stream.accept`; any number of them in each.
+            sample_rate: Hz, one for all or one for each.
+
+        Returns:
+            For each input in order its events, and the error that `Stream.accept` would have raised, or None.
+
+        Raises:
+            ConfigError: a stream that is there twice or is another recognizer's, or rates that are not as many
+                as the inputs. No stream has changed.
+        """
+        streams = [stream for stream, _ in inputs]
+        if any(stream._model is not self._model for stream in streams):
+            raise ConfigError("a stream of another recognizer: give each recognizer its own streams")
+        if len({id(stream) for stream in streams}) < len(streams):
+            raise ConfigError("a stream is there twice: concatenate its samples")
+        rates = list(sample_rate) if isinstance(sample_rate, Sequence) else [sample_rate] * len(inputs)
+        if len(rates) != len(inputs):
+            raise ConfigError(
+                f"{len(rates)} sample rates for {len(inputs)} inputs: give one, or one for each"
+            )
+        return batch.accept(self._model, inputs, rates)
+
+    def transcribe(
+        self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE, *, decoder: BeamSearch | None = None
+    ) -> list[Phone]:
         """All phones of a whole recording, given as for `Stream.accept`.
 
         Raises:
             AudioError: as for `Stream.accept`.
+            ModelError, ModuleNotFoundError: as for `stream`.
         """
-        stream = self.stream()
+        stream = self.stream(decoder=decoder)
         return stream.accept(samples, sample_rate) + stream.finish()
+
+    def n_best(
+        self,
+        samples: ArrayLike,
+        sample_rate: int = DEFAULT_RATE,
+        *,
+        limit: int = 5,
+        decoder: BeamSearch = N_BEST,
+    ) -> list[Hypothesis]:
+        """The most probable transcripts of a whole recording, given as for `Stream.accept`; the best first.
+
+        Raises:
+            ConfigError: `limit` is below 1.
+            AudioError: as for `Stream.accept`.
+            ModelError, ModuleNotFoundError: as for `stream`.
+        """
+        stream = self.stream(decoder=decoder)
+        final = stream.accept(samples, sample_rate)
+        stream.finish()
+        return [way._replace(phones=(*final, *way.phones)) for way in stream.n_best(limit)]
 
     def log_probs(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> Floats:
         """Log-probabilities [rows, phones + 1] of a whole recording, given as for `Stream.accept`.
@@ -91,5 +207,26 @@ class Recognizer:
         stream.finish()
         return stream.take_posteriors()
 
+    def _beam(self, search: BeamSearch | None) -> Beam | None:
+        if search is None:
+            return None
+        if not isinstance(search, BeamSearch):
+            raise ConfigError(
+                f"decoder={repr(search)[:60]}: expected None, for greedy decoding, or a BeamSearch"
+            )
+        decoder = BeamDecoder(self.metadata.decoder, search)
+        return Beam(decoder, decoder.initial())
+
     def __repr__(self) -> str:
         return f"<Recognizer {self.metadata.name!r} {self.metadata.version}>"
+
+
+def endpoint_config(endpoints: EndpointConfig | bool) -> EndpointConfig | None:
+    """The rules that `endpoints` stands for.
+
+    Raises:
+        ConfigError: it is neither True, False nor an `EndpointConfig`.
+    """
+    if not isinstance(endpoints, bool | EndpointConfig):
+        raise ConfigError(f"endpoints={repr(endpoints)[:60]}: expected True, False or an EndpointConfig")
+    return EndpointConfig() if endpoints is True else endpoints or None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from os import PathLike, fspath
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,14 @@ MAX_BLOCK_SECONDS = 4.0
 """Audio in one call of the graph at most: attention takes time and memory quadratic in a call's frames."""
 
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
+
+
+class Buffer(NamedTuple):
+    """Where an array lies in memory."""
+
+    shape: tuple[int, ...]
+    address: int
+
 
 PROVIDERS: dict[str, list[str | tuple[str, dict[str, str]]]] = {
     "cpu": ["CPUExecutionProvider"],
@@ -78,15 +87,37 @@ class Model:
         Raises:
             ModelError: the model returned NaN or infinity, so that nothing after this call would mean anything.
         """
-        log_probs, *following = self._session.run(self._outputs, {AUDIO: audio, **state})
+        log_probs, following = self.run_unchecked(audio, state)
         if not np.isfinite(log_probs).all():
-            raise ModelError(
-                f"{self.source}: the model returned NaN or infinity for finite audio: "
-                "its weights are unusable, or the state of a restored stream is"
-            )
+            raise self.unusable()
+        return log_probs, following
+
+    def run_unchecked(self, audio: Floats, state: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+        """`run`, but for NaN and infinity, which only the streams must fail that they are in: see `unusable`."""
+        log_probs, *following = self._session.run(self._outputs, {AUDIO: audio, **state})
         return log_probs, {
             spec.name: tensor for spec, tensor in zip(self.metadata.states, following, strict=True)
         }
+
+    def run_into(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> None:
+        """`run_unchecked` from memory to memory: nothing is allocated or copied.
+
+        The buffers are those of `audio` and the states, and of `log_probs` and `next_` and the states' names; they hold
+        float32, their shapes fit each other, and none overlaps an output.
+        """
+        binding = self._session.io_binding()
+        for name, (shape, address) in inputs.items():
+            binding.bind_input(name, "cpu", 0, np.float32, shape, address)
+        for name, (shape, address) in outputs.items():
+            binding.bind_output(name, "cpu", 0, np.float32, shape, address)
+        self._session.run_with_iobinding(binding)
+
+    def unusable(self) -> ModelError:
+        """What is wrong where `log_probs` are not finite: nothing after that call would mean anything."""
+        return ModelError(
+            f"{self.source}: the model returned NaN or infinity for finite audio: "
+            "its weights are unusable, or the state of a restored stream is"
+        )
 
     def _check_frame(self) -> None:
         """Shapes that only running the graph shows. It also leaves the session's memory allocated."""

@@ -12,14 +12,15 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as save_tensors
 
-from ..errors import SnapshotError
+from ..errors import ConfigError, SnapshotError
 from . import resample
 from .arrays import Floats
 from .decode import DecoderState, Run
+from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .resample import ResamplerState
 from .samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .session import Model
-from .state import StreamState
+from .state import Endpointing, StreamState
 
 FORMAT = 1
 KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
@@ -31,7 +32,16 @@ MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted
 
 
 def save(model: Model, state: StreamState) -> bytes:
-    """`state` as a snapshot."""
+    """`state` as a snapshot.
+
+    Raises:
+        SnapshotError: the stream decodes by beam search, whose prefixes a snapshot does not hold.
+    """
+    if state.beam is not None:
+        raise SnapshotError(
+            "a stream that decodes by beam search cannot be saved: copy() it within this process, "
+            "or decode greedily a stream that has to move"
+        )
     resampler, run = state.resampler, state.decoder.run
     fields: dict[str, Any] = {
         "format": FORMAT,
@@ -44,6 +54,8 @@ def save(model: Model, state: StreamState) -> bytes:
         "lost": [list(gap) for gap in state.lost],
         "finished": state.finished,
     }
+    if state.endpoints is not None:
+        fields["endpoints"] = _endpoint_fields(state.endpoints)
     tensors: dict[str, Floats] = {MODEL + name: tensor for name, tensor in state.model.items()}
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
@@ -130,8 +142,9 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Floats]:
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
     expected = {"format", "model", "rate", "received", "frames", "row", "run", "lost", "finished"}
-    if fields.keys() != expected:
-        _refuse(f"is damaged: fields {sorted(fields.keys() ^ expected)} are missing or unknown")
+    if fields.keys() - {"endpoints"} != expected:
+        odd = sorted((fields.keys() - {"endpoints"}) ^ expected)
+        _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 
     _require(fields, "rate", rate is None or _integer(rate, MIN_RATE, MAX_RATE))
@@ -145,6 +158,8 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     _require(fields, "row", _integer(fields["row"], row, row))
     _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
     _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
+    if "endpoints" in fields:
+        _require(fields, "endpoints", _are_endpoints(model, fields["endpoints"], fields))
 
 
 def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
@@ -186,6 +201,28 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, Floats]) 
         posteriors=(tensors[POSTERIORS],) if POSTERIORS in tensors else None,
         lost=tuple((first, samples) for first, samples in fields["lost"]),
         finished=fields["finished"],
+        endpoints=_endpoints(fields["endpoints"]) if "endpoints" in fields else None,
+    )
+
+
+def _endpoint_fields(endpoints: Endpointing) -> dict[str, Any]:
+    config, (start, speech, column), untold = endpoints
+    return {
+        "rules": [[rule.name, rule.trailing_silence, rule.speech, rule.utterance] for rule in config.rules],
+        "start": start,
+        "speech": list(speech) if speech else None,
+        "column": column,
+        "untold": [list(gap) for gap in untold],
+    }
+
+
+def _endpoints(fields: Mapping[str, Any]) -> Endpointing:
+    """`_endpoint_fields` undone."""
+    speech = fields["speech"]
+    return Endpointing(
+        EndpointConfig(tuple(EndpointRule(*rule) for rule in fields["rules"])),
+        EndpointState(fields["start"], (speech[0], speech[1]) if speech else None, fields["column"]),
+        tuple((first, samples) for first, samples in fields["untold"]),
     )
 
 
@@ -208,6 +245,53 @@ def _is_run(model: Model, run: Any, row: int) -> bool:
         and type(run[2]) in (int, float)
         and 0 <= run[2] <= 1
     )
+
+
+def _are_endpoints(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
+    """What `_endpoint_fields` may give beside these `fields`, which are sound."""
+    if not isinstance(own, dict) or own.keys() != {"rules", "start", "speech", "column", "untold"}:
+        return False
+    row, speech, column = fields["row"], own["speech"], own["column"]
+    if not (_are_rules(own["rules"]) and _integer(own["start"], 0, row)):
+        return False
+    if speech is not None:
+        if not (isinstance(speech, list) and len(speech) == 2 and _integer(speech[0], own["start"], row - 1)):
+            return False
+        # A phone that goes on has been heard up to now, and one that does not was followed by a blank.
+        last = (speech[0] + 1, row - 1) if column is None else (row, row)
+        if not _integer(speech[1], *last):
+            return False
+    if column is not None and not (speech and _is_run(model, [column, speech[0], 1.0], row)):
+        return False
+    return isinstance(own["untold"], list) and _are_untold(own["untold"], fields)
+
+
+def _are_rules(rules: Any) -> bool:
+    if not (isinstance(rules, list) and 1 <= len(rules) <= MAX_RULES):
+        return False
+    if not all(isinstance(rule, list) and len(rule) == 4 for rule in rules):
+        return False
+    try:
+        EndpointConfig(tuple(EndpointRule(*rule) for rule in rules))
+    except ConfigError:
+        return False
+    return True
+
+
+def _are_untold(untold: list[Any], fields: Mapping[str, Any]) -> bool:
+    """Pairs [first, samples], in order and each within one of the stream's gaps; none once it has finished."""
+    end = 0
+    for gap in untold:
+        if fields["finished"] or not (isinstance(gap, list) and len(gap) == 2):
+            return False
+        if not (
+            _integer(gap[0], end, fields["received"]) and _integer(gap[1], 1, fields["received"] - gap[0])
+        ):
+            return False
+        end = gap[0] + gap[1]
+        if not any(first <= gap[0] and end <= first + samples for first, samples in fields["lost"]):
+            return False
+    return True
 
 
 def _are_gaps(lost: list[Any], received: int) -> bool:

@@ -3,32 +3,41 @@
 import operator
 from dataclasses import replace
 from threading import Lock
-from typing import NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Generic, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AudioError, ConfigError
 from . import snapshot, state
-from .arrays import Floats
-from .decode import Phone
+from .arrays import AnyArray, Floats
+from .beam import Hypothesis
+from .decode import clip
 from .samples import check_rate, check_samples, mono, slices
 from .session import MAX_BLOCK_SECONDS, Model
+from .state import Event as Event
+from .state import Lost as Lost
 from .state import StreamState
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from .decode import Phone
+
+    E = TypeVar("E", bound=Event, default=Phone)
+else:
+    from typing import TypeVar
+
+    E = TypeVar("E")  # Python has defaults of type variables from 3.13 on only
 
 DEFAULT_RATE = 16_000  # Hz
 MAX_GAP_HOURS = 24
 
 
-class Lost(NamedTuple):
-    """Audio that never arrived, in seconds from the start of the stream."""
-
-    start: float
-    seconds: float
-
-
-class Stream:
+class Stream(Generic[E]):
     """One source of audio, heard by a `Recognizer`; `Recognizer.stream()` makes it.
+
+    Events come out of it: phones, and where endpoints were asked for also endpoints and lost audio.
 
     What it has heard is one immutable value, so that a stream can be copied, saved and resumed at any point.
     A call that raises leaves the stream as it was. Each call holds the stream while it runs; calls from
@@ -61,8 +70,11 @@ class Stream:
         """Seconds of audio lost so far."""
         return sum((lost.seconds for lost in self.lost), start=0.0)
 
-    def accept(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> list[Phone]:
+    def accept(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> list[E]:
         """Hear the next samples, and return the phones that are now certain, oldest first.
+
+        Of a stream with endpoints the list holds `Phone`, `Endpoint` and `Lost`, in time order: a phone counts at its
+        end, lost audio at its start. One that adjoins another in a later `gap` is told apart.
 
         The result does not depend on how the audio is cut into calls: any number of samples will do, none
         included, and memory stays constant however many they are. Phones lag behind the audio by the model's
@@ -79,15 +91,15 @@ class Stream:
         rate = check_rate(sample_rate)
         array = check_samples(samples)
         with self._lock:
-            self._check_open(rate)
-            phones, self._state = self._hear(self._state, array, rate)
-            return phones
+            check_open(self._state, rate)
+            events, self._state = self._hear(self._state, array, rate)
+            return events
 
-    def gap(self, samples: int, sample_rate: int | None = None) -> list[Phone]:
+    def gap(self, samples: int, sample_rate: int | None = None) -> list[E]:
         """Account for `samples` that were lost, by a microphone's overflow or in a network.
 
         They are heard as silence, so that the clock and the times of all later phones stay right, and are
-        listed in `lost`. Returns the phones that are now certain.
+        listed in `lost`. Returns what is now certain, as `accept` does.
 
         Args:
             samples: how many, at the stream's rate.
@@ -100,16 +112,16 @@ class Stream:
             current = self._state
             fixed = current.resampler.rate if current.resampler else DEFAULT_RATE
             rate = check_rate(fixed if sample_rate is None else sample_rate)
-            self._check_open(rate)
-            count = _check_gap(samples, rate)
+            check_open(self._state, rate)
+            count = check_gap(samples, rate)
             if count == 0:
                 return []
+            lossy = state.lose(current, rate, self._model.metadata.sample_rate, count)
             # A broadcast zero takes no memory; it is sliced like any other input.
-            phones, following = self._hear(current, np.broadcast_to(np.float32(0), (count,)), rate)
-            self._state = replace(following, lost=_add_gap(current.lost, current.received, count))
-            return phones
+            events, self._state = self._hear(lossy, np.broadcast_to(np.float32(0), (count,)), rate)
+            return events
 
-    def finish(self) -> list[Phone]:
+    def finish(self) -> list[E]:
         """End the stream, and return its last phones. It can be read, saved and copied, but hears no more.
 
         All audio is accounted for: N samples at the model's rate have given exactly ceil(N / frame) frames of
@@ -118,8 +130,32 @@ class Stream:
         with self._lock:
             if self._state.finished:
                 return []
-            phones, self._state = state.finish(self._model, self._state)
-            return phones
+            events, self._state = state.finish(self._model, self._state)
+            return cast(list[E], events)
+
+    def n_best(self, limit: int = 1) -> list[Hypothesis]:
+        """The most probable ways to go on from the final phones through the audio so far, the best first.
+
+        They differ in what may still change, which has been returned by no call yet; `n_best()[0].phones` would be
+        next if the stream ended here. On a finished stream they are the ways that there were before its end, of
+        which `finish` returned the first.
+
+        Args:
+            limit: how many at most.
+
+        Raises:
+            ConfigError: `limit` is below 1, or the stream was not made with `stream(decoder=BeamSearch())`.
+        """
+        if limit < 1:
+            raise ConfigError(f"n_best({limit!r}): expected a number of hypotheses from 1 on")
+        with self._lock:
+            current = self._state
+            if current.beam is None:
+                raise ConfigError("this stream decodes greedily: make it with stream(decoder=BeamSearch())")
+            found = current.beam.n_best()[:limit]
+        if current.finished:
+            found = tuple(way._replace(phones=tuple(clip(way.phones, current.seconds))) for way in found)
+        return list(found)
 
     def take_posteriors(self) -> Floats:
         """Log-probabilities [rows, phones + 1] since the last call: `Recognizer.log_probs`, in parts.
@@ -138,10 +174,14 @@ class Stream:
         return np.concatenate([np.empty((0, columns), np.float32), *rows])
 
     def save(self) -> bytes:
-        """The stream as bytes, for `Recognizer.restore` in any process with the same model."""
+        """The stream as bytes, for `Recognizer.restore` in any process with the same model.
+
+        Raises:
+            SnapshotError: the stream decodes by beam search.
+        """
         return snapshot.save(self._model, self._state)
 
-    def copy(self) -> "Stream":
+    def copy(self) -> "Stream[E]":
         """Another stream with the same past and its own future. Costs next to nothing."""
         return Stream(self._model, self._state)
 
@@ -149,27 +189,37 @@ class Stream:
         status = ", finished" if self.finished else ""
         return f"<Stream of {self._model.metadata.name!r} at {self.seconds:.3f} s{status}>"
 
-    def _check_open(self, rate: int) -> None:
-        current = self._state
-        if current.finished:
-            raise AudioError("the stream is finished: start another with recognizer.stream()")
-        if current.resampler is not None and current.resampler.rate != rate:
-            raise AudioError(
-                f"sample rate {rate} in a stream that began with {current.resampler.rate}: "
-                "the rate is fixed for a stream; start another with recognizer.stream()"
-            )
-
-    def _hear(self, current: StreamState, samples: np.ndarray, rate: int) -> tuple[list[Phone], StreamState]:
+    def _hear(self, current: StreamState, samples: AnyArray, rate: int) -> tuple[list[E], StreamState]:
         """Everything that can be heard in checked `samples`, a few seconds at a time."""
-        phones = []
+        events = []
         for piece in slices(len(samples), int(MAX_BLOCK_SECONDS * rate)):
             current = state.hear(self._model, current, mono(samples[piece]), rate)
             found, current = state.advance(self._model, current)
-            phones += found
-        return phones, current
+            events += found
+        return cast(list[E], events), current
 
 
-def _check_gap(samples: SupportsIndex, rate: int) -> int:
+def check_open(current: StreamState, rate: int) -> None:
+    """Refuse audio at `rate` Hz for a stream that cannot hear it.
+
+    Raises:
+        AudioError: the stream is finished, or began with another rate.
+    """
+    if current.finished:
+        raise AudioError("the stream is finished: start another with recognizer.stream()")
+    if current.resampler is not None and current.resampler.rate != rate:
+        raise AudioError(
+            f"sample rate {rate} in a stream that began with {current.resampler.rate}: "
+            "the rate is fixed for a stream; start another with recognizer.stream()"
+        )
+
+
+def check_gap(samples: SupportsIndex, rate: int) -> int:
+    """A number of lost samples at `rate` Hz.
+
+    Raises:
+        AudioError: it is no whole number, below 0 or above 24 hours.
+    """
     try:
         count = operator.index(samples)
     except TypeError:
@@ -180,9 +230,3 @@ def _check_gap(samples: SupportsIndex, rate: int) -> int:
             "after a longer one, start another stream"
         )
     return count
-
-
-def _add_gap(lost: tuple[tuple[int, int], ...], first: int, count: int) -> tuple[tuple[int, int], ...]:
-    if lost and sum(lost[-1]) == first:
-        return (*lost[:-1], (lost[-1][0], lost[-1][1] + count))
-    return (*lost, (first, count))

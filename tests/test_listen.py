@@ -38,6 +38,7 @@ from phonestream.formats.document import Document
 from phonestream.formats.phone_sets import PHONE_SETS
 from phonestream.streaming import events
 from phonestream.streaming.decode import Phone
+from phonestream.streaming.endpoint import Endpoint
 from phonestream.streaming.events import Event, Failure, Final, Listening
 from phonestream.streaming.files import AudioFile
 from phonestream.streaming.stream import Lost
@@ -115,7 +116,7 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     )
     os.close(theirs)
     process = listener(
-        microphone, *("--format", "json", "--seconds", "4.5", "--save", saved), stdout=subprocess.PIPE
+        microphone, *("--format", "json", "--seconds", "6.0", "--save", saved), stdout=subprocess.PIPE
     )
     drawn = listening(watched, ours)
     heard = listening(process, process.stdout.fileno())
@@ -131,10 +132,12 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
 
     found = told(heard)
     assert found[0] == Listening("default (ALSA)", RATE, str(shipped_model()), 0.12)
-    assert found[-1] == Final(4.5, 0.0)
-    assert {type(event) for event in found} == {Listening, Phone, Final}
+    assert found[-1] == Final(6.0, 0.0)
+    (endpoint,) = (event for event in found if isinstance(event, Endpoint))  # the silence after it
+    assert (endpoint.rule, endpoint.start) == ("pause", 0.0)
+    assert {type(event) for event in found} == {Listening, Phone, Endpoint, Final}
     samples, rate = soundfile.read(saved, dtype="int16")
-    assert (len(samples), rate) == (4.5 * RATE, RATE)
+    assert (len(samples), rate) == (6.0 * RATE, RATE)
     begin = place(speech, samples)
     expected = np.zeros(len(samples), np.int16)  # what was played, and silence around it
     expected[begin + SETTLING : begin + len(speech)] = speech[SETTLING:]

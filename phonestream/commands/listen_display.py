@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from ..streaming.decode import Phone
+from ..streaming.endpoint import Endpoint
 from ..streaming.events import Event, Failure, Final, Listening, encode
 from ..streaming.stream import Lost
 from . import listen_lines
@@ -52,6 +53,7 @@ class Plain:
     def __init__(self, called: Mapping[str, str]) -> None:
         self._called = called  # the name of each symbol
         self._lines = Lines()
+        self._spoken = False  # since the last endpoint
         self._look_ahead = 0.0
 
     def show(self, event: Event) -> None:
@@ -62,9 +64,14 @@ class Plain:
                 self.remark(f"listening to {event.device} at {event.sample_rate} Hz; Ctrl-C ends it")
             case Phone():
                 done, self._lines = listen_lines.add_phone(self._lines, event, self._called)
+                self._spoken = True
             case Lost():
                 done, self._lines = listen_lines.end(self._lines)
                 done.append(listen_lines.lost_line(event))
+            case Endpoint():  # an empty line between two utterances
+                done, self._lines = listen_lines.end(self._lines)
+                done += [""] if self._spoken else []
+                self._spoken = False
             case Final():
                 done, self._lines = listen_lines.end(self._lines)
             case Failure():

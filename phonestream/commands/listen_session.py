@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from ..errors import AudioError
+from ..streaming.decode import Phone
+from ..streaming.endpoint import Endpoint
 from ..streaming.events import Failure, Final
 from ..streaming.microphone import Chunk, Microphone, MicrophoneGoneError
 from ..streaming.recognizer import Recognizer
@@ -73,7 +75,7 @@ class Session:
         metadata = recognizer.metadata
         self.complete = True
         """False if some of the audio could not be saved."""
-        self._stream = recognizer.stream()
+        self._stream = recognizer.stream(endpoints=True)
         self.look_ahead = metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate
         """Seconds of audio after a phone that the model must hear."""
         self._microphone = microphone
@@ -86,18 +88,17 @@ class Session:
     def take(self, chunk: Chunk) -> None:
         """Hear, keep and show a chunk."""
         before = time.perf_counter()
-        phones = []
+        events = []
         if chunk.lost:
             start = self._stream.seconds
-            phones += self._stream.gap(chunk.lost, self._rate)
+            events += self._stream.gap(chunk.lost, self._rate)
             since = start if self._lost is None else self._lost.start
             self._lost = Lost(since, self._stream.seconds - since)
         if len(chunk.samples):
             self._tell_lost()
-            phones += self._stream.accept(chunk.samples, self._rate)
+            events += self._stream.accept(chunk.samples, self._rate)
         compute = time.perf_counter() - before
-        for phone in phones:
-            self._display.show(phone)
+        self._show(events)
         self._save(chunk)
         if chunk.lost or len(chunk.samples):
             self._gauge.add(compute)
@@ -106,11 +107,16 @@ class Session:
     def finish(self, failure: MicrophoneGoneError | None) -> None:
         """Show what was still pending, and the end."""
         self._tell_lost()
-        for phone in self._stream.finish():
-            self._display.show(phone)
+        self._show(self._stream.finish())
         if failure is not None:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))
+
+    def _show(self, events: Iterable[Phone | Endpoint | Lost]) -> None:
+        """Show phones and endpoints; a loss that goes on over many chunks is shown once, by `_tell_lost`."""
+        for event in events:
+            if not isinstance(event, Lost):
+                self._display.show(event)
 
     def _tell_lost(self) -> None:
         if self._lost is not None:

@@ -1,0 +1,71 @@
+"""How to search: the settings of beam search, and what they may be."""
+
+from dataclasses import dataclass
+from os import PathLike
+
+from ..errors import ConfigError
+
+BLANK_SCORE = -1.5  # nats
+BLANK_SECONDS = 0.04  # the time that it is for
+MAX_SIZE = 5000
+MAX_DELAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """How to search. The defaults were chosen on the dev split with the bundled model.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    size: int = 50
+    """Prefixes that are kept from row to row. 1, without a language model, is greedy decoding."""
+    lm: str | PathLike[str] | None = "default"
+    """A language model: the name of a bundled one, or a file that KenLM reads, made by `phonestream phone-lm`."""
+    lm_weight: float = 0.7
+    """Of the language model's log-probability; 1 trusts it as much as the acoustic model."""
+    blank_score: float | None = None
+    """Nats added for each 40 ms of blanks: below 0 there are more phones, above 0 fewer. None: `BLANK_SCORE` with a
+    language model, which by itself favours what is short, and 0 without."""
+    threshold: float = 6.0
+    """Nats below the best prefix at which a prefix is given up."""
+    delay_seconds: float = 1.0
+    """A phone is final no later than so long after its row, and a review. Prefixes that differ further back are
+    given up."""
+
+    def __post_init__(self) -> None:
+        lm = self.lm
+        _require("lm", lm, "a name, a path or None", lm is None or isinstance(lm, str | PathLike))
+        _require("size", self.size, f"a whole number from 1 to {MAX_SIZE}", _whole(self.size, 1, MAX_SIZE))
+        _require("lm_weight", self.lm_weight, "a number from 0 to 100", _number(self.lm_weight, 0, 100))
+        _require(
+            "blank_score",
+            self.blank_score,
+            "a number from -100 to 100",
+            self.blank_score is None or _number(self.blank_score, -100, 100),
+        )
+        _require("threshold", self.threshold, "a number from 0.1 to 1000", _number(self.threshold, 0.1, 1000))
+        _require(
+            "delay_seconds",
+            self.delay_seconds,
+            f"a number from 0.1 to {MAX_DELAY_SECONDS:g}",
+            _number(self.delay_seconds, 0.1, MAX_DELAY_SECONDS),
+        )
+
+
+def _require(name: str, value: object, expected: str, holds: bool) -> None:
+    if not holds:
+        raise ConfigError(f"beam search: {name}={value!r}: expected {expected}")
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+N_BEST = BeamSearch(size=100, threshold=10.0, delay_seconds=10.0)
+"""For alternatives to a whole recording: they reach further back."""
