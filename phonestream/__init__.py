@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
 
 if TYPE_CHECKING:
+    from .asr.align import Alignment, align
     from .streaming.batch import Outcome
     from .streaming.beam import Hypothesis
     from .streaming.beam_config import BeamSearch
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Alignment",
     "AudioError",
     "BeamSearch",
     "ConfigError",
@@ -49,11 +51,13 @@ __all__ = [
     "Stream",
     "StreamPool",
     "__version__",
+    "align",
     "bundled_models",
 ]
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
+    "Alignment": ".asr.align",
     "BeamSearch": ".streaming.beam_config",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
@@ -68,6 +72,7 @@ _HOMES = {
     "Recognizer": ".streaming.recognizer",
     "Stream": ".streaming.stream",
     "StreamPool": ".streaming.scheduler",
+    "align": ".asr.align",
     "bundled_models": ".streaming.session",
 }
 

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
+from .commands.align import align
 from .commands.devices import devices
 from .commands.info import info
 from .commands.listen import listen
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (transcribe, listen, devices, info, plot, prepare, train, evaluate, export, phone_lm):
+for command in (transcribe, align, listen, devices, info, plot, prepare, train, evaluate, export, phone_lm):
     app.command()(command)
 
 

@@ -14,14 +14,10 @@ hardly any opinion there.
 
 from collections.abc import Iterable
 
+from ..asr.align_times import EDGE, LEAD, ONSET, PAUSE, TAIL
 from ..streaming.decode import Phone
 from .document import Interval
 
-ONSET = 0.07  # seconds by which a phone begins before its spike, at most, where another phone is before it
-LEAD = 0.05  # seconds by which it begins before its spike after a silence
-TAIL = 0.11  # seconds that it goes on after its spike before a silence: last syllables are drawn out
-PAUSE = 0.12  # seconds of the shortest silence between phones
-EDGE = 0.05  # seconds of the shortest silence at the beginning and at the end
 HOLD_MS = 20  # what is closer to the latest spike is not given out yet: the recording may end there
 
 

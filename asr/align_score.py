@@ -1,0 +1,87 @@
+"""Goodness of pronunciation: how well each phone of an alignment is what was said, as a posterior in [0, 1].
+
+S. M. Witt and S. J. Young ("Phone-level pronunciation scoring and assessment for interactive language learning",
+Speech Communication 30, 2000) compare a phone's likelihood over its frames with that of the best phone there. CTC
+has no frames that are the phone's: its spike may stand in any. X. Cao, Z. Fan, T. Svendsen and G. Salvi ("A Framework
+for Phoneme-Level Pronunciation Assessment Using CTC", Interspeech 2024) therefore compare sums over all CTC
+paths: of the right sequence, and of those in which another phone or none stands in the place of the one that is
+judged. Here is that comparison with the neighbours held in place. In the rows O between the spikes of the phones
+before and after,
+
+    P(q | O) = sum over s < e of  prod_{t < s} blank_t  prod_{s <= t < e} q_t  prod_{t >= e} blank_t
+    P(none | O) = prod_t blank_t
+    score = P(phone | O) / (P(none | O) + sum over all phones q of P(q | O))
+
+so that 1 means that nothing else could have been said, and a phone of score below 0.5 is less likely than all
+else together.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+REACH = 0.2  # seconds beyond a spike in which a phone is looked for
+_TOGETHER = 256  # phones scored at a time
+
+
+def goodness(
+    log_probs: NDArray[np.float32],
+    columns: NDArray[np.int32],
+    runs: Sequence[tuple[int, int]],
+    *,
+    blank: int,
+    reach: int,
+    temperature: float = 1.0,
+) -> NDArray[np.float64]:
+    """Score of each phone, [phones].
+
+    Args:
+        log_probs: [rows, columns].
+        columns: [phones] the column of each.
+        runs: for each phone the rows [first, behind last) of its spike; ascending, not overlapping.
+        blank: column of the blank.
+        reach: rows beyond a spike in which the phone is looked for, if no neighbour's spike stands before.
+        temperature: what log-probabilities are divided by.
+    """
+    scores = np.empty(len(runs))
+    befores = [0, *(end for _, end in runs)][: len(runs)]
+    behinds = [*(begin for begin, _ in runs), len(log_probs)][1:]
+    regions = [
+        (max(before, begin - reach), min(behind, end + reach))
+        for before, (begin, end), behind in zip(befores, runs, behinds, strict=True)
+    ]
+    for first in range(0, len(runs), _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        scores[some] = _scores(log_probs, columns[some], regions[some], blank, temperature)
+    return scores
+
+
+def _scores(
+    log_probs: NDArray[np.float32],
+    columns: NDArray[np.int32],
+    regions: Sequence[tuple[int, int]],
+    blank: int,
+    temperature: float,
+) -> NDArray[np.float64]:
+    length = max(end - begin for begin, end in regions)
+    # Behind a region's end the blank is certain: that changes no product.
+    rows = np.full((length, len(regions), log_probs.shape[1]), -np.inf)
+    rows[:, :, blank] = 0.0
+    for index, (begin, end) in enumerate(regions):
+        rows[: end - begin, index] = log_probs[begin:end]
+    rows /= temperature
+    none = np.zeros((len(regions), 1))  # blanks only so far
+    during = np.full(rows.shape[1:], -np.inf)  # in the phone of each column
+    after = during.copy()  # behind it
+    for row in rows:
+        silent = row[:, blank, None]
+        after = np.logaddexp(after, during) + silent
+        during = np.logaddexp(during, none) + row
+        none = none + silent
+    total = np.logaddexp(after, during)
+    total[:, blank] = none[:, 0]
+    total -= total.max(axis=1, keepdims=True)
+    likelihoods = np.exp(total)
+    chosen = likelihoods[np.arange(len(columns)), columns]
+    return np.asarray(chosen / likelihoods.sum(axis=1))

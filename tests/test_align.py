@@ -1,0 +1,462 @@
+"""Alignments: words and phones in order and within the recording, scores that tell right from wrong, texts refused."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_fixture import shipped_model
+from toy_model import FRAME, levels, toy_model
+
+from phonestream import AudioError, ConfigError, DataError, Recognizer
+from phonestream.asr.align import Alignment, align
+from phonestream.asr.align_hearing import HEARINGS, hear
+from phonestream.asr.align_score import goodness
+from phonestream.asr.align_times import EDGE, LEAD, PAUSE, TAIL, spans
+from phonestream.asr.align_transcript import phones_of, words_of
+from phonestream.asr.lexicon import Lexicon
+from phonestream.asr.phones import PHONES
+from phonestream.cli import main
+from phonestream.commands import align as command
+from phonestream.commands.align_output import document
+from phonestream.formats.registry import FORMATS
+
+
+class Recording:
+    """A shipped recording and what is said in it."""
+
+    def __init__(self, file: Path, text: str, phones: str) -> None:
+        self.file, self.text, self.phones = file, text, phones.split()
+        self.samples, self.rate = soundfile.read(file, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def corpus(speech_dir: Path) -> list[Recording]:
+    lines = (speech_dir / "manifest.tsv").read_text("utf-8").splitlines()
+    names = lines[0].split("\t")
+    rows = [dict(zip(names, line.split("\t"), strict=True)) for line in lines[1:]]
+    return [Recording(speech_dir / row["path"], row["text"], row["phones"]) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    return Recognizer(shipped_model())
+
+
+def aligned(
+    recognizer: Recognizer, recording: Recording, text: str | None = None, **options: object
+) -> Alignment:
+    said = recording.text if text is None else text
+    return align(recognizer, recording.samples, recording.rate, said, hearings=1, **options)  # type: ignore[arg-type]
+
+
+# What an alignment is
+
+
+@pytest.mark.parametrize("hearings", [1, 4])
+def test_words_and_phones_are_in_order_within_the_recording(
+    recognizer: Recognizer, corpus: list[Recording], hearings: int
+) -> None:
+    lexicon = Lexicon()
+    for recording in corpus:
+        found = align(recognizer, recording.samples, recording.rate, recording.text, hearings=hearings)
+        assert [word.text for word in found.words] == recording.text.split()
+        assert found.seconds == pytest.approx(len(recording.samples) / recording.rate)
+        assert 0.4 < found.score <= 1
+        assert found.missing == ()
+        assert found.extra == ()
+        assert found.phones == tuple(phone for word in found.words for phone in word.phones)
+        assert found.phones[0].start >= 0
+        assert found.phones[-1].end <= found.seconds
+        for phone, following in pairwise(found.phones):
+            assert phone.start < phone.end <= following.start
+            if phone.word == following.word:
+                assert phone.end == following.start
+        for index, word in enumerate(found.words):
+            said = tuple(phone.symbol for phone in word.phones)
+            assert said in {way.phones for way in lexicon.pronunciations(word.text)}
+            assert (word.start, word.end) == (word.phones[0].start, word.phones[-1].end)
+            assert word.score == pytest.approx(np.mean([phone.score for phone in word.phones]))
+            assert all(0 <= phone.score <= 1 and phone.word == index for phone in word.phones)
+
+
+def test_a_phonemic_transcript_is_words_of_one_phone(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    recording = corpus[0]
+    found = aligned(recognizer, recording, " ".join(recording.phones), phonemes=True)
+    assert [phone.symbol for phone in found.phones] == [word.text for word in found.words] == recording.phones
+    by_words = aligned(recognizer, recording)
+    if [phone.symbol for phone in by_words.phones] == recording.phones:
+        off = [abs(a.start - b.start) for a, b in zip(found.phones, by_words.phones, strict=True)]
+        assert np.median(off) == 0
+
+
+def test_the_audio_s_form_makes_no_difference(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    """In parts or whole, mono or stereo: the same hearing, so the same alignment."""
+    recording = corpus[1]
+    whole = hear(recognizer, [recording.samples], recording.rate, 2)
+    parts = hear(recognizer, np.array_split(np.stack([recording.samples] * 2, axis=1), 17), recording.rate, 2)
+    assert [phone[:3] for phone in whole.heard] == [phone[:3] for phone in parts.heard]
+    assert whole.seconds == parts.seconds
+    np.testing.assert_allclose(parts.fine, whole.fine, atol=1e-3)
+    np.testing.assert_array_equal(whole.fine[1::2], whole.rows)
+    assert np.diff(whole.fine_times) == pytest.approx(recognizer.metadata.row_seconds / 2)
+
+
+def test_times_follow_the_audio_by_less_than_a_row(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    """Silence of 15 ms in front makes every time later by 15 ms, though rows are 40 ms apart."""
+    recording = corpus[1]
+    later = np.concatenate([np.zeros(round(0.015 * recording.rate), np.float32), recording.samples])
+    before = align(recognizer, recording.samples, recording.rate, recording.text)
+    after = align(recognizer, later, recording.rate, recording.text)
+    moved = [b.start - a.start for a, b in zip(before.phones[1:], after.phones[1:], strict=True)]
+    assert np.median(moved) == pytest.approx(0.015, abs=0.004)
+
+
+def test_the_toy_s_phones_are_where_they_sound(tmp_path: Path) -> None:
+    """Rows that leave no doubt: each word is the toy's phone at its level, between the middles of its rows."""
+    toy = Recognizer(toy_model(tmp_path / "toy.onnx"))
+    dictionary = tmp_path / "toy.dict"
+    dictionary.write_text("unused AA\n")
+    audio = levels(0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0)
+    found = align(toy, audio, 16_000, "A B C", phonemes=True)
+    row = FRAME / 16_000
+    starts = [phone.start for phone in found.phones]
+    assert starts == pytest.approx([3.5 * row - LEAD, 4 * row, 15.5 * row - LEAD], abs=0.006)
+    assert [phone.end for phone in found.phones] == pytest.approx(
+        [4 * row, 4.5 * row + TAIL, 15.5 * row + TAIL], abs=0.006
+    )
+    assert found.score > 0.9
+    with pytest.raises(DataError, match="the model has no phone"):
+        align(toy, audio, 16_000, "see")
+
+
+# Scores
+
+
+def test_a_phone_that_was_not_said_scores_lower(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    random = np.random.default_rng(0)
+    right, wrong = [], []
+    for recording in corpus:
+        changed = list(recording.phones)
+        places = set(range(2, len(changed), 7))
+        for place in places:
+            changed[place] = str(random.choice([phone for phone in PHONES if phone != changed[place]]))
+        found = aligned(recognizer, recording, " ".join(changed), phonemes=True)
+        for place, word in enumerate(found.words):
+            (wrong if place in places else right).append(word.score)
+    above = np.mean(np.asarray(right)[:, None] > np.asarray(wrong))
+    assert above > 0.9
+    assert np.median(wrong) < 0.05 < 0.5 < np.median(right)
+
+
+def test_goodness_is_the_sum_over_all_paths() -> None:
+    """Against every labelling of four rows: blanks, a run of one phone, blanks."""
+    random = np.random.default_rng(0)
+    rows = np.log(random.dirichlet(np.ones(4), size=4)).astype(np.float32)
+    likelihoods = np.zeros(4)
+    for column in range(1, 4):
+        for begin in range(4):
+            for end in range(begin + 1, 5):
+                labels = [column if begin <= row < end else 0 for row in range(4)]
+                likelihoods[column] += np.exp(rows[np.arange(4), labels].astype(np.float64).sum())
+    likelihoods[0] = np.exp(rows[:, 0].astype(np.float64).sum())
+    for column in range(1, 4):
+        (score,) = goodness(rows, np.array([column], np.int32), [(1, 2)], blank=0, reach=9)
+        assert score == pytest.approx(likelihoods[column] / likelihoods.sum(), rel=1e-6)
+
+
+# Times
+
+
+@given(
+    gaps=st.lists(st.floats(-0.01, 1.0), min_size=1, max_size=30),
+    joined=st.lists(st.booleans(), min_size=29, max_size=29),
+    spare=st.floats(0, 1),
+)
+@settings(deadline=None)
+def test_spans_are_in_order_have_a_length_and_stay_inside(
+    gaps: list[float], joined: list[bool], spare: float
+) -> None:
+    centres = np.cumsum(gaps) - 0.05
+    seconds = max(0.04 * len(gaps), float(centres.max()) + spare - 0.1)
+    found = spans(centres.tolist(), joined[: len(gaps) - 1], seconds)
+    assert found[0].start >= 0
+    assert found[-1].end <= seconds
+    assert all(span.end > span.start for span in found)
+    for (one, two), together in zip(pairwise(found), joined, strict=False):
+        assert one.end <= two.start
+        assert one.end == two.start or (not together and two.start - one.end >= PAUSE - 1e-9)
+    for silence in (found[0].start, seconds - found[-1].end):
+        assert silence == 0 or silence >= EDGE
+
+
+def test_nothing_has_no_spans() -> None:
+    assert spans([], [], 1.0) == []
+
+
+# Transcripts that do not fit
+
+
+def test_another_s_text_is_refused_and_the_refusal_says_why(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    for recording, other in pairwise(corpus):
+        with pytest.raises(DataError) as refusal:
+            aligned(recognizer, recording, other.text)
+        message = str(refusal.value)
+        assert "do not match: score 0." in message
+        assert "heard " in message
+        assert f"of {len(other.text.split())} words do not fit" in message
+        assert "\n" not in message
+
+
+def test_a_sentence_that_was_not_said_is_marked_and_the_rest_is_as_without_it(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording, other = corpus[0], corpus[1]
+    words, extra = recording.text.split(), other.text.split()[:5]
+    mixed = [*words[:10], *extra, *words[10:]]
+    plain = aligned(recognizer, recording)
+    found = aligned(recognizer, recording, " ".join(mixed))
+    assert [word.text for word in found.missing] == extra
+    kept = [word for word in found.words if word.found]
+    for one, two in zip(kept, plain.words, strict=True):
+        assert one.text == two.text
+        assert (one.start, one.end) == pytest.approx((two.start, two.end), abs=0.1)
+    for word in found.missing:
+        assert (word.score, word.phones) == (0.0, ())
+        assert found.words[9].end == word.start <= word.end == found.words[15].start
+    assert found.score < plain.score
+
+
+def test_speech_that_is_not_in_the_transcript_is_told(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    first, second = corpus[0], corpus[1]
+    samples = np.concatenate([first.samples, second.samples])
+    found = align(recognizer, samples, 16_000, first.text, hearings=1)
+    (extra,) = found.extra
+    boundary = len(first.samples) / 16_000
+    assert abs(extra.start - boundary) < 1
+    assert extra.end == found.seconds
+    assert len(extra.heard) > 0.5 * len(second.phones)
+    assert all(extra.start <= (phone.start + phone.end) / 2 <= extra.end for phone in extra.heard)
+
+
+@pytest.mark.parametrize("audio", ["silence", "noise", "tone"])
+def test_audio_without_speech_is_refused(recognizer: Recognizer, audio: str) -> None:
+    time = np.arange(5 * 16_000) / 16_000
+    samples = {
+        "silence": np.zeros(len(time)),
+        "noise": np.random.default_rng(0).normal(0, 0.1, len(time)),
+        "tone": 0.3 * np.sin(2 * np.pi * 440 * time),
+    }[audio].astype(np.float32)
+    with pytest.raises(DataError, match="do not match"):
+        align(recognizer, samples, 16_000, "the sea unbroken all round", hearings=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "phonemes", "words"),
+    [
+        ("", False, "no words"),
+        (" \n", True, "no phones"),
+        ("... !? --", False, "no words"),
+        ("hello мир", False, "word 2 of the transcript: .*'м'.*English"),
+        ("HH QQ", True, "unknown phone 'QQ', number 2"),
+        ("yes " * 500, False, "too long for the audio: 1500 phones in "),
+    ],
+)
+def test_transcripts_that_cannot_be_used(
+    recognizer: Recognizer, corpus: list[Recording], text: str, phonemes: bool, words: str
+) -> None:
+    with pytest.raises(DataError, match=words):
+        aligned(recognizer, corpus[0], text, phonemes=phonemes)
+
+
+def test_other_arguments_are_checked(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    samples = corpus[0].samples
+    for hearings in (0, 9):
+        with pytest.raises(ConfigError, match="hearings"):
+            align(recognizer, samples, 16_000, "yes", hearings=hearings)
+    with pytest.raises(DataError, match="too long"):
+        align(recognizer, samples[:0], 16_000, "yes")
+    with pytest.raises(AudioError, match="nan"):
+        align(recognizer, np.full(1000, np.nan, np.float32), 16_000, "yes")
+
+
+def test_phones_are_taken_with_stress_and_in_any_case() -> None:
+    assert [word.text for word in phones_of("hh AH0 L OW1\n", PHONES)] == ["HH", "AH", "L", "OW"]
+
+
+def test_a_word_that_no_dictionary_has_is_marked() -> None:
+    lexicon = Lexicon()
+    known = {word.text: word.known for word in words_of("The Zorblexian's cat, 1984!", lexicon)}
+    assert known == {"the": True, "zorblexian's": False, "cat": True, "1984": True}
+    variants = words_of("the", lexicon)[0].variants
+    assert set(variants) == {("DH", "AH"), ("DH", "IY")}
+
+
+# The command
+
+
+@pytest.fixture
+def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
+    """`phonestream align` with the shipped model, in this process; one hearing, unless told otherwise."""
+
+    def call(*arguments: str | Path) -> tuple[int, bytes, str]:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main(["align", "--hearings", "1", "--model", str(shipped_model()), *map(str, arguments)])
+        out, err = capfdbinary.readouterr()
+        assert isinstance(leaving.value.code, int)
+        return leaving.value.code, out, os.fsdecode(err)
+
+    return call
+
+
+Run = Callable[..., tuple[int, bytes, str]]
+
+
+def test_json_has_the_python_api_s_alignment(
+    run: Run, recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording = corpus[1]
+    expected = aligned(recognizer, recording)
+    status, out, err = run(recording.file, "--text", recording.text, "--format", "json")
+    assert (status, err) == (0, "")
+    (line,) = out.splitlines()
+    result = json.loads(line)
+    assert list(result) == ["file", "seconds", "score", "words", "extra"]
+    assert (result["file"], result["extra"]) == (str(recording.file), [])
+    for entry, word in zip(result["words"], expected.words, strict=True):
+        assert list(entry) == ["text", "start", "end", "score", "known", "found", "phones"]
+        assert (entry["text"], entry["known"], entry["found"]) == (word.text, word.known, True)
+        assert entry["start"] == pytest.approx(word.start, abs=2e-3)
+        assert [phone["symbol"] for phone in entry["phones"]] == [phone.symbol for phone in word.phones]
+
+
+def test_text_is_a_line_for_each_word(run: Run, corpus: list[Recording]) -> None:
+    recording = corpus[1]
+    text = recording.text.replace("sea", "zorblex sea")
+    status, out, err = run(recording.file, "--text", text, "--phones", "ipa")
+    lines = out.decode().splitlines()
+    assert [line.split()[3] for line in lines] == ["word", *text.split(), "(all)"]
+    assert "(not found)" in lines[text.split().index("zorblex") + 1]
+    assert "θ" in lines[3]
+    assert status == 1
+    assert err.startswith(f"phonestream: {recording.file}: not found at ")
+    assert err.endswith(": zorblex; correct the transcript\n")
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_is_written_to_a_file_as_to_standard_output(
+    run: Run, corpus: list[Recording], tmp_path: Path, name: str
+) -> None:
+    recording = corpus[1]
+    transcript = tmp_path / "said.txt"
+    transcript.write_text(f"\ufeff{recording.text.capitalize()}.\n", "utf-8")
+    target = tmp_path / f"result.{FORMATS[name].extension}"
+    status, printed, err = run(recording.file, transcript, "--format", name)
+    assert (status, err) == (0, "")
+    assert (b"unbroken" in printed) == (name not in ("audacity", "ctm"))  # which have phones alone
+    assert run(recording.file, transcript, "--output", target) == (0, b"", "")  # the ending says the format
+    assert target.read_bytes() == printed
+    assert sorted(tmp_path.iterdir()) == sorted([transcript, target])
+
+
+def test_intervals_fill_the_recording(recognizer: Recognizer, corpus: list[Recording]) -> None:
+    for recording in corpus[:3]:
+        made = document(aligned(recognizer, recording), "speech.wav")
+        assert made.intervals[0].start == 0
+        assert made.intervals[-1].end == made.seconds
+        for one, two in pairwise(made.intervals):
+            assert one.end == two.start
+            assert one.symbol or two.symbol
+        assert [i.symbol for i in made.intervals if i.symbol] == [phone.symbol for phone in made.phones]
+
+
+def test_standard_input_gives_the_transcript_or_the_audio(corpus: list[Recording]) -> None:
+    recording = corpus[1]
+    code = "from phonestream.cli import main; main()"
+    base = [sys.executable, "-c", code, "align", "--hearings", "1", "--model", str(shipped_model())]
+    by_text = subprocess.run(
+        [*base, recording.file, "-"], input=recording.text.encode(), capture_output=True, check=True
+    )
+    by_audio = subprocess.run(
+        [*base, "-", "--text", recording.text],
+        input=recording.file.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert by_text.stdout == by_audio.stdout != b""
+
+
+def test_align_needs_no_torch(corpus: list[Recording]) -> None:
+    code = (
+        "import sys; from phonestream.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'scipy', 'lhotse', 'onnx'} & set(sys.modules), 'heavy'"
+    )
+    arguments = ["align", "--hearings", "1", "--model", str(shipped_model()), str(corpus[1].file), "--text"]
+    subprocess.run([sys.executable, "-c", code, *arguments, corpus[1].text], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ((), 2, "give one of TRANSCRIPT and --text"),
+        (("said.txt", "--text", "yes"), 2, "give one of TRANSCRIPT and --text"),
+        (("--text", "yes", "--format", "mp3"), 2, "unknown format 'mp3'"),
+        (("--text", "yes", "--phones", "greek"), 2, "unknown phone set 'greek'"),
+        (("no-such.txt",), 1, "no-such.txt: no such transcript"),
+        (("{audio}",), 1, "is not text in UTF-8"),
+        (("--text", ""), 1, "--text: the transcript has no words"),
+        (("--text", "HH QQ", "--phonemes"), 1, "--text: unknown phone 'QQ'"),
+        (("--text", "yes", "--lexicon", "no-such.dict"), 1, "no-such.dict"),
+        (("--text", "we want you to help us publish"), 1, "{audio}: audio and transcript do not match"),
+        (("--text", "{text}", "--output", "/dev/full"), 1, "/dev/full: cannot be written: No space left"),
+        (("--text", "{text}", "--output", "no-such/x.csv"), 1, "no-such/x.csv: cannot be written: No such"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    run: Run, corpus: list[Recording], arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    audio, text = str(corpus[1].file), corpus[1].text
+    given_arguments = [argument.format(audio=audio, text=text) for argument in arguments]
+    left, out, err = run(audio, *given_arguments)
+    assert (left, out) == (status, b"")
+    assert err.count("\n") == 1
+    assert words.format(audio=audio) in err
+
+
+def test_a_damaged_recording_is_named_once(run: Run, corpus: list[Recording], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.opus"
+    broken.write_bytes(corpus[1].file.read_bytes()[:9000])
+    status, out, err = run(broken, "--text", corpus[1].text)
+    assert (status, out) == (1, b"")
+    assert err.count(str(broken)) == 1
+    status, _, err = run(tmp_path / "none.wav", "--text", "yes")
+    assert (status, err) == (1, f"phonestream: {tmp_path / 'none.wav'}: no such file; check the name\n")
+
+
+def test_a_result_that_exists_is_replaced_whole_or_not_at_all(
+    run: Run, corpus: list[Recording], tmp_path: Path
+) -> None:
+    target = tmp_path / "result.csv"
+    target.write_text("before")
+    assert run(corpus[1].file, "--text", "we want you to help us", "--output", target)[0] == 1
+    assert target.read_text() == "before"
+    assert run(corpus[1].file, "--text", corpus[1].text, "--output", target)[0] == 0
+    assert "before" not in target.read_text()
+
+
+def test_the_command_s_default_is_the_api_s() -> None:
+    assert command.HEARINGS == HEARINGS

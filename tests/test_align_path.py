@@ -1,0 +1,156 @@
+"""The search for the best path: the best of all where all can be tried, and as good as torchaudio's."""
+
+from itertools import chain, pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchaudio.functional import forced_align
+
+from phonestream.asr.align_graph import PLAIN, Costs, Graph, build, emissions
+from phonestream.asr.align_viterbi import STRIDE, best_path
+
+COLUMNS = 4  # the blank and three phones
+NEVER = float("inf")
+LENIENT = Costs(skip_word=0.0, skip_phone=5.0, filler=6.0, dwell=0.0)
+
+
+def random_rows(rows: int, seed: int, columns: int = COLUMNS, sharpness: float = 2.0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, sharpness, (rows, columns))
+    log_probs: np.ndarray = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+    return log_probs
+
+
+def collapsed(labels: tuple[int, ...]) -> tuple[int, ...]:
+    """Graves et al. 2006: equal neighbours are one, then blanks go."""
+    runs = [label for index, label in enumerate(labels) if index == 0 or label != labels[index - 1]]
+    return tuple(label for label in runs if label != 0)
+
+
+def spoken(graph: Graph, path: np.ndarray) -> tuple[int, ...]:
+    """The phones on a path of states."""
+    runs = [state for index, state in enumerate(path) if index == 0 or state != path[index - 1]]
+    return tuple(int(graph.column[state]) for state in runs if graph.phone[state] >= 0)
+
+
+def emitted(graph: Graph, rows: np.ndarray, path: np.ndarray) -> float:
+    return float(rows[np.arange(len(rows)), graph.column[path]].astype(np.float64).sum())
+
+
+pronunciation = st.lists(st.integers(1, COLUMNS - 1), min_size=1, max_size=3)
+word = st.lists(pronunciation, min_size=1, max_size=3)
+
+
+@given(words=st.lists(word, min_size=1, max_size=3), count=st.integers(1, 6), seed=st.integers(0, 999))
+@settings(deadline=None, max_examples=60)
+def test_the_path_is_the_best_of_all_that_collapse_to_a_choice_of_pronunciations(
+    words: list[list[list[int]]], count: int, seed: int
+) -> None:
+    rows = random_rows(count, seed)
+    allowed = {tuple(chain.from_iterable(choice)) for choice in product(*words)}
+    scores = [
+        rows[np.arange(count), list(labels)].astype(np.float64).sum()
+        for labels in product(range(COLUMNS), repeat=count)
+        if collapsed(labels) in allowed
+    ]
+    graph = build(words, columns=COLUMNS, costs=PLAIN)
+    extended = emissions(rows, blank=0, costs=PLAIN)
+    path, score = best_path(graph, extended)
+    if not scores:  # fewer rows than any choice needs
+        assert score == -NEVER
+        return
+    assert score == pytest.approx(max(scores), abs=1e-4)
+    assert spoken(graph, path) in allowed
+    assert emitted(graph, extended, path) == pytest.approx(score, abs=1e-4)
+
+
+@given(
+    phones=st.lists(st.integers(1, 39), min_size=1, max_size=30),
+    spare=st.integers(0, 60),
+    seed=st.integers(0, 999),
+)
+@settings(deadline=None, max_examples=40)
+def test_one_pronunciation_scores_as_torchaudio_aligns_it(phones: list[int], spare: int, seed: int) -> None:
+    equal = sum(one == two for one, two in pairwise(phones))
+    rows = random_rows(len(phones) + equal + spare, seed, columns=40)
+    labels, scores = forced_align(
+        torch.from_numpy(rows)[None], torch.tensor([phones], dtype=torch.int32), blank=0
+    )
+    graph = build([[phones]], columns=40, costs=PLAIN)
+    extended = emissions(rows, blank=0, costs=PLAIN)
+    path, score = best_path(graph, extended)
+    assert score == pytest.approx(float(scores.double().sum()), abs=1e-3)
+    ours = np.where(graph.column[path] >= 40, 0, graph.column[path])
+    assert collapsed(tuple(ours)) == collapsed(tuple(labels[0].tolist())) == tuple(phones)
+
+
+def clear_rows(*columns: int) -> np.ndarray:
+    """Rows that leave no doubt, a blank behind each."""
+    spaced = [label for column in columns for label in (column, 0)]
+    probabilities = np.full((len(spaced), 40), 1e-5)
+    probabilities[np.arange(len(spaced)), spaced] = 1 - 39e-5
+    return np.log(probabilities).astype(np.float32)
+
+
+def words_on(graph: Graph, path: np.ndarray) -> list[int]:
+    return sorted(set(graph.word[path].tolist()) - {-1})
+
+
+def test_a_word_that_was_not_said_is_skipped_and_what_was_said_besides_is_passed_over() -> None:
+    words = [[[1, 2, 3]], [[4, 5, 6]], [[7, 8, 9]]]
+    graph = build(words, columns=40, costs=LENIENT)
+
+    def on(rows: np.ndarray) -> list[int]:
+        return words_on(graph, best_path(graph, emissions(rows, blank=0, costs=LENIENT))[0])
+
+    assert on(clear_rows(1, 2, 3, 4, 5, 6, 7, 8, 9)) == [0, 1, 2]
+    assert on(clear_rows(1, 2, 3, 7, 8, 9)) == [0, 2]
+    assert on(clear_rows(4, 5, 6)) == [1]
+    assert on(clear_rows(1, 2, 3, 20, 21, 22, 23, 4, 5, 6, 7, 8, 9)) == [0, 1, 2]
+
+
+def test_a_word_is_not_drawn_out_over_a_pause() -> None:
+    """A last phone that is hardly heard where it belongs stays there, though it is clear a long pause later."""
+    rows = np.concatenate([clear_rows(1, 2), np.repeat(clear_rows(0), 50, axis=0), clear_rows(3)])
+    rows[4, 3] = -3.0
+    for dwell, row in ((0.0, len(rows) - 2), (0.1, 4)):
+        costs = LENIENT._replace(dwell=dwell)
+        graph = build([[[1, 2, 3]]], columns=40, costs=costs)
+        path, _ = best_path(graph, emissions(rows, blank=0, costs=costs))
+        assert np.flatnonzero(graph.phone[path] == 2).tolist() == [row]
+
+
+def test_the_pronunciation_that_was_said_is_chosen() -> None:
+    graph = build([[[1, 2]], [[3, 4], [5, 6, 7], [3]], [[8]]], columns=40, costs=LENIENT)
+    for variant, phones in enumerate([(3, 4), (5, 6, 7), (3,)]):
+        rows = emissions(clear_rows(1, 2, *phones, 8), blank=0, costs=LENIENT)
+        path, _ = best_path(graph, rows)
+        assert set(graph.variant[path][graph.word[path] == 1]) == {variant}
+
+
+@pytest.mark.parametrize("block_bytes", [1, 40 * STRIDE * 7, 1 << 20])
+@pytest.mark.parametrize("window", [400, 1 << 20])
+def test_neither_blocks_nor_a_window_change_a_path_that_stays_inside(window: int, block_bytes: int) -> None:
+    random = np.random.default_rng(0)
+    words = [[random.integers(1, 40, 4).tolist()] for _ in range(150)]
+    rows = clear_rows(*(phone for word in words for phone in word[0]))
+    noisy = rows + random.normal(0, 0.5, rows.shape).astype(np.float32)
+    graph = build(words, columns=40, costs=LENIENT)
+    extended = emissions(noisy, blank=0, costs=LENIENT)
+    expected, score = best_path(graph, extended)
+    assert words_on(graph, expected) == list(range(150))
+    path, again = best_path(graph, extended, window=window, block_bytes=block_bytes)
+    assert again == pytest.approx(score)
+    assert (path == expected).all()
+
+
+def test_what_lies_beyond_the_window_is_given_up_and_said() -> None:
+    """A window too narrow for the words that are missing: the path ends, its score tells, and no word is made up."""
+    words = [[[index % 39 + 1, (7 * index) % 39 + 1, (11 * index) % 39 + 1]] for index in range(200)]
+    rows = clear_rows(*(phone for word in words[:20] + words[190:] for phone in word[0]))
+    graph = build(words, columns=40, costs=LENIENT)
+    path, score = best_path(graph, emissions(rows, blank=0, costs=LENIENT), window=60)
+    assert score == -NEVER
+    assert set(range(10)) <= set(words_on(graph, path))
