@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .streaming.pooled import PooledStream
     from .streaming.recognizer import Recognizer
     from .streaming.scheduler import Heard, PoolStats, StreamPool
+    from .streaming.server.client import Client, ServerError
     from .streaming.session import bundled_models
     from .streaming.stream import Lost, Stream
 
@@ -32,6 +33,7 @@ __all__ = [
     "Alignment",
     "AudioError",
     "BeamSearch",
+    "Client",
     "ConfigError",
     "DataError",
     "Endpoint",
@@ -47,6 +49,7 @@ __all__ = [
     "PoolStats",
     "PooledStream",
     "Recognizer",
+    "ServerError",
     "SnapshotError",
     "Stream",
     "StreamPool",
@@ -59,6 +62,7 @@ __all__ = [
 _HOMES = {
     "Alignment": ".asr.align",
     "BeamSearch": ".streaming.beam_config",
+    "Client": ".streaming.server.client",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",
@@ -70,6 +74,7 @@ _HOMES = {
     "PoolStats": ".streaming.scheduler",
     "PooledStream": ".streaming.pooled",
     "Recognizer": ".streaming.recognizer",
+    "ServerError": ".streaming.server.client",
     "Stream": ".streaming.stream",
     "StreamPool": ".streaming.scheduler",
     "align": ".asr.align",

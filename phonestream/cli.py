@@ -18,6 +18,7 @@ from .commands.listen import listen
 from .commands.output import complain, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
+from .commands.serve import serve
 from .commands.training import evaluate, export, prepare, train
 from .commands.transcribe import transcribe
 from .errors import PhonestreamError
@@ -34,7 +35,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (transcribe, align, listen, devices, info, plot, prepare, train, evaluate, export, phone_lm):
+for command in (
+    transcribe,
+    align,
+    listen,
+    devices,
+    serve,
+    info,
+    plot,
+    prepare,
+    train,
+    evaluate,
+    export,
+    phone_lm,
+):
     app.command()(command)
 
 

@@ -1,6 +1,7 @@
 """A report's page: it says what the evaluation found, plays what is to be heard, and asks nothing of other hosts."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_fixture import shipped_model
+from playwright.sync_api import sync_playwright
 
 import phonestream
 from phonestream.asr.checkpoint import Checkpoint, save_checkpoint
@@ -31,6 +33,7 @@ from phonestream.errors import DataError
 from phonestream.streaming.decode import Phone
 
 SPEECH = Path(__file__).parent / "data" / "speech"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Elements(HTMLParser):
@@ -90,6 +93,29 @@ def test_the_recordings_beside_it_are_those_that_were_heard(written: tuple[Path,
     names = re.findall(r'<audio [^>]*src="(audio/[^"]+)"', (folder / "index.html").read_text("utf-8"))
     for name, recording in zip(names, worst, strict=True):
         assert (folder / name).read_bytes() == (SPEECH / "dev" / f"{recording.id}.opus").read_bytes()
+
+
+def test_a_browser_shows_it_at_any_width_and_plays_it(written: tuple[Path, Report]):
+    folder, _ = written
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in ((360, "dark"), (1200, "light")):
+            view = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            asked: list[str] = []
+            complaints: list[str] = []
+            view.on("request", lambda request, asked=asked: asked.append(request.url))
+            view.on("console", lambda message, complaints=complaints: complaints.append(message.text))
+            view.goto((folder / "index.html").as_uri())
+            assert view.evaluate("document.documentElement.scrollWidth") <= width
+            seconds = view.evaluate(
+                """() => new Promise((resolve, reject) => { const audio = document.querySelector("audio");
+                audio.onloadedmetadata = () => resolve(audio.duration); audio.onerror = reject; audio.load(); })"""
+            )
+            assert seconds > 5
+            assert complaints == []
+            assert all(url.startswith(folder.as_uri()) for url in asked)
+            view.close()
+        browser.close()
 
 
 def test_names_from_the_data_are_text_and_nothing_else():

@@ -1,0 +1,150 @@
+"""Many simultaneous real-time WebSocket streams from a second process: is all heard, and how late?
+
+    python benchmarks/server.py --streams 64 --overload
+
+Starts `phonestream serve`, and here a client for each stream that sends a recording in real time in messages of 40 ms.
+A stream is whole when its phones are those that one stream alone gives, and its final says that nothing was lost.
+Latency is from the moment when a phone's audio had been sent to the arrival of the phone: look-ahead, buffering and
+compute. The server's processor time is given for each second of audio.
+
+With `--overload`, a second part asks the same server for twice as many streams as its `--max-streams` allow: the
+surplus is refused with 1013, and those accepted must be whole all the same.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import soundfile
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from phonestream import Recognizer
+
+MESSAGE_SECONDS = 0.04
+RATE = 16_000
+SHIPPED = Path(__file__).parent.parent / "tests" / "data" / "speech"
+
+
+class Recording(NamedTuple):
+    data: bytes  # int16
+    symbols: list[str]
+
+
+class Outcome(NamedTuple):
+    code: int
+    whole: bool
+    late: list[float]  # seconds, of each phone
+    seconds: float  # of audio heard
+
+
+def load(count: int) -> list[Recording]:
+    folder = Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED)
+    recognizer = Recognizer()
+    recordings = []
+    for path in sorted(folder.glob("test/**/*.opus"))[:count]:
+        samples, rate = soundfile.read(path, dtype="int16")
+        assert rate == RATE, path
+        phones = recognizer.transcribe(samples, rate)
+        recordings.append(Recording(samples.tobytes(), [phone.symbol for phone in phones]))
+    return recordings
+
+
+async def hear(url: str, recording: Recording, delay: float) -> Outcome:
+    """One stream in real time, beginning `delay` seconds from now."""
+    await asyncio.sleep(delay)
+    symbols: list[str] = []
+    late: list[float] = []
+    whole, seconds = False, 0.0
+    try:
+        async with connect(url, compression=None, ping_timeout=None) as socket:
+            await socket.send(json.dumps({"version": 1, "rate": RATE}))
+            await socket.recv()
+            began = time.monotonic()
+            sender = asyncio.create_task(send(socket, recording.data, began))
+            async for message in socket:
+                event = json.loads(message)
+                if event["event"] == "phone":
+                    symbols.append(event["symbol"])
+                    late.append(time.monotonic() - began - event["end"])
+                elif event["event"] == "final":
+                    seconds = event["seconds"]
+                    whole = event["lost_seconds"] == 0 and symbols == recording.symbols
+            await sender
+    except ConnectionClosed as closed:
+        return Outcome(closed.rcvd.code if closed.rcvd else 1006, False, late, seconds)
+    return Outcome(1000, whole, late, seconds)
+
+
+async def send(socket, data: bytes, began: float) -> None:
+    size = int(MESSAGE_SECONDS * RATE) * 2
+    with suppress(ConnectionClosed):  # the receiver meets it too
+        for index, first in enumerate(range(0, len(data), size)):
+            await asyncio.sleep(began + (index + 1) * MESSAGE_SECONDS - time.monotonic())
+            await socket.send(data[first : first + size])
+        await socket.send('{"type": "finish"}')
+
+
+async def run(url: str, recordings: list[Recording], streams: int) -> list[Outcome]:
+    stream = url.replace("http", "ws", 1) + "v1/stream"
+    return await asyncio.gather(
+        *(hear(stream, recordings[index % len(recordings)], index / streams) for index in range(streams))
+    )
+
+
+def report(outcomes: list[Outcome], cost: float) -> None:
+    codes = ", ".join(
+        f"{count} with {code}" for code, count in sorted(Counter(o.code for o in outcomes).items())
+    )
+    accepted = [outcome for outcome in outcomes if outcome.code != 1013]
+    late = [seconds for outcome in accepted for seconds in outcome.late]
+    p50, p95, p99 = np.quantile(late, (0.5, 0.95, 0.99)) if late else [np.nan] * 3
+    whole = f"{sum(outcome.whole for outcome in accepted)} of {len(accepted)}"
+    print(f"| {len(outcomes)} | {codes} | {whole} | {p50:.3f} | {p95:.3f} | {p99:.3f} | {1000 * cost:.1f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--recordings", type=int, default=8, help="different ones; streams share them")
+    parser.add_argument("--overload", action="store_true", help="then ask for twice as many as are allowed")
+    options = parser.parse_args()
+    recordings = load(options.recordings)
+    command = [
+        sys.executable,
+        "-m",
+        "phonestream",
+        "serve",
+        "--port",
+        "0",
+        "--max-streams",
+        str(options.streams),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        print("| streams | closed | whole | latency p50, s | p95, s | p99, s | processor, ms/s |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        process = psutil.Process(server.pid)
+        for streams in [options.streams, 2 * options.streams] if options.overload else [options.streams]:
+            before = sum(process.cpu_times()[:2])
+            outcomes = asyncio.run(run(url, recordings, streams))
+            spent = sum(process.cpu_times()[:2]) - before
+            report(outcomes, spent / sum(outcome.seconds for outcome in outcomes))
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""`phonestream serve`: streams over WebSockets, files over HTTP, and a page for people."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigError
+from .output import write
+
+TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Name or address to listen on.")] = "localhost",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765,
+    model: Annotated[
+        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
+    ] = "default",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE,
+            show_envvar=True,
+            help="What clients must know. As an option it shows in ps.",
+        ),
+    ] = None,
+    certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="TLS certificate with its chain, PEM.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its private key, if in a file of its own.")
+    ] = None,
+    without_token: Annotated[
+        bool, typer.Option("--without-token", help="Let everyone in who can reach this machine.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name of this server, as in http://NAME/."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Another site whose pages may use this server.")
+    ] = None,
+    max_streams: Annotated[int, typer.Option(min=1, help="At a time; the next is refused.")] = 128,
+    max_message: Annotated[int, typer.Option(min=1, metavar="KIB", help="Of one WebSocket message.")] = 1024,
+    max_file: Annotated[int, typer.Option(min=1, metavar="MIB", help="Of one recording.")] = 256,
+    max_backlog: Annotated[
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Of a stream's audio waiting; then its sender waits."),
+    ] = 10,
+    max_idle: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Without a message; then the stream is closed.")
+    ] = 60,
+    max_duration: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Of audio in one stream or file.")
+    ] = 86400,
+) -> None:
+    """Hear streams over WebSockets and files over HTTP, and show a page with a microphone button."""
+    from ..streaming.recognizer import Recognizer
+    from ..streaming.server.access import Access, check_host, check_origin, is_loopback
+    from ..streaming.server.limits import Limits
+    from ..streaming.server.run import run
+
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise ConfigError(
+            f"the token in --token or {TOKEN_VARIABLE} is empty, or not of plain characters; use others"
+        )
+    if not is_loopback(host) and token is None and not without_token:
+        raise ConfigError(
+            f"--host {host} lets other machines in: give a --token that they must know, "
+            "or --without-token to let in everyone"
+        )
+    if key is not None and certificate is None:
+        raise ConfigError("--key is a certificate's: give --certificate too")
+    for file in filter(None, (certificate, key)):
+        if not os.path.isfile(file):
+            raise ConfigError(f"{file}: no such file; TLS needs it")
+    access = Access(
+        token=token,
+        hosts=frozenset(check_host(name) for name in [*(allow_host or []), host]),
+        origins=frozenset(map(check_origin, allow_origin or [])),
+    )
+    limits = Limits(
+        streams=max_streams,
+        message_bytes=max_message << 10,
+        upload_bytes=max_file << 20,
+        backlog_seconds=max_backlog,
+        idle_seconds=max_idle,
+        duration_seconds=max_duration,
+    )
+    complete = run(
+        Recognizer(model),
+        host=host,
+        port=port,
+        access=access,
+        limits=limits,
+        certificate=certificate,
+        key=key,
+        announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
+    )
+    if not complete:
+        raise typer.Exit(1)

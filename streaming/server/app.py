@@ -1,0 +1,97 @@
+"""The server as an ASGI application: its paths, and what each answers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from . import session, upload
+from .access import Guard
+from .metrics import CONTENT_TYPE
+from .protocol import STREAM_PATH
+from .service import Service
+
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/style.css": ("style.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/audio.js": ("audio.js", "text/javascript"),
+    "/ipa.js": ("ipa.js", "text/javascript"),
+    "/spectrum.js": ("spectrum.js", "text/javascript"),
+    "/server.js": ("server.js", "text/javascript"),
+    "/view.js": ("view.js", "text/javascript"),
+    "/capture.js": ("capture.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Every file that is served, by its path: no path of a request ever reaches the file system."""
+
+
+def application(service: Service) -> ASGIApp:
+    """The application around a service whose engine has not been started."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        service.engine.start()
+        try:
+            yield
+        finally:
+            service.engine.stop()
+
+    async def stream(websocket: WebSocket) -> None:
+        with service.serving():
+            if service.crowded:
+                await websocket.send_denial_response(JSONResponse({"error": "too many connections"}, 503))
+                return
+            await websocket.accept()
+            await session.serve(websocket, service)
+
+    async def transcribe(request: Request) -> Response:
+        with service.serving():
+            try:
+                return await upload.transcribe(request, service)
+            except ClientDisconnect:
+                return Response(status_code=499)  # nobody reads it
+
+    async def health(_: Request) -> Response:
+        status = service.status()
+        return JSONResponse({"status": status}, 200 if status == "ok" else 503)
+
+    async def metrics(_: Request) -> Response:
+        text = service.metrics.render(service.streams, service.engine.waiting_seconds)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute(STREAM_PATH, stream),
+        Route("/v1/transcribe", transcribe, methods=["POST"]),
+        Route("/health", health),
+        Route("/metrics", metrics),
+        *(Route(path, _static(name, kind)) for path, (name, kind) in PAGE.items()),
+    ]
+    handlers = {HTTPException: _failed, Exception: _bug}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return Guard(app, service.access)
+
+
+def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (files(__package__) / "page" / name).read_bytes()
+
+    async def file(_: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return file
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    return PlainTextResponse("internal error; the server's log has it\n", 500)

@@ -1,0 +1,222 @@
+// What the buttons do: from the microphone or a file, through the recogniser, into the picture and the text.
+//
+// The recogniser is what `start` is given: { openStream, transcribe, waiting }, from a server (server.js) or in this
+// browser. `openStream(rate, onEvent)` promises a stream with send(samples), gap(count), finish(), behind() and the
+// promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones } of a file, whose samples are
+// promised by `decoded`; `waiting` is said while a stream is long in opening.
+
+import { decodeFile, openMicrophone } from "./audio.js";
+import { IPA } from "./ipa.js";
+import { Spectrum } from "./spectrum.js";
+import { View } from "./view.js";
+
+const PAUSE = 0.3; // seconds without a phoneme that begin a new line
+const LATEST = 15; // phonemes over which latency is taken
+const KEPT_LINES = 500;
+const PATIENCE = 400; // milliseconds after which it is told that a stream is not open yet
+const MOST_BEHIND = 30; // seconds of audio that may wait; then listening stops, and what waits is heard
+const PICTURE_SECONDS = 10; // of a file that are drawn at a time
+
+const at = (id) => document.getElementById(id);
+const view = new View(at("view"));
+const names = { arpabet: (symbol) => symbol, ipa: (symbol) => IPA[symbol] ?? symbol };
+
+let engine = null;
+let name = names.arpabet;
+let live = null; // what stops the microphone, while it is open
+let busy = false;
+let lastEnd = 0;
+let lostSeconds = 0;
+let latencies = [];
+
+function clear() {
+  view.clear();
+  at("lines").replaceChildren();
+  at("hint").hidden = true;
+  [lastEnd, lostSeconds, latencies] = [0, 0, []];
+  tell("");
+  showStatus(0);
+}
+
+function tell(message) {
+  at("problem").textContent = message;
+}
+
+function showStatus(seconds, behind = 0) {
+  at("time").textContent = `${seconds.toFixed(1)} s`;
+  const sorted = [...latencies].sort((a, b) => a - b);
+  at("latency").textContent = sorted.length ? `${sorted[sorted.length >> 1].toFixed(2)} s` : "–";
+  at("behind").textContent = behind < 0.25 ? "0 s" : `${behind.toFixed(1)} s`;
+  at("behind").classList.toggle("some", behind >= 1);
+  at("lost").textContent = lostSeconds ? `${lostSeconds.toFixed(2)} s` : "0 s";
+  at("lost").classList.toggle("some", lostSeconds > 0);
+}
+
+function addPhone(phone) {
+  view.addPhone(phone);
+  const lines = at("lines");
+  if (!lines.lastElementChild || phone.start - lastEnd >= PAUSE) {
+    const line = document.createElement("li");
+    const time = document.createElement("time");
+    time.textContent = phone.start.toFixed(2);
+    line.append(time, document.createElement("span"));
+    lines.append(line);
+    if (lines.childElementCount > KEPT_LINES) lines.firstElementChild.remove();
+  }
+  const mark = document.createElement("span");
+  mark.dataset.symbol = phone.symbol;
+  mark.textContent = name(phone.symbol);
+  mark.style.opacity = 0.35 + 0.65 * phone.confidence;
+  mark.title = `${phone.start.toFixed(2)} to ${phone.end.toFixed(2)} s, confidence ${phone.confidence.toFixed(2)}`;
+  lines.lastElementChild.lastElementChild.append(mark, " ");
+  lines.scrollTop = lines.scrollHeight;
+  lastEnd = phone.end;
+}
+
+function addLost({ start, seconds }) {
+  lostSeconds += seconds;
+  view.lose(start, seconds);
+}
+
+async function listen() {
+  clear();
+  let spectrum = null;
+  let stream = null;
+  let samples = 0; // of the stream so far, lost ones too
+  let early = []; // blocks that came before the server was ready: the first word is not cut
+  const seconds = () => (spectrum ? samples / spectrum.rate : 0);
+  const show = () => showStatus(seconds(), stream?.behind());
+  const forward = (block) => (block.lost ? stream.gap(block.lost) : stream.send(block.samples));
+  const arrive = (block) => {
+    if (!spectrum) return early.push(block);
+    samples += block.lost ?? block.samples.length;
+    view.add(spectrum.push(block.samples ?? new Float32Array(block.lost)));
+    if (stream) forward(block);
+    else early.push(block);
+    show();
+    if (stream?.behind() > MOST_BEHIND) {
+      failed = `Listening has stopped, as ${MOST_BEHIND} s of audio were waiting to be heard. Nothing of them is lost.`;
+      live?.();
+    }
+  };
+  let failed = null;
+  const microphone = await openMicrophone({
+    take: (block) => arrive({ samples: block }),
+    lose: (count) => arrive({ lost: count }),
+    fail: (message) => {
+      failed = message;
+      live?.();
+    },
+  });
+  try {
+    spectrum = new Spectrum(microphone.rate);
+    const before = early.splice(0);
+    before.forEach(arrive);
+    const opening = engine.openStream(microphone.rate, (event) => {
+      if (event.event === "phone") {
+        latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.end)];
+        addPhone(event);
+      } else if (event.event === "lost") addLost(event);
+      show();
+    });
+    const timer = setTimeout(() => tell(engine.waiting), PATIENCE);
+    const opened = await opening.finally(() => clearTimeout(timer));
+    tell("");
+    stream = opened;
+    early.splice(0).forEach(forward);
+    setListening(true);
+    await Promise.race([new Promise((resolve) => (live = resolve)), opened.done]);
+    await microphone.stop();
+    opened.finish();
+    await opened.done;
+    show();
+    if (failed) tell(failed);
+  } finally {
+    live = null;
+    await microphone.stop();
+    setListening(false);
+  }
+}
+
+async function open(file) {
+  clear();
+  tell(`Listening to ${file.name} …`);
+  const decoded = decodeFile(file);
+  const progress = (share) => tell(`Listening to ${file.name}, ${Math.floor(100 * share)} % …`);
+  const [picture, heard] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress)]);
+  if (heard.status === "rejected") throw heard.reason;
+  if (picture.value) await draw(picture.value);
+  view.reach(heard.value.seconds);
+  heard.value.phones.forEach(addPhone);
+  view.rewind();
+  at("lines").scrollTop = 0;
+  tell(picture.value ? "" : "This browser cannot decode the recording, so there is no picture of it.");
+  showStatus(heard.value.seconds);
+}
+
+// Adds a recording to the picture, a part at a time, so that the page goes on answering meanwhile.
+async function draw({ samples, rate }) {
+  const spectrum = new Spectrum(rate);
+  const part = PICTURE_SECONDS * rate;
+  for (let first = 0; first < samples.length; first += part) {
+    view.add(spectrum.push(samples.subarray(first, first + part)));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+}
+
+// One thing at a time; what goes wrong is told.
+async function alone(task) {
+  if (busy) return;
+  busy = true;
+  at("listen").disabled = true;
+  document.body.dataset.state = "busy";
+  try {
+    await task();
+  } catch (error) {
+    tell(error.message);
+  }
+  busy = false;
+  at("listen").disabled = false;
+  document.body.dataset.state = "idle";
+}
+
+function setListening(on) {
+  at("listen").disabled = false;
+  at("listen").setAttribute("aria-pressed", String(on));
+  at("listen-label").textContent = on ? "Stop" : "Listen";
+  document.body.dataset.state = on ? "listening" : "busy";
+}
+
+at("listen").addEventListener("click", () => (live ? live() : alone(listen)));
+
+at("file").addEventListener("change", ({ target }) => {
+  const [file] = target.files;
+  target.value = "";
+  if (file) alone(() => open(file));
+});
+
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    const file = event.dataTransfer?.files[0];
+    if (kind === "drop" && file) alone(() => open(file));
+  });
+}
+
+for (const choice of document.querySelectorAll('input[name="symbols"]')) {
+  choice.addEventListener("change", () => choose(choice.value));
+}
+
+function choose(which) {
+  name = names[which];
+  view.show(name);
+  for (const mark of document.querySelectorAll("[data-symbol]")) mark.textContent = name(mark.dataset.symbol);
+}
+
+// Begins: from now on the page does what it is told, with this recogniser.
+export function start(recogniser) {
+  engine = recogniser;
+  choose(document.querySelector('input[name="symbols"]:checked').value); // browsers remember it over a reload
+  document.body.dataset.state = "idle";
+}

@@ -1,0 +1,88 @@
+// The recogniser, on the server that this page came from: docs/protocol.md, version 1.
+
+import { start } from "./page.js";
+
+const BYTES = 2; // of a sample
+const BUSY = 1013;
+const UNAUTHORISED = 4003;
+
+const key = document.getElementById("key");
+let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
+
+// Opens a stream of `rate` Hz. `onEvent` gets each event; the promise `done` settles after the final one, or fails.
+async function openStream(rate, onEvent) {
+  key.hidden = true;
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(`${scheme}//${location.host}/v1/stream`);
+  socket.binaryType = "arraybuffer";
+  let problem = null;
+  let settle;
+  const done = new Promise((resolve, reject) => (settle = { resolve, reject }));
+  done.catch(() => {}); // whoever awaits it hears of it
+
+  await new Promise((resolve, reject) => {
+    socket.onopen = () => socket.send(JSON.stringify({ version: 1, rate, encoding: "int16", token }));
+    socket.onmessage = ({ data }) => {
+      const event = JSON.parse(data);
+      if (event.event === "ready") resolve();
+      else if (event.event === "error") problem = event.message;
+      else if (event.event !== "snapshot") onEvent(event);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (code === 1000) return settle.resolve();
+      const text =
+        code === BUSY ? "The server has as much to do as it can. Try again later." : problem || reason;
+      key.hidden = code !== UNAUTHORISED;
+      const error = new Error(text || "The connection to the server broke off.");
+      reject(error);
+      settle.reject(error);
+    };
+  });
+
+  return {
+    done,
+    behind: () => socket.bufferedAmount / BYTES / rate,
+    send(samples) {
+      const data = new Int16Array(samples.length);
+      for (let i = 0; i < samples.length; i++) {
+        data[i] = Math.max(-32768, Math.min(32767, Math.round(samples[i] * 32768)));
+      }
+      if (socket.readyState === WebSocket.OPEN) socket.send(data);
+    },
+    gap(samples) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "gap", samples }));
+    },
+    finish() {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "finish" }));
+    },
+  };
+}
+
+// All phones of a file: { seconds, phones }.
+async function transcribe(file) {
+  key.hidden = true;
+  let response;
+  try {
+    response = await fetch(`/v1/transcribe?file=${encodeURIComponent(file.name)}`, {
+      method: "POST",
+      body: file,
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
+    });
+  } catch {
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  const answer = await response.json();
+  key.hidden = response.status !== 401;
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+key.addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = document.getElementById("token").value.trim() || undefined;
+  key.hidden = true;
+  document.getElementById("problem").textContent = "";
+  document.getElementById("listen").focus();
+});
+
+start({ openStream, transcribe, waiting: "Waiting for the server …" });

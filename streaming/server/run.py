@@ -1,0 +1,164 @@
+"""From options to a running server: sockets, TLS, signals, and an end that loses nothing."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from ...errors import ConfigError
+from ..recognizer import Recognizer
+from .access import Access, is_loopback
+from .app import application
+from .engine import Engine
+from .limits import Limits
+from .metrics import Metrics
+from .service import Address, Service
+
+PING_SECONDS = 20.0  # so that routers on the way do not forget a quiet connection
+KEEP_ALIVE_SECONDS = 5
+
+
+def run(
+    recognizer: Recognizer,
+    *,
+    host: str,
+    port: int,
+    access: Access,
+    limits: Limits,
+    certificate: str | None = None,
+    key: str | None = None,
+    announce: Callable[[str], object] = lambda url: None,
+) -> bool:
+    """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
+
+    Args:
+        recognizer: hears all streams.
+        host: name or address to listen on.
+        port: 0 for any that is free.
+        access: who may ask.
+        limits: what the server takes on.
+        certificate: file of a TLS certificate and its chain, PEM; with it the server speaks HTTPS alone.
+        key: file of its private key, where the certificate's file does not hold it.
+        announce: called with the page's address once the server answers.
+
+    Returns:
+        Whether every stream came to its end.
+
+    Raises:
+        ConfigError: the address cannot be had, or the certificate not be used.
+    """
+    listener = _listen(host, port)
+    with listener:
+        return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
+
+
+async def _serve(
+    recognizer: Recognizer,
+    listener: socket.socket,
+    access: Access,
+    limits: Limits,
+    certificate: str | None,
+    key: str | None,
+    announce: Callable[[str], object],
+) -> bool:
+    metrics = Metrics()
+    service = Service(Engine(recognizer, metrics), metrics, limits, access)
+    config = uvicorn.Config(
+        application(service),
+        ws="websockets-sansio",
+        # Beyond this the connection is cut off with the message half read. The session refuses what is over the
+        # limit itself, so that the close code and the reason arrive.
+        ws_max_size=2 * limits.message_bytes,
+        ws_ping_interval=PING_SECONDS,
+        # A sender that is held back cannot answer; who has gone away shows by the limit on idle time.
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,  # PCM hardly shrinks, and what shrinks well is an attack
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        log_level=logging.WARNING,
+        server_header=False,
+        proxy_headers=False,
+        access_log=False,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"the certificate or its key cannot be used: {error}; both are PEM files") from None
+    server = Server(config, service)
+    service.abort = server.abort
+    scheme = "https" if certificate else "http"
+    await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}/"))
+    return server.complete
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but that a signal first lets every stream come to its end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self.complete = True
+
+    async def start(self, listener: socket.socket, started: Callable[[], object]) -> None:
+        """Serve until the end; `started` is called once requests are answered."""
+        ending = asyncio.create_task(self._end(started))
+        await self.serve(sockets=[listener])
+        ending.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._service.stopping.is_set():
+            self.should_exit = True
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(self._service.stopping.set)
+
+    def abort(self, client: Address | None) -> None:
+        """Drop the connection from this address, unsent data and all."""
+        for connection in list(self.server_state.connections):
+            if getattr(connection, "client", None) == client and connection.transport is not None:
+                connection.transport.abort()
+
+    async def _end(self, started: Callable[[], object]) -> None:
+        while not self.started:
+            await asyncio.sleep(0.01)
+        started()
+        await self._service.stopping.wait()
+        try:
+            async with asyncio.timeout(self._service.limits.grace_seconds):
+                await self._service.idle.wait()
+        except TimeoutError:
+            self.complete = False
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host}: {error.strerror or error}; give a name or address of this machine"
+        ) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"{host}, port {port}: cannot be listened on: {error.strerror}; choose another with --port"
+        ) from None
+    return listener
+
+
+def _shown(listener: socket.socket) -> str:
+    """Where the page is, for a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::") or is_loopback(host):
+        host = "localhost"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

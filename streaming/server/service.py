@@ -1,0 +1,102 @@
+"""What all connections of a server share: the engine, who may come in, and how many."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from .access import Access
+from .engine import Engine, Line, Listener
+from .limits import Limits
+from .metrics import Metrics
+from .protocol import Close, Opening, RefusedError
+
+Address = tuple[str, int]
+
+
+class Service:
+    """The state of a running server. Its methods belong to the event loop."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, limits: Limits, access: Access) -> None:
+        self.engine = engine
+        self.metrics = metrics
+        self.limits = limits
+        self.access = access
+        self.stopping = asyncio.Event()
+        self.idle = asyncio.Event()  # nobody is being served
+        self.idle.set()
+        self.abort: Callable[[Address | None], object] = lambda client: None
+        """Drops the connection from this address without another word; the server that runs this sets it."""
+        self._streams = 0
+        self._waiting = 0
+        self._serving = 0
+
+    @property
+    def streams(self) -> int:
+        """Streams and files that are being heard."""
+        return self._streams
+
+    def status(self) -> str:
+        """`ok`, or why another stream would be refused: `busy` or `stopping`."""
+        if self.stopping.is_set():
+            return "stopping"
+        return "busy" if self._full() else "ok"
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too many connections have not said yet what they want."""
+        return self._waiting >= self.limits.waiting
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Around a connection: the server does not stop inside, unless its patience ends."""
+        self._serving += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._serving -= 1
+            if not self._serving:
+                self.idle.set()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what a connection does before its opening."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    @asynccontextmanager
+    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[Line]:
+        """A stream in the engine.
+
+        Raises:
+            RefusedError: the server stops, or has as much to do as it can.
+            SnapshotError: as for `Engine.open`.
+        """
+        if self.stopping.is_set():
+            raise RefusedError(Close.RESTART, "the server stops; connect to another")
+        full = self._full()
+        if full:
+            self.metrics.refused()
+            raise RefusedError(Close.BUSY, f"{full}; try again later or elsewhere")
+        self._streams += 1
+        try:
+            line = await asyncio.to_thread(self.engine.open, opening, listener)
+            self.metrics.opened()
+            try:
+                yield line
+            finally:
+                self.engine.close(line)
+        finally:
+            self._streams -= 1
+
+    def _full(self) -> str | None:
+        """Why another stream would be one too many; None if it would not."""
+        if self._streams >= self.limits.streams:
+            return f"the server hears {self._streams} streams already, as many as it may"
+        lag = self.engine.lag_seconds
+        if lag > self.limits.lag_seconds:
+            return f"the server is overloaded: audio waits {lag:.1f} s for its turn"
+        return None

@@ -1,0 +1,250 @@
+"""One WebSocket from its opening message to its close: audio in one direction, events in the other.
+
+Both directions are bounded. While too much audio waits to be heard, the socket is not read, and TCP holds the
+sender back; while too many events wait to be sent, the stream's audio is not heard. Nothing is thrown away.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ...errors import SnapshotError
+from ..events import Failure
+from .access import bearer
+from .engine import ENDS, Event, Line, Parted
+from .inbox import Part, Work
+from .outbox import Outbox
+from .protocol import (
+    RESUMABLE,
+    VERSION,
+    Close,
+    Finish,
+    Gap,
+    Opening,
+    Ready,
+    RefusedError,
+    read_audio,
+    read_control,
+    read_opening,
+    write_event,
+)
+from .service import Service
+
+MAX_REASON = 123  # bytes of text in a close frame (RFC 6455, section 5.5)
+CLOSE_SECONDS = 2.0  # for the last words to a client that may not listen
+
+
+async def serve(websocket: WebSocket, service: Service) -> None:
+    """Serve an accepted connection until its end."""
+    session = Session(websocket, service)
+    code, message = Close.DONE, ""
+    try:
+        with service.waiting():
+            opening = await session.opening()
+        await session.stream(opening)
+    except RefusedError as refusal:
+        code, message = refusal.code, str(refusal)
+    except (WebSocketDisconnect, OSError):
+        code = Close.GONE
+    service.metrics.closed(code)
+    if code == Close.GONE:
+        return
+    try:
+        if code == Close.STALLED:
+            raise TimeoutError
+        async with asyncio.timeout(CLOSE_SECONDS):
+            if code != Close.DONE:
+                await websocket.send_text(write_event(Failure(message)))
+            reason = message.encode()[:MAX_REASON].decode(errors="ignore")
+            await websocket.close(code, reason)
+    except TimeoutError:
+        client = websocket.client
+        service.abort(client and (client.host, client.port))
+    except (WebSocketDisconnect, RuntimeError, OSError):  # it has gone away meanwhile
+        pass
+
+
+class Session:
+    """The two directions of a connection."""
+
+    def __init__(self, websocket: WebSocket, service: Service) -> None:
+        self._socket = websocket
+        self._service = service
+        self._limits = service.limits
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()  # the engine has taken audio
+        self._failure: str | None = None
+        self._finishing = False
+        self._samples = 0  # of audio and gaps, since the stream began
+        self._gaps = 0
+
+    async def opening(self) -> Opening:
+        """The first message.
+
+        Raises:
+            RefusedError: it does not come, is none, or lacks the token.
+        """
+        patience = self._limits.opening_seconds
+        try:
+            async with asyncio.timeout(patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise RefusedError(Close.IDLE, f"no opening message within {patience:g} s") from None
+        if not isinstance(message, str):
+            raise RefusedError(
+                Close.BAD_MESSAGE, "audio before the opening message, which is JSON in a text message"
+            )
+        opening = read_opening(message)
+        token = bearer(self._socket.headers) if opening.token is None else opening.token
+        if not self._service.access.knows(token):
+            raise RefusedError(
+                Close.UNAUTHORISED, "this needs the server's token, in the opening or as a Bearer header"
+            )
+        return opening
+
+    async def stream(self, opening: Opening) -> None:
+        """Everything after the opening.
+
+        Raises:
+            RefusedError: the server ends the stream before its final.
+            WebSocketDisconnect: the client does.
+        """
+        try:
+            async with self._service.stream(opening, self._listen) as line:
+                self._outbox = Outbox(
+                    self._limits.outbox_bytes, lambda held: self._service.engine.hold(line, held)
+                )
+                self._samples = round(line.stream.seconds * opening.rate)
+                self._outbox.post(write_event(self._ready(opening, line)))
+                await self._exchange(opening, line)
+        except SnapshotError as error:
+            raise RefusedError(Close.BAD_SNAPSHOT, str(error)) from None
+        if self._failure is not None:
+            raise RefusedError(Close.BROKEN, self._failure)
+
+    async def _exchange(self, opening: Opening, line: Line) -> None:
+        """Read and write until the last event is sent or something ends it earlier."""
+        reader = asyncio.create_task(self._read(opening, line))
+        writer = asyncio.create_task(self._write())
+        stopping = asyncio.create_task(self._service.stopping.wait())
+        tasks: set[asyncio.Task[object]] = {reader, writer, stopping}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._finishing and not reader.done():  # its final comes, whether the server stops or not
+                await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if writer.done():
+                writer.result()
+                return
+            reason = reader.exception() if reader.done() else None
+            if reason is None:
+                reader.cancel()
+                reason = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
+            if isinstance(reason, RefusedError) and reason.code in RESUMABLE:
+                self._service.engine.put(line, Part())
+                await writer
+            raise reason
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, opening: Opening, line: Line) -> None:
+        """Take messages until the client goes away; after `finish` it may only do that."""
+        while True:
+            while not self._has_room(line):
+                self._room.clear()
+                await self._room.wait()
+            message = await self._message()
+            if self._finishing:
+                raise RefusedError(Close.BAD_MESSAGE, "a message after finish: nothing may follow it")
+            work = (
+                read_control(message) if isinstance(message, str) else read_audio(message, opening.encoding)
+            )
+            self._count(work, opening.rate)
+            self._finishing = isinstance(work, Finish)
+            self._service.engine.put(line, work)
+
+    async def _message(self) -> bytes | str:
+        patience = None if self._finishing else self._limits.idle_seconds
+        try:
+            async with asyncio.timeout(patience):
+                return await self._receive()
+        except TimeoutError:
+            raise RefusedError(
+                Close.IDLE, f"nothing came for {patience:g} s; resume when there is audio"
+            ) from None
+
+    async def _write(self) -> None:
+        while (text := await self._outbox.take()) is not None:
+            try:
+                async with asyncio.timeout(self._limits.stall_seconds):
+                    await self._socket.send_text(text)
+            except TimeoutError:
+                raise RefusedError(
+                    Close.STALLED, f"events were not read for {self._limits.stall_seconds:g} s"
+                ) from None
+
+    def _has_room(self, line: Line) -> bool:
+        return (
+            line.waiting_seconds < self._limits.backlog_seconds
+            and len(line.inbox) < self._limits.backlog_messages
+        )
+
+    def _count(self, work: Work, rate: int) -> None:
+        samples = 0
+        if isinstance(work, Gap):
+            samples = work.samples
+            self._gaps += 1
+        elif isinstance(work, np.ndarray):
+            samples = len(work)
+        if self._gaps > self._limits.gaps:
+            raise RefusedError(Close.BAD_MESSAGE, f"more than {self._limits.gaps} gaps: start another stream")
+        if self._samples + samples > self._limits.duration_seconds * rate:
+            raise RefusedError(
+                Close.TOO_LONG,
+                f"more than {self._limits.duration_seconds:g} s of audio in one stream: start another",
+            )
+        self._samples += samples
+
+    async def _receive(self) -> bytes | str:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text: str | None = message.get("text")
+        content: bytes | str = text if text is not None else message["bytes"]
+        if len(content) > self._limits.message_bytes:
+            raise RefusedError(
+                Close.TOO_BIG,
+                f"a message may have {self._limits.message_bytes} bytes: send audio in smaller ones",
+            )
+        return content
+
+    def _ready(self, opening: Opening, line: Line) -> Ready:
+        recognizer = self._service.engine.recognizer
+        metadata = recognizer.metadata
+        return Ready(
+            version=VERSION,
+            model=metadata.name,
+            sha256=recognizer.sha256,
+            phones=list(metadata.phones),
+            rate=opening.rate,
+            look_ahead_ms=1000 * metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate,
+            seconds=line.stream.seconds,
+        )
+
+    def _listen(self, events: list[Event]) -> None:
+        """Called by the engine, in its thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
+            self._loop.call_soon_threadsafe(self._hand_over, events)
+
+    def _hand_over(self, events: list[Event]) -> None:
+        self._room.set()
+        for event in events:
+            if isinstance(event, Failure):
+                self._failure = event.message
+            elif not isinstance(event, Parted):
+                self._outbox.post(write_event(event))
+            if isinstance(event, ENDS):
+                self._outbox.end()

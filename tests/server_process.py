@@ -1,0 +1,61 @@
+"""Servers in processes of their own, as the installed command starts them."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).parent / "phonestream"
+
+# The command's own server, with limits that it has no options for.
+LIMITED = """
+import sys
+from phonestream import Recognizer
+from phonestream.streaming.server.access import Access
+from phonestream.streaming.server.limits import Limits
+from phonestream.streaming.server.run import run
+limits = Limits(**eval(sys.argv[1]))
+run(Recognizer(), host="localhost", port=0, access=Access(), limits=limits, announce=lambda url: print(url, flush=True))
+"""
+
+
+class Process:
+    """A server that answers."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.url = process.stdout.readline().split(" ")[0].strip().rstrip("/")
+        assert self.url, "the server did not start"
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/v1/stream"
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def serving(*options: str, **limits: Any) -> Iterator[Process]:
+    """`phonestream serve` with these options, or a server with these limits."""
+    command = [COMMAND, "serve", "--port", "0", *options]
+    if limits:
+        command = [sys.executable, "-c", LIMITED, repr(limits)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Process(process)
+        finally:
+            process.kill()
+
+
+def transcribed(*files: Path) -> list[dict[str, Any]]:
+    """What the command line hears in these files."""
+    command = [COMMAND, "transcribe", "--format", "json", *files]
+    output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    return [json.loads(line) for line in output.splitlines()]

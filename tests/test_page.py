@@ -1,0 +1,136 @@
+"""The page in a real browser, Debian's Chromium: what it shows is what the command line hears."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from server_process import Process, serving, transcribed
+
+from phonestream.asr.phones import IPA
+from phonestream.asr.score import phone_errors
+
+PAGE = Path(__file__).parent.parent / "streaming" / "server" / "page"
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+LEADING = 0.5  # seconds of silence, of which the browser may take the beginning
+TOKEN = "s3cret"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    with serving("--token", TOKEN) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def recording(recordings: list[Path]) -> Path:
+    return recordings[1]
+
+
+@pytest.fixture(scope="module")
+def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser whose microphone plays the recording."""
+    played = tmp_path_factory.mktemp("microphone") / "played.wav"
+    samples, rate = soundfile.read(recording, dtype="float32")
+    silence = np.zeros(int(LEADING * rate), np.float32)
+    soundfile.write(played, np.concatenate([silence, samples[: 3 * rate], silence, silence]), rate, "PCM_16")
+    options = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={played}%noloop",
+    ]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Process) -> Iterator[Page]:
+    """The page, open; it may ask no other host for anything, and nothing may go wrong in it."""
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        wrong: list[str] = []
+        asked: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server.url}/#token={TOKEN}")
+        expect(page.locator("body[data-state=idle]")).to_be_attached()
+        yield page
+        assert not wrong
+        assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
+
+
+def symbols(page: Page) -> list[str]:
+    return [str(mark.get_attribute("data-symbol")) for mark in page.locator("[data-symbol]").all()]
+
+
+def test_a_file_shows_the_command_lines_phones(page: Page, recording: Path) -> None:
+    page.set_input_files("#file", recording)
+    expect(page.locator("[data-symbol]").first).to_be_visible(timeout=20_000)
+    [transcript] = transcribed(recording)
+    assert symbols(page) == [phone["symbol"] for phone in transcript["phones"]]
+    expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
+    page.locator("input[value=ipa]").press("Space")  # by keyboard
+    shown = page.locator("[data-symbol]").all_text_contents()
+    assert shown == [IPA[phone["symbol"]] for phone in transcript["phones"]]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
+
+
+def test_the_microphone_is_heard(page: Page, recording: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(recording, dtype="float32")
+    soundfile.write(tmp_path / "beginning.wav", samples[: 3 * rate], rate)
+    [transcript] = transcribed(tmp_path / "beginning.wav")
+    expected = [phone["symbol"] for phone in transcript["phones"]]
+    page.locator("#listen").press("Enter")
+    expect(page.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=15_000)
+    page.wait_for_timeout(800)
+    assert "s" in page.locator("#latency").inner_text()
+    page.locator("#listen").press("Enter")
+    expect(page.locator("body[data-state=idle]")).to_be_attached()
+    heard = symbols(page)
+    errors = phone_errors(expected, heard)
+    # The browser resamples, and may begin in the middle of a frame.
+    assert errors.total <= 0.25 * len(expected), f"expected {expected}, heard {heard}"
+
+
+def test_the_page_asks_for_the_token_it_lacks(browser: Browser, server: Process, recording: Path) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        page.set_input_files("#file", recording)
+        page.fill("#token", TOKEN)
+        page.press("#token", "Enter")
+        expect(page.locator("#key")).to_be_hidden()
+        page.set_input_files("#file", recording)
+        expect(page.locator("[data-symbol]").first).to_be_visible(timeout=20_000)
+
+
+def test_a_file_that_is_no_audio_is_told(browser: Browser, server: Process, tmp_path: Path) -> None:
+    (tmp_path / "notes.wav").write_text("no audio")
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/#token={TOKEN}")
+        page.set_input_files("#file", tmp_path / "notes.wav")
+        expect(page.get_by_role("alert")).to_contain_text("notes.wav: is not audio")
+
+
+def test_the_pages_ipa_is_the_packages() -> None:
+    table = re.findall(r'(\w+): "([^"]+)"', (PAGE / "ipa.js").read_text(encoding="utf-8"))
+    assert dict(table) == IPA
+
+
+def test_the_page_names_no_other_host() -> None:
+    for file in PAGE.glob("*.*"):
+        if file.suffix in (".html", ".js", ".css"):
+            assert not re.search(
+                r"(?:https?:)?//\w+\.\w+|@import|eval\(", file.read_text(encoding="utf-8")
+            ), file.name

@@ -1,0 +1,526 @@
+"""Streams and files over the network are heard as at home, whoever else is connected and whatever they do."""
+
+import io
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from server_process import COMMAND, Process, serving, transcribed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from phonestream import Phone, Recognizer
+from phonestream.streaming.events import Final, encode
+from phonestream.streaming.server.client import Client, ServerError
+from phonestream.streaming.server.protocol import (
+    Close,
+    Opening,
+    RefusedError,
+    read_audio,
+    read_control,
+    read_opening,
+    write_opening,
+)
+from phonestream.streaming.stream import Lost
+
+Dial = Callable[..., ClientConnection]
+OPENING = '{"version": 1, "rate": 16000}'
+SECOND = b"\0" * 32_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    with serving() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def reference(recordings: list[Path]) -> dict[Path, dict[str, Any]]:
+    """What the command line says of each recording."""
+    return dict(zip(recordings, transcribed(*recordings), strict=True))
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Connect to a server, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda server, **options: stack.enter_context(connect(server.ws, compression=None, **options))
+
+
+def audio(path: Path) -> tuple[np.ndarray, int]:
+    samples, rate = soundfile.read(path, dtype="float32")
+    return samples, rate
+
+
+def phones(events: list[Any]) -> list[dict[str, Any]]:
+    """As the command line writes them."""
+    return [
+        {key: value for key, value in encode(event).items() if key != "event"}
+        for event in events
+        if isinstance(event, Phone)
+    ]
+
+
+def refusal(connection: ClientConnection) -> tuple[int, str]:
+    """The close code, and the message of the error event before it."""
+    message = ""
+    while True:
+        try:
+            event = json.loads(connection.recv(timeout=20))
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code if closed.rcvd else 1006), message
+        message = event.get("message", message)
+
+
+# What is heard
+
+
+def test_phones_are_the_command_lines_for_all_streams_at_once(
+    server: Process, reference: dict[Path, dict[str, Any]]
+) -> None:
+    found: dict[Path, list[Any]] = {}
+
+    def hear(path: Path, size: int) -> None:
+        samples, rate = audio(path)
+        with Client(server.url) as client:
+            blocks = (samples[first : first + size] for first in range(0, len(samples), size))
+            found[path] = list(client.stream(blocks, rate))
+
+    threads = [
+        threading.Thread(target=hear, args=(path, 701 * (index + 1))) for index, path in enumerate(reference)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for path, transcript in reference.items():
+        assert phones(found[path]) == transcript["phones"]
+        assert found[path][-1] == Final(transcript["seconds"], 0.0)
+
+
+def test_files_are_heard_as_by_the_command_line(
+    server: Process, reference: dict[Path, dict[str, Any]]
+) -> None:
+    path, transcript = next(iter(reference.items()))
+    raw = httpx.post(f"{server.url}/v1/transcribe", params={"file": str(path)}, content=path.read_bytes())
+    form = httpx.post(f"{server.url}/v1/transcribe", files={"file": (str(path), path.read_bytes())})
+    assert raw.json() == form.json() == transcript
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no audio", b"OggS" + b"\0" * 1000], ids=["empty", "text", "damaged"]
+)
+def test_a_file_that_is_none_is_one_line_with_its_name(server: Process, content: bytes) -> None:
+    answer = httpx.post(f"{server.url}/v1/transcribe?file=speech.opus", content=content)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("speech.opus: ")
+    assert "/tmp" not in answer.text
+
+
+def test_a_form_without_a_file_and_a_body_too_large_are_refused(server: Process) -> None:
+    assert httpx.post(f"{server.url}/v1/transcribe", files={"text": (None, "hello")}).status_code == 400
+    broken = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert httpx.post(f"{server.url}/v1/transcribe", content=b"--y", headers=broken).status_code == 400
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:  # refused by what it says, before it comes
+        raw.sendall(
+            f"POST /v1/transcribe HTTP/1.1\r\nHost: {host}\r\nContent-Length: {1 << 40}\r\n\r\n".encode()
+        )
+        assert b" 413 " in raw.recv(4096)
+
+
+def test_lost_audio_is_told_once_and_keeps_the_clock(server: Process) -> None:
+    with Client(server.url) as client, client.open(8000) as stream:
+        stream.send(np.zeros(4000, np.int16))
+        stream.gap(16_000)
+        stream.send(np.zeros((4000, 2), np.float32))
+        stream.finish()
+        assert list(stream) == [Lost(0.5, 2.0), Final(3.0, 2.0)]
+
+
+def test_posteriors_are_the_recognisers(server: Process, recordings: list[Path]) -> None:
+    samples, rate = audio(recordings[0])
+    with Client(server.url) as client:
+        events = list(client.stream([samples], rate, posteriors=True))
+    rows = np.concatenate([event.rows for event in events if type(event).__name__ == "Posteriors"])
+    expected = Recognizer().log_probs(samples, rate)
+    assert rows.shape == expected.shape
+    heard = expected > -15
+    assert np.abs(rows - expected)[heard].max() < 1e-4
+
+
+def test_endpoints_are_the_recognisers(server: Process, recordings: list[Path]) -> None:
+    samples, rate = audio(recordings[0])
+    spoken = np.concatenate([samples, np.zeros(2 * rate, np.float32)])
+    stream = Recognizer().stream(endpoints=True)
+    expected = [encode(event) for event in stream.accept(spoken, rate) + stream.finish()]
+    with Client(server.url) as client:
+        events = list(client.stream(np.array_split(spoken, 9), rate, endpoints=True))
+    assert [encode(event) for event in events[:-1]] == expected
+    assert any(event["event"] == "endpoint" for event in expected)
+
+
+# A stream moves
+
+
+def test_another_server_goes_on_in_mid_word(server: Process, reference: dict[Path, dict[str, Any]]) -> None:
+    path, transcript = list(reference.items())[1]
+    samples, rate = audio(path)
+    phone = transcript["phones"][5]
+    cut = int((phone["start"] + phone["end"]) / 2 * rate)
+    with serving() as second:
+        with Client(server.url) as client, client.open(rate) as stream:
+            stream.send(samples[:cut])
+            saved = stream.snapshot()
+            events = list(stream._early)
+        with Client(second.url) as client:
+            assert client.open(rate, snapshot=saved).ready["seconds"] == cut / rate
+            events += client.stream([samples[cut:]], rate, snapshot=saved)
+            changed = saved[:-1] + bytes([saved[-1] ^ 1])
+            for bad, other in ((changed, rate), (b"", rate), (saved, 8000)):
+                with pytest.raises(ServerError) as refused:
+                    client.open(other, snapshot=bad)
+                assert refused.value.code == Close.BAD_SNAPSHOT
+    assert phones(events) == transcript["phones"]
+
+
+def test_a_server_that_stops_gives_finals_and_snapshots(
+    server: Process, reference: dict[Path, dict[str, Any]]
+) -> None:
+    path, transcript = list(reference.items())[2]
+    samples, rate = audio(path)
+    with serving() as stopping, Client(stopping.url) as client:
+        finishing, going_on = client.open(rate), client.open(rate)
+        finishing.send(samples)
+        finishing.finish()
+        going_on.send(samples[:50_000])
+        going_on.snapshot()  # so that all of it has arrived
+        stopping.process.terminate()
+        assert phones(list(finishing)) == transcript["phones"]
+        events: list[Any] = []
+        with pytest.raises(ServerError) as stopped:
+            events.extend(iter(going_on))
+        assert stopped.value.code == Close.RESTART
+        assert stopped.value.snapshot is not None
+        assert stopping.process.wait(timeout=20) == 0
+    with Client(server.url) as client:
+        events += client.stream([samples[50_000:]], rate, snapshot=stopped.value.snapshot)
+    assert phones(events) == transcript["phones"]
+
+
+# What strangers send
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([SECOND], Close.BAD_MESSAGE),
+        (["hello"], Close.BAD_MESSAGE),
+        (["[" * 100_000], Close.BAD_MESSAGE),
+        (['{"version": 2, "rate": 16000}'], Close.BAD_MESSAGE),
+        (['{"version": 1, "rate": "16000"}'], Close.BAD_MESSAGE),
+        (['{"version": 1, "rate": 1e999}'], Close.BAD_MESSAGE),
+        (['{"version": 1, "rate": 16000, "encodign": "int16"}'], Close.BAD_MESSAGE),
+        (['{"version": 1, "rate": 16000, "snapshot": "AAAA"}'], Close.BAD_SNAPSHOT),
+        (['{"version": 1, "rate": 16000, "snapshot": "\\u00e9"}'], Close.BAD_SNAPSHOT),
+        ([OPENING, SECOND, b"\0\0\0"], Close.BAD_AUDIO),
+        ([OPENING[:-1] + ', "encoding": "float32"}', b"\0\0\xc0\x7f"], Close.BAD_AUDIO),
+        ([OPENING, b"\0" * (1 << 20), b"\0" * ((1 << 20) + 2)], Close.TOO_BIG),
+        ([OPENING, "audio"], Close.BAD_MESSAGE),
+        ([OPENING, '{"type": "rewind"}'], Close.BAD_MESSAGE),
+        ([OPENING, '{"type": "gap", "samples": -1}'], Close.BAD_MESSAGE),
+        ([OPENING, f'{{"type": "gap", "samples": {10**30}}}'], Close.TOO_LONG),
+        ([OPENING, '{"type": "finish", "now": true}'], Close.BAD_MESSAGE),
+    ],
+)
+def test_what_makes_no_sense_closes_its_own_stream_with_a_code(
+    server: Process, messages: list[Any], code: int
+) -> None:
+    with connect(server.ws, compression=None) as connection:
+        for message in messages:
+            connection.send(message)
+        seen, message = refusal(connection)
+        assert seen == code
+        assert message
+    assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
+
+
+@given(
+    st.text()
+    | st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists).map(
+        json.dumps
+    )
+)
+def test_no_text_is_more_than_refused(text: str) -> None:
+    for read in (read_opening, read_control):
+        with pytest.raises(RefusedError):
+            read(text)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_samples_or_refused(data: bytes) -> None:
+    for encoding, size in (("int16", 2), ("float32", 4)):
+        try:
+            samples = read_audio(data, encoding)
+        except RefusedError as refused:
+            code = refused.code
+        else:
+            assert len(samples) * size == len(data)
+            continue
+        assert code == Close.BAD_AUDIO
+
+
+@given(
+    st.builds(
+        Opening,
+        rate=st.integers(8000, 192_000),
+        endpoints=st.booleans(),
+        encoding=st.sampled_from(["int16", "float32"]),
+        posteriors=st.booleans(),
+        snapshot=st.none() | st.binary(),
+        token=st.none() | st.text(),
+    )
+)
+def test_an_opening_survives_the_wire(opening: Opening) -> None:
+    assert read_opening(write_opening(opening)) == opening
+
+
+def test_others_are_undisturbed(dial: Dial, server: Process, reference: dict[Path, dict[str, Any]]) -> None:
+    """By one that sends an hour and reads nothing, one that stalls, and ones that vanish in the middle."""
+    path, transcript = list(reference.items())[3]
+    samples, rate = audio(path)
+    flooding = dial(server)
+    flooding.send(OPENING)
+    flood = threading.Thread(target=_flood, args=(flooding,), daemon=True)
+    flood.start()
+    dial(server)  # and says nothing
+    for _ in range(5):
+        vanishing = dial(server)
+        vanishing.send(OPENING)
+        vanishing.send(SECOND * 10)
+        vanishing.socket.shutdown(socket.SHUT_RDWR)
+        vanishing.socket.close()
+    with Client(server.url) as client:
+        events = list(client.stream(np.array_split(samples, 40), rate))
+    assert phones(events) == transcript["phones"]
+    flooding.socket.shutdown(socket.SHUT_RDWR)
+
+
+def _flood(connection: ClientConnection) -> None:
+    try:
+        while True:
+            connection.send(SECOND)
+    except (ConnectionClosed, OSError):
+        pass
+
+
+# Limits
+
+
+def test_limits_are_refusals_that_say_so(dial: Dial) -> None:
+    with serving(streams=1, idle_seconds=4, opening_seconds=0.6, duration_seconds=2) as server:
+        silent = dial(server)
+        first = dial(server)
+        first.send(OPENING)
+        first.recv()
+        second = dial(server)
+        second.send(OPENING)
+        assert refusal(second)[0] == Close.BUSY
+        assert httpx.get(f"{server.url}/health").status_code == 503
+        busy = httpx.post(f"{server.url}/v1/transcribe", content=_wav(1))
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
+        assert refusal(first)[0] == Close.IDLE
+        assert refusal(silent)[0] == Close.IDLE
+        long = dial(server)
+        long.send(OPENING)
+        long.send(SECOND * 2)
+        long.send(b"\0\0")
+        assert refusal(long)[0] == Close.TOO_LONG
+        assert httpx.post(f"{server.url}/v1/transcribe", content=_wav(3)).status_code == 413
+        assert httpx.post(f"{server.url}/v1/transcribe", content=_wav(1)).status_code == 200
+
+
+def _wav(seconds: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(16_000 * seconds, np.int16), 16_000, format="WAV")
+    return file.getvalue()
+
+
+def test_who_does_not_read_is_dropped(dial: Dial) -> None:
+    with serving(stall_seconds=0.5, outbox_bytes=1 << 14) as server:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = server.url.removeprefix("http://").split(":")
+        raw.connect((host, int(port)))
+        with pytest.raises((ConnectionClosed, OSError, TimeoutError)):
+            _demand(dial(server, sock=raw, max_queue=1))
+        deadline = time.monotonic() + 10
+        while 'closed_total{code="4006"} 1' not in httpx.get(f"{server.url}/metrics").text:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _demand(connection: ClientConnection) -> None:
+    """Ask for snapshots without end and read none of them."""
+    connection.send(OPENING)
+    while True:
+        connection.send('{"type": "snapshot"}')
+
+
+# Who may ask
+
+
+def test_the_token_opens_what_it_guards() -> None:
+    with serving("--token", "s3cret") as server:
+        for path in ("/", "/health", "/page.js"):
+            assert httpx.get(server.url + path).status_code == 200
+        for token in (None, "x", "s3cre", "s3crett", "\u00e9"):
+            headers = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
+            assert httpx.get(f"{server.url}/metrics", headers=headers).status_code == 401
+            assert httpx.post(f"{server.url}/v1/transcribe", content=b"x", headers=headers).status_code == 401
+            with connect(server.ws) as connection:
+                connection.send(write_opening(Opening(16_000, token=token)))
+                assert refusal(connection)[0] == Close.UNAUTHORISED
+        with connect(server.ws) as connection:
+            connection.send(write_opening(Opening(16_000, token="s3cret")))
+            assert json.loads(connection.recv())["event"] == "ready"
+        with Client(server.url, token="s3cret") as client:
+            assert list(client.stream([], 16_000)) == [Final(0.0, 0.0)]
+        good = {"Authorization": "bearer s3cret"}
+        assert httpx.get(f"{server.url}/metrics", headers=good).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example:80"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:1", "Origin": "http://localhost:2"}, 403),
+        ({"Host": "127.0.0.1:9", "Origin": "http://127.0.0.1:9"}, 200),
+        ({"Host": "[::1]:9"}, 200),
+        ({"Host": "speech.example"}, 200),
+        ({"Origin": "https://friend.example"}, 200),
+    ],
+    ids=str,
+)
+def test_other_names_and_other_pages_are_refused(
+    dial: Dial, named: Process, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx.get(f"{named.url}/health", headers=headers)
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in answer.headers
+    if status == 403 and "Host" not in headers:
+        with pytest.raises(InvalidStatus) as refused:
+            dial(named, origin=headers["Origin"])
+        assert refused.value.response.status_code == 403
+
+
+@pytest.fixture(scope="module")
+def named() -> Iterator[Process]:
+    with serving("--allow-host", "speech.example", "--allow-origin", "https://friend.example") as process:
+        yield process
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../pyproject.toml", "/%2e%2e/app.py", "/page/../app.py", "/app.py", "//etc/passwd", "/index.html%00"],
+)
+def test_nothing_is_served_but_the_page(server: Process, path: str) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert raw.recv(100).startswith((b"HTTP/1.1 404", b"HTTP/1.1 400"))
+
+
+def test_metrics_are_prometheus_text(server: Process) -> None:
+    with Client(server.url) as client, client.open() as stream:
+        stream.send(np.zeros(16_000, np.float32))
+        stream.gap(1600)
+        stream.finish()
+        list(stream)
+    families = {f.name: f for f in text_string_to_metric_families(httpx.get(f"{server.url}/metrics").text)}
+    values = {sample.name: sample.value for family in families.values() for sample in family.samples}
+    assert values["phonestream_streams_opened_total"] >= 1
+    assert values["phonestream_lost_seconds_total"] >= 0.1
+    assert values["phonestream_audio_seconds_total"] >= 1.1
+    for name in ("phonestream_compute_seconds", "phonestream_queue_seconds"):
+        assert {s.labels["quantile"] for s in families[name].samples if s.labels} == {"0.5", "0.95", "0.99"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host", "0.0.0.0"], "--token"),
+        (["--token", ""], "empty"),
+        (["--key", "key.pem"], "--certificate"),
+        (["--certificate", "none.pem"], "no such file"),
+        (["--certificate", str(COMMAND)], "certificate"),
+        (["--allow-host", "http://x"], "--allow-host"),
+        (["--allow-origin", "example.org"], "--allow-origin"),
+        (["--host", "203.0.113.1", "--without-token"], "cannot be listened on"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(options: list[str], words: str) -> None:
+    command = [COMMAND, "serve", "--port", "0", *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
+def test_tls(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    with serving("--certificate", str(certificate), "--key", str(key)) as server:
+        assert server.url.startswith("https://")
+        trusting = ssl.create_default_context(cafile=certificate)
+        assert httpx.get(f"{server.url}/health", verify=trusting).status_code == 200
+        with pytest.raises(ServerError):
+            Client(server.url).open()  # nobody vouches for this certificate
+
+
+def test_nobody_there_is_an_error_that_says_so() -> None:
+    with socket.create_server(("localhost", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ServerError, match="phonestream serve"):
+        Client(f"http://localhost:{port}").open()
