@@ -1,5 +1,6 @@
 """Beam search finds the most probable phones, says what is final, and depends on no chunk."""
 
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from toy_model import levels, toy_model
 from phonestream import ConfigError, ModelError, Phone, Recognizer, SnapshotError
 from phonestream.asr import phone_lm
 from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.cli import main
 from phonestream.extras import missing_extra
 from phonestream.streaming.beam import BeamDecoder, BeamState
 from phonestream.streaming.beam_config import BeamSearch
@@ -388,3 +390,51 @@ def test_the_extra_is_named_where_it_is_missing(
     with pytest.raises(ModuleNotFoundError, match=r"phonestream\[beam\]") as raised:
         recognizer.stream(decoder=PLAIN)
     assert missing_extra(raised.value) == "beam"
+
+
+# The command line
+
+
+def test_transcribe_searches_and_tells_the_best_transcripts(capsys: pytest.CaptureFixture[str]) -> None:
+    recording = Path(__file__).parent / "data" / "speech" / "dev" / "260-123286-0000.opus"
+    call = ["transcribe", "--model", str(shipped_model()), "--format", "json", "--decoder", "beam"]
+    lines = []
+    for options in ([], ["--jobs", "2", str(recording)], ["--n-best", "3"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*call, *options, str(recording)])
+        assert ended.value.code == 0
+        lines += map(json.loads, capsys.readouterr().out.splitlines())
+    alone, first, second, best = lines
+    samples, rate = soundfile.read(recording, dtype="float32")
+    recognizer = Recognizer(shipped_model())
+    phones = recognizer.transcribe(samples, rate, decoder=BeamSearch())
+    assert [phone["symbol"] for phone in alone["phones"]] == [phone.symbol for phone in phones]
+    assert alone == first == second
+    expected = recognizer.n_best(samples, rate, limit=3)
+    assert [way["score"] for way in best["alternatives"]] == [round(way.score, 3) for way in expected]
+    assert [[phone["symbol"] for phone in way["phones"]] for way in best["alternatives"]] == [
+        [phone.symbol for phone in way.phones] for way in expected
+    ]
+    assert best["alternatives"][0]["phones"] == best["phones"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--beam", "9"], "is about beam search; give --decoder beam"),
+        (["--lm", "none"], "is about beam search; give --decoder beam"),
+        (["--n-best", "2"], "is about beam search; give --decoder beam"),
+        (["--decoder", "beam", "--n-best", "2"], "give --format json"),
+        (["--decoder", "beam", "--lm", "no-such.arpa"], "no-such.arpa: no language model can be read there"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = Path(__file__).parent / "data" / "speech" / "dev" / "260-123286-0000.opus"
+    with pytest.raises(SystemExit) as ended:
+        main(["transcribe", *options, str(recording)])
+    assert ended.value.code in (1, 2)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error

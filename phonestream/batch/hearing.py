@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..errors import AudioError
 from ..streaming.arrays import Floats
+from ..streaming.beam import Hypothesis
 from ..streaming.decode import Phone
 from ..streaming.files import Audio, open_audio
 from ..streaming.recognizer import Recognizer
@@ -28,6 +29,7 @@ class Heard(NamedTuple):
     channel: int | None  # counted from 1; None where channels are mixed
     seconds: float
     phones: Track
+    alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
 
 
 def hear(
@@ -35,6 +37,7 @@ def hear(
     recognizer: Recognizer,
     *,
     channel: str | int = MIX,
+    n_best: int = 1,
     rows: Rows | None = None,
     progress: Callable[[float, float | None], object] = lambda *_: None,
 ) -> list[Heard]:
@@ -44,6 +47,7 @@ def hear(
         source: the recording, or the part of one.
         recognizer: hears it.
         channel: `mix`, `each`, or the number of one, counted from 1.
+        n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
         rows: where log-probabilities go.
         progress: called with the seconds that have been heard, and how many there are if that is known.
 
@@ -58,7 +62,7 @@ def hear(
         with native_remarks_off():
             audio = open_audio(source.path) if source.raw is None else RawInput(source.raw)
         with closing(audio):
-            return _hear(source, audio, recognizer, channel, rows, progress)
+            return _hear(source, audio, recognizer, channel, n_best, rows, progress)
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
 
@@ -68,6 +72,7 @@ def _hear(
     audio: Audio,
     recognizer: Recognizer,
     channel: str | int,
+    n_best: int,
     rows: Rows | None,
     progress: Callable[[float, float | None], object],
 ) -> list[Heard]:
@@ -86,16 +91,26 @@ def _hear(
             tracks[index].extend(_accept(streams[index], heard, audio))
             take(index)
         progress(streams[0].seconds, length)
+    alternatives = []
     for index, stream in enumerate(streams):
-        tracks[index].extend(stream.finish())
+        last = stream.finish()
+        alternatives.append(_alternatives(stream, tracks[index], n_best))
+        tracks[index].extend(last)
         take(index)
     if streams[0].seconds == 0:
         raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
     _check_length(source, audio, streams[0].seconds)
     return [
-        Heard(number, stream.seconds, track)
-        for (number, _), stream, track in zip(chosen, streams, tracks, strict=True)
+        Heard(number, stream.seconds, track, ways)
+        for (number, _), stream, track, ways in zip(chosen, streams, tracks, alternatives, strict=True)
     ]
+
+
+def _alternatives(stream: Stream, final: Track, n_best: int) -> tuple[Hypothesis, ...]:
+    """The ways to read a finished stream, `final` being what was certain before its end."""
+    if n_best == 1:
+        return ()
+    return tuple(way._replace(phones=(*final, *way.phones)) for way in stream.n_best(n_best))
 
 
 def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int | None, list[int] | None]]:

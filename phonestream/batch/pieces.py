@@ -25,7 +25,7 @@ def pieces(
     if form.name == "text":
         for line in _lines(document, options, faint):
             yield f"{line}\n".encode()
-    elif form.name == "json" and options.visemes is None and not document.words:
+    elif form.name == "json" and options.visemes is None and not (document.words or document.alternatives):
         yield from _json(document, options)
     else:
         yield form.write(document, options)

@@ -30,6 +30,8 @@ class Settings:
     options: Options = field(default_factory=Options)
     channel: str | int = MIX
     """`mix`, `each`, or the number of one, counted from 1."""
+    n_best: int = 1
+    """Transcripts that JSON tells of, from a recogniser that decodes by beam search."""
     posteriors: bool = False
     """Whether log-probabilities are kept too, as safetensors."""
     styled: bool = False
@@ -135,7 +137,14 @@ def _hear(sink: Sink, task: Task, recognizer: Recognizer, progress: Progress) ->
         writers[channel].add(rows)
 
     rows = keep if settings.posteriors else None
-    heard = hear(source, recognizer, channel=settings.channel, rows=rows, progress=progress)
+    heard = hear(
+        source,
+        recognizer,
+        channel=settings.channel,
+        n_best=settings.n_best,
+        rows=rows,
+        progress=progress,
+    )
     for writer in writers.values():
         writer.finish()
     return heard
@@ -147,7 +156,14 @@ def _document(source: Source, settings: Settings, heard: Heard) -> Document:
         tiler = Tiler()
         intervals = (*tiler.add(heard.phones), *tiler.finish(heard.seconds))
     phones = cast(tuple[Phone, ...], heard.phones)  # writers only read them in order
-    return Document(source.name, heard.seconds, phones, intervals, channel=heard.channel)
+    return Document(
+        source.name,
+        heard.seconds,
+        phones,
+        intervals,
+        channel=heard.channel,
+        alternatives=heard.alternatives,
+    )
 
 
 def _faint(text: str) -> str:

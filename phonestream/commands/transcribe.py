@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..batch.sources import Entry
     from ..batch.work import Settings
     from ..batch.worker import Opening
+    from ..streaming.beam_config import BeamSearch
 
 
 class Provider(StrEnum):
@@ -24,6 +26,13 @@ class Provider(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Decoding(StrEnum):
+    """How rows of log-probabilities become phones."""
+
+    greedy = "greedy"
+    beam = "beam"
 
 
 class Encoding(StrEnum):
@@ -90,6 +99,23 @@ def transcribe(
     ] = None,
     encoding: Annotated[Encoding, typer.Option(help="Of such samples.")] = Encoding.s16le,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Of such samples, taking turns.")] = 1,
+    decoder: Annotated[
+        Decoding,
+        typer.Option(help="beam weighs whole sequences with a language model of phones: better and slower."),
+    ] = Decoding.greedy,
+    beam: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Sequences that are kept.  [default: 50]")
+    ] = None,
+    lm: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|NAME|none", help="The language model.  [default: default]"),
+    ] = None,
+    lm_weight: Annotated[
+        float | None, typer.Option(min=0, max=100, help="How much it is trusted.  [default: 0.7]")
+    ] = None,
+    n_best: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Tell the N most probable transcripts, in JSON.")
+    ] = 1,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
@@ -103,7 +129,8 @@ def transcribe(
     from ..batch.targets import Existing, settle
     from ..batch.worker import Opening
 
-    settings = _settings(form, output, channel, phones, visemes, posteriors)
+    search = _search(decoder, beam, lm, lm_weight, n_best)
+    settings = _settings(form, output, channel, phones, visemes, posteriors, n_best)
     raw = _raw(files or [], rate, encoding, channels)
     if output is None and (resume or overwrite or root):
         option = "--resume" if resume else "--overwrite" if overwrite else "--root"
@@ -119,7 +146,8 @@ def transcribe(
     if output is not None:
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
         entries, done_before = settle(entries, settings, output, existing)
-    if not _run(entries, settings, Opening(model, threads, provider.value), jobs, output, done_before):
+    opening = Opening(model, threads, provider.value, search)
+    if not _run(entries, settings, opening, jobs, output, done_before):
         raise typer.Exit(1)
 
 
@@ -194,6 +222,7 @@ def _settings(
     phones: str | None,
     visemes: str | None,
     posteriors: bool,
+    n_best: int,
 ) -> "Settings":
     """What the options ask for.
 
@@ -226,7 +255,44 @@ def _settings(
         raise typer.BadParameter("several at once need --output", param_hint="--format")
     if output is None and posteriors:
         raise typer.BadParameter("need --output", param_hint="--posteriors")
-    return Settings(formats, options, chosen, posteriors, styled=output is None and styled())
+    if n_best > 1 and (formats != ("json",) or visemes is not None):
+        raise typer.BadParameter(
+            "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
+        )
+    return Settings(formats, options, chosen, n_best, posteriors, styled=output is None and styled())
+
+
+def _search(
+    decoder: Decoding, beam: int | None, lm: str | None, lm_weight: float | None, n_best: int
+) -> "BeamSearch | None":
+    """The beam search that is asked for; None for greedy decoding.
+
+    Raises:
+        typer.BadParameter: settings of one without --decoder beam.
+        ModuleNotFoundError: the extra `beam` is not installed; better now than in a worker process.
+    """
+    if decoder is Decoding.greedy:
+        given = {
+            "--beam": beam,
+            "--lm": lm,
+            "--lm-weight": lm_weight,
+            "--n-best": None if n_best == 1 else n_best,
+        }
+        for option, value in given.items():
+            if value is not None:
+                raise typer.BadParameter("is about beam search; give --decoder beam", param_hint=option)
+        return None
+    from ..streaming.beam_config import N_BEST, BeamSearch
+    from ..streaming.beam_lm import flashlight
+
+    flashlight()
+    usual = N_BEST if n_best > 1 else BeamSearch()
+    return replace(
+        usual,
+        size=max(usual.size if beam is None else beam, n_best),
+        lm=usual.lm if lm is None else None if lm == "none" else lm,
+        lm_weight=usual.lm_weight if lm_weight is None else lm_weight,
+    )
 
 
 def _check_printable(settings: "Settings", output: str | None, count: int) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..streaming.beam import Hypothesis
 from ..streaming.decode import Phone
 
 
@@ -42,3 +43,5 @@ class Document:
     words: tuple[Word, ...] = ()
     channel: int | None = None
     """Counted from 1; None where channels were mixed."""
+    alternatives: tuple[Hypothesis, ...] = ()
+    """Whole transcripts, `phones` the first of them, where an n-best list was asked for."""

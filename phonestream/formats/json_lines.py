@@ -5,14 +5,15 @@ from typing import Any
 
 from .document import Document
 from .options import Options
+from .phone_sets import rename
 from .units import Heard, intervals, phones, tier
 
 
 def line(document: Document, options: Options | None = None) -> str:
     """One line without its end: the file's name as given, and times in seconds to the millisecond.
 
-    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel` and `words`
-    are there only where the document has them. With visemes, the list of `phones` gives way to one of
+    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words` and
+    `alternatives` are there only where the document has them. With visemes, the list of `phones` gives way to one of
     `visemes`, which cover the whole recording.
     """
     options = options or Options()
@@ -32,6 +33,17 @@ def line(document: Document, options: Options | None = None) -> str:
                 "known": word.known,
             }
             for word in document.words
+        ]
+    if document.alternatives:
+        fields["alternatives"] = [
+            {
+                "score": round(way.score, 3),
+                "phones": [
+                    _entry(phone._replace(symbol=rename(phone.symbol, options.phone_set)))
+                    for phone in way.phones
+                ],
+            }
+            for way in document.alternatives
         ]
     return json.dumps(fields)
 
