@@ -13,13 +13,14 @@ import typer
 
 from .commands.align import align
 from .commands.devices import devices
+from .commands.export import export
 from .commands.info import info
 from .commands.listen import listen
 from .commands.output import complain, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
 from .commands.serve import serve
-from .commands.training import evaluate, export, prepare, train
+from .commands.training import evaluate, prepare, train
 from .commands.transcribe import transcribe
 from .errors import PhonestreamError
 from .extras import missing_extra

@@ -58,7 +58,7 @@ class Model:
         if provider not in PROVIDERS:
             raise ConfigError(f"provider={provider!r}: expected one of {', '.join(PROVIDERS)}")
         self.source = fspath(model)
-        data = _read(model)
+        data = read_model(model)
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = _open(data, threads, provider)
@@ -144,8 +144,12 @@ class Model:
                 )
 
 
-def _read(model: str | PathLike[str]) -> bytes:
-    """The bytes of a bundled model or of a file. Read once, so that the hash is of what runs."""
+def read_model(model: str | PathLike[str]) -> bytes:
+    """The bytes of a bundled model or of a file. Read once, so that the hash is of what runs.
+
+    Raises:
+        ModelError: there is neither, or it cannot be read.
+    """
     if isinstance(model, str) and model in bundled_models():
         return (files("phonestream.models") / f"{model}.onnx").read_bytes()
     path = Path(model)

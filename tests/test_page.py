@@ -1,22 +1,18 @@
 """The page in a real browser, Debian's Chromium: what it shows is what the command line hears."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, symbols
+from playwright.sync_api import Browser, Page, expect
 from server_process import Process, serving, transcribed
 
 from phonestream.asr.phones import IPA
 from phonestream.asr.score import phone_errors
 
 PAGE = Path(__file__).parent.parent / "streaming" / "server" / "page"
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-LEADING = 0.5  # seconds of silence, of which the browser may take the beginning
 TOKEN = "s3cret"
 
 
@@ -33,23 +29,8 @@ def recording(recordings: list[Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser whose microphone plays the recording."""
-    played = tmp_path_factory.mktemp("microphone") / "played.wav"
-    samples, rate = soundfile.read(recording, dtype="float32")
-    silence = np.zeros(int(LEADING * rate), np.float32)
-    soundfile.write(played, np.concatenate([silence, samples[: 3 * rate], silence, silence]), rate, "PCM_16")
-    options = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={played}%noloop",
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield chromium
-        chromium.close()
+    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -69,29 +50,20 @@ def page(browser: Browser, server: Process) -> Iterator[Page]:
         assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
 
 
-def symbols(page: Page) -> list[str]:
-    return [str(mark.get_attribute("data-symbol")) for mark in page.locator("[data-symbol]").all()]
-
-
-def test_a_file_shows_the_command_lines_phones(page: Page, recording: Path) -> None:
-    page.set_input_files("#file", recording)
-    expect(page.locator("[data-symbol]").first).to_be_visible(timeout=20_000)
-    [transcript] = transcribed(recording)
-    assert symbols(page) == [phone["symbol"] for phone in transcript["phones"]]
-    expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
-    page.locator("input[value=ipa]").press("Space")  # by keyboard
-    shown = page.locator("[data-symbol]").all_text_contents()
-    assert shown == [IPA[phone["symbol"]] for phone in transcript["phones"]]
+def test_files_show_the_command_lines_phones(page: Page, recordings: list[Path]) -> None:
+    for recording, transcript in zip(recordings[:3], transcribed(*recordings[:3]), strict=True):
+        hear(page, recording)
+        assert symbols(page) == [phone["symbol"] for phone in transcript["phones"]], recording.name
+        expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
+    check_ipa(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
 
 
 def test_the_microphone_is_heard(page: Page, recording: Path, tmp_path: Path) -> None:
-    samples, rate = soundfile.read(recording, dtype="float32")
-    soundfile.write(tmp_path / "beginning.wav", samples[: 3 * rate], rate)
-    [transcript] = transcribed(tmp_path / "beginning.wav")
+    [transcript] = transcribed(beginning(recording, tmp_path))
     expected = [phone["symbol"] for phone in transcript["phones"]]
     page.locator("#listen").press("Enter")
-    expect(page.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=15_000)
+    expect(page.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(800)
     assert "s" in page.locator("#latency").inner_text()
     page.locator("#listen").press("Enter")
@@ -111,7 +83,7 @@ def test_the_page_asks_for_the_token_it_lacks(browser: Browser, server: Process,
         page.press("#token", "Enter")
         expect(page.locator("#key")).to_be_hidden()
         page.set_input_files("#file", recording)
-        expect(page.locator("[data-symbol]").first).to_be_visible(timeout=20_000)
+        expect(page.locator("[data-symbol]").first).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_file_that_is_no_audio_is_told(browser: Browser, server: Process, tmp_path: Path) -> None:

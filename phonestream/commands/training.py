@@ -132,41 +132,6 @@ def evaluate(
     _end(report.problems)
 
 
-def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.")],
-    output: Annotated[Path, typer.Option(metavar="MODEL.onnx", help="The model file to write.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Keep the weights as 8-bit integers.")] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Data on whose dev split to fit confidences. Without it: not fitted."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="What the model is called. Without it: the configuration's name.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Of the model.")] = "not stated",
-    training_data: Annotated[str, typer.Option(help="With its licences and credits.")] = "not stated",
-    time_offset: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How late its times are on average; taken off them.")
-    ] = 0.0,
-) -> None:
-    """Write a trained model as one ONNX file, and verify it against torch."""
-    from ..export import export
-
-    summary = export(
-        run,
-        output,
-        int8=int8,
-        data=data,
-        name=name,
-        licence=licence,
-        training_data=training_data,
-        time_offset_seconds=time_offset,
-    )
-    write(str(summary))
-
-
 def _weights(origin: Path) -> "dict[str, Tensor]":
     """The weights of a run's folder or of a model file.
 

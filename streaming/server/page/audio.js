@@ -1,11 +1,12 @@
 // Samples from the microphone and from files, as the browser has them.
 
 const DECODED_RATE = 48000; // Hz, of files of which it cannot be told; Opus is always decoded at this rate
+const SILENT = 1000; // milliseconds without a message after which no more are expected
 const MP3_RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by version
 
 // Opens the microphone. `take(samples)` and `lose(count)` are called as audio comes or fails to; `fail(message)`
-// once, if the microphone goes away. Returns its rate and how to stop it.
-export async function openMicrophone({ take, lose, fail }) {
+// once, if the microphone goes away. `capture` is where capture.js is. Returns its rate and how to stop it.
+export async function openMicrophone({ take, lose, fail, capture = new URL("capture.js", import.meta.url) }) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw new Error("Browsers give the microphone only to pages on localhost or over HTTPS.");
   }
@@ -23,14 +24,22 @@ export async function openMicrophone({ take, lose, fail }) {
     );
   }
   const context = new AudioContext({ latencyHint: "interactive" });
-  const stop = async () => {
+  let node = null;
+  const close = async () => {
+    if (node) await drained(node);
     for (const track of media.getTracks()) track.stop();
     if (context.state !== "closed") await context.close();
   };
+  let stopped = null;
+  const stop = () => (stopped ??= close());
   try {
-    await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
-    const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1 });
-    node.port.onmessage = ({ data }) => (data.lost ? lose(data.lost) : take(data.samples));
+    await context.audioWorklet.addModule(capture);
+    node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1 });
+    node.port.addEventListener("message", ({ data }) => {
+      if (data.lost) lose(data.lost);
+      if (data.samples) take(data.samples);
+    });
+    node.port.start();
     context.createMediaStreamSource(media).connect(node);
     media.getAudioTracks()[0].onended = () => fail("The microphone went away. Connect it and press Listen again.");
     await context.resume();
@@ -39,6 +48,20 @@ export async function openMicrophone({ take, lose, fail }) {
     throw error;
   }
   return { rate: context.sampleRate, stop };
+}
+
+// Waits until all that the audio thread has taken has come, however long the page was busy; but not for a thread that
+// has gone silent.
+function drained(node) {
+  return new Promise((resolve) => {
+    let timer = setTimeout(resolve, SILENT);
+    node.port.addEventListener("message", ({ data }) => {
+      clearTimeout(timer);
+      if (data.ended) resolve();
+      else timer = setTimeout(resolve, SILENT);
+    });
+    node.port.postMessage({ end: true });
+  });
 }
 
 // A file's samples as { samples, rate }, all channels mixed, at its own rate where that can be told from the file.
@@ -118,8 +141,9 @@ function sampleReader(view, { code, bits }) {
   return { 1: integers, 3: floats }[code]?.[bits];
 }
 
-// The rate in Hz of FLAC, Ogg and MP3, so that the browser need not resample them; undefined of others.
+// The rate in Hz of WAV, FLAC, Ogg and MP3, so that the browser need not resample them; undefined of others.
 function ownRate(view) {
+  if (tag(view, 0) === "RIFF") return view.getUint32(24, true); // where `fmt ` comes first, as it does
   if (tag(view, 0) === "fLaC") return view.getUint32(18) >>> 12;
   if (tag(view, 0) === "OggS") {
     const packet = 27 + view.getUint8(26);

@@ -1,4 +1,5 @@
-// The audio thread's part: hands on what the microphone brings, with the place of each block in time.
+// The audio thread's part: hands on what the microphone brings, with the place of each block in time. A message to it
+// ends this: what it has not handed on yet comes, and after it { ended }.
 // A jump of the thread's clock is audio that never came; the page tells the server how much.
 
 const BLOCK_SECONDS = 0.04;
@@ -11,9 +12,16 @@ class Capture extends AudioWorkletProcessor {
     this.filled = 0;
     this.first = null; // frame that came first
     this.next = null; // frame that must come next
+    this.ended = false;
+    this.port.onmessage = () => {
+      this.flush();
+      this.ended = true;
+      this.port.postMessage({ ended: true });
+    };
   }
 
   process([input]) {
+    if (this.ended) return false;
     const samples = input[0]; // none while the microphone is not connected
     const length = samples ? samples.length : 128;
     if (!samples && this.next === null) return true; // nothing has come yet that could be cut

@@ -1,9 +1,10 @@
 // What the buttons do: from the microphone or a file, through the recogniser, into the picture and the text.
 //
-// The recogniser is what `start` is given: { openStream, transcribe, waiting }, from a server (server.js) or in this
+// The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent)` promises a stream with send(samples), gap(count), finish(), behind() and the
 // promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones } of a file, whose samples are
-// promised by `decoded`; `waiting` is said while a stream is long in opening.
+// promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
+// address of capture.js.
 
 import { decodeFile, openMicrophone } from "./audio.js";
 import { IPA } from "./ipa.js";
@@ -14,7 +15,7 @@ const PAUSE = 0.3; // seconds without a phoneme that begin a new line
 const LATEST = 15; // phonemes over which latency is taken
 const KEPT_LINES = 500;
 const PATIENCE = 400; // milliseconds after which it is told that a stream is not open yet
-const MOST_BEHIND = 30; // seconds of audio that may wait; then listening stops, and what waits is heard
+const MOST_BEHIND = 30; // seconds by which the audio that waits may grow; then listening stops, and what waits is heard
 const PICTURE_SECONDS = 10; // of a file that are drawn at a time
 
 const at = (id) => document.getElementById(id);
@@ -83,6 +84,8 @@ async function listen() {
   let spectrum = null;
   let stream = null;
   let samples = 0; // of the stream so far, lost ones too
+  let least = Infinity; // seconds of audio that have waited at the best time
+  let failed = null;
   let early = []; // blocks that came before the server was ready: the first word is not cut
   const seconds = () => (spectrum ? samples / spectrum.rate : 0);
   const show = () => showStatus(seconds(), stream?.behind());
@@ -94,13 +97,15 @@ async function listen() {
     if (stream) forward(block);
     else early.push(block);
     show();
-    if (stream?.behind() > MOST_BEHIND) {
-      failed = `Listening has stopped, as ${MOST_BEHIND} s of audio were waiting to be heard. Nothing of them is lost.`;
+    if (!stream) return;
+    least = Math.min(least, stream.behind());
+    if (stream.behind() > least + MOST_BEHIND) {
+      failed = "Listening has stopped, as it fell further and further behind. All that was said until then is here.";
       live?.();
     }
   };
-  let failed = null;
   const microphone = await openMicrophone({
+    capture: await engine.capture,
     take: (block) => arrive({ samples: block }),
     lose: (count) => arrive({ lost: count }),
     fail: (message) => {
@@ -142,7 +147,7 @@ async function open(file) {
   clear();
   tell(`Listening to ${file.name} …`);
   const decoded = decodeFile(file);
-  const progress = (share) => tell(`Listening to ${file.name}, ${Math.floor(100 * share)} % …`);
+  const progress = (share) => share > 0.1 && tell(`Listening to ${file.name}, ${10 * Math.floor(10 * share)} % …`);
   const [picture, heard] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress)]);
   if (heard.status === "rejected") throw heard.reason;
   if (picture.value) await draw(picture.value);

@@ -1,0 +1,99 @@
+"""`phonestream export`: a training run to a model file, or a model file to a web page that runs it."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import write
+
+OF_A_RUN = ("run", "output", "int8", "data", "name", "licence", "training_data", "time_offset")
+"""Parameters that say how a run becomes a model file."""
+
+
+def export(
+    context: typer.Context,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="MODEL.onnx", help="The model file to write.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Keep the weights as 8-bit integers.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Data on whose dev split to fit confidences. Without it: not fitted."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called. Without it: the configuration's name.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the model.")] = "not stated",
+    training_data: Annotated[str, typer.Option(help="With its licences and credits.")] = "not stated",
+    time_offset: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How late its times are on average; taken off them.")
+    ] = 0.0,
+    web: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Write a static web page that hears with a model in the visitor's browser."
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(metavar="PATH|NAME", help="Of the page: a model file, or the name of a bundled model."),
+    ] = "default",
+) -> None:
+    """Write a trained model as one ONNX file, verified against torch; or, with --web, a page that runs a model."""
+    given = {name for name in context.params if _given(context, name)}
+    if web == "":
+        raise typer.BadParameter("give a folder's name", param_hint="--web")
+    if web is not None:
+        for parameter in OF_A_RUN:
+            if parameter in given:
+                raise typer.BadParameter(
+                    "is about a run, and --web takes a model file: export the run first, then give --model",
+                    param_hint=_hint(parameter),
+                )
+        _page(Path(web), model)
+        return
+    if "model" in given:
+        raise typer.BadParameter("is the model of a page; give --web too", param_hint="--model")
+    if run is None:
+        raise typer.BadParameter("give a training run's folder, or --web", param_hint="RUN")
+    if output is None:
+        raise typer.BadParameter("give the file to write", param_hint="--output")
+    from ..export import export
+
+    summary = export(
+        run,
+        output,
+        int8=int8,
+        data=data,
+        name=name,
+        licence=licence,
+        training_data=training_data,
+        time_offset_seconds=time_offset,
+    )
+    write(str(summary))
+
+
+def _page(folder: Path, model: str) -> None:
+    from ..streaming.web.static import export_page
+
+    page = export_page(model, folder)
+    write(f"{folder}: a page with the model {page.model}, {page.files} files, {page.size / 1e6:.1f} MB")
+    write(f"see it:  python -m http.server -d {shlex.quote(str(folder))}  and open http://localhost:8000/")
+    write("publish: copy the folder to any web server; browsers give the microphone only over HTTPS")
+
+
+def _given(context: typer.Context, parameter: str) -> bool:
+    """Whether the call itself has this parameter."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _hint(parameter: str) -> str:
+    return parameter.upper() if parameter == "run" else "--" + parameter.replace("_", "-")

@@ -1,0 +1,108 @@
+// A stream: samples in, phonemes out, by the same steps as streaming/state.py.
+
+import { Decoder } from "./decode.js";
+import { Resampler } from "./resample.js";
+
+const MOST_LEVEL = 16; // 24 dB above full scale; decoders overshoot a little
+const BLOCK_SECONDS = 4; // of audio in one call of the graph at most: attention is quadratic in a call's frames
+
+export class Model {
+  // `session` and `Tensor` are ONNX Runtime's.
+  constructor(session, Tensor, metadata) {
+    Object.assign(this, { session, Tensor, metadata });
+    const frame = metadata.frame_samples;
+    this.block = Math.max(1, Math.floor((BLOCK_SECONDS * metadata.sample_rate) / frame)) * frame; // samples
+  }
+
+  // The graph's state before the first frame: a tensor for each name.
+  initialState() {
+    const state = {};
+    for (const { name, shape } of this.metadata.states) {
+      const sized = shape.map((size) => (size === "batch" ? 1 : size));
+      const values = new Float32Array(sized.reduce((product, size) => product * size, 1));
+      state[name] = new this.Tensor("float32", values, sized);
+    }
+    return state;
+  }
+
+  // Whole frames of `audio` to rows of log-probabilities, one behind the other, and the next state.
+  async run(audio, state) {
+    const found = await this.session.run({ audio: new this.Tensor("float32", audio, [1, audio.length]), ...state });
+    const rows = found.log_probs.data;
+    if (!rows.every(Number.isFinite)) throw new Error("The model returned NaN or infinity: its weights are unusable.");
+    const following = this.metadata.states.map(({ name }) => [name, found[`next_${name}`]]);
+    return { rows, following: Object.fromEntries(following) };
+  }
+}
+
+export class Stream {
+  constructor(model, rate) {
+    this.model = model;
+    this.rate = rate;
+    this.resampler = new Resampler(rate, model.metadata.sample_rate);
+    this.decoder = new Decoder(model.metadata);
+    this.state = model.initialState();
+    this.pending = new Float32Array(0); // at the model's rate, not heard yet
+    this.frames = 0; // that the graph has heard
+    this.received = 0; // samples so far, lost ones included
+  }
+
+  get seconds() {
+    return this.received / this.rate;
+  }
+
+  // Seconds of the stream that the graph has heard.
+  get heard() {
+    const { frame_samples, sample_rate } = this.model.metadata;
+    return Math.min(this.seconds, (this.frames * frame_samples) / sample_rate);
+  }
+
+  // Whether a block, or with `whole` false at least a frame, waits to be run.
+  ready(whole) {
+    return this.pending.length >= (whole ? this.model.block : this.model.metadata.frame_samples);
+  }
+
+  // Takes in the next samples; `advance` hears them.
+  hear(samples) {
+    if (!samples.every((value) => Math.abs(value) <= MOST_LEVEL)) {
+      throw new Error("The audio has samples that are not numbers, or far beyond full scale.");
+    }
+    this.received += samples.length;
+    this.pending = joined(this.pending, this.resampler.push(samples));
+  }
+
+  // Runs the whole frames that wait, at most a block of them, and returns the phonemes that are now certain.
+  async advance() {
+    const { frame_samples: frame, look_ahead_frames, rows_per_frame } = this.model.metadata;
+    const count = Math.min(Math.floor(this.pending.length / frame), this.model.block / frame);
+    const { rows, following } = await this.model.run(this.pending.slice(0, count * frame), this.state);
+    this.pending = this.pending.slice(count * frame);
+    this.state = following;
+    // Rows come late by the look-ahead: the first ones speak of the time before the stream began.
+    const early = Math.min(count, Math.max(0, look_ahead_frames - this.frames)) * rows_per_frame;
+    this.frames += count;
+    return this.decoder.decode(rows.subarray(early * this.decoder.symbols.length));
+  }
+
+  // Ends the stream and returns its last phonemes, none of which ends after the audio.
+  async finish() {
+    if (this.received === 0) return [];
+    const { frame_samples: frame, look_ahead_frames } = this.model.metadata;
+    const audio = joined(this.pending, this.resampler.flush());
+    const frames = Math.ceil(audio.length / frame) + look_ahead_frames;
+    this.pending = joined(audio, new Float32Array(frames * frame - audio.length));
+    const phones = [];
+    while (this.ready(false)) phones.push(...(await this.advance()));
+    phones.push(...this.decoder.finish());
+    const within = (time) => Math.min(time, this.seconds);
+    return phones.map((phone) => ({ ...phone, start: within(phone.start), end: within(phone.end) }));
+  }
+}
+
+function joined(first, second) {
+  if (!first.length) return second;
+  const all = new Float32Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
+}

@@ -1,0 +1,120 @@
+// The recogniser, on a thread of its own, so that the page stays smooth while it works.
+//
+// It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
+// { open: rate }, { samples }, { gap } and { finish }, each with the stream's `id`, and answers for that stream with
+// { phones, heard: seconds } and at its end { final: seconds } or { error: message }. A new stream ends the one before.
+
+import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
+import { Model, Stream } from "./recognizer.js";
+
+const queue = []; // of what came and was not dealt with yet
+let model = null;
+let current = null; // { id, stream }
+let working = false;
+
+self.onmessage = ({ data }) => {
+  queue.push(data);
+  if (!working) work();
+};
+
+// Deals with the queue. What has gathered meanwhile goes through the graph together, which is cheaper:
+// so whoever falls behind catches up.
+async function work() {
+  working = true;
+  while (queue.length) {
+    const message = queue.shift();
+    try {
+      await obey(message);
+    } catch (error) {
+      current = null;
+      postMessage({ id: message.id, error: error.message });
+    }
+  }
+  working = false;
+}
+
+async function obey({ id, open, samples, gap, finish }) {
+  if (open) {
+    current = { id, stream: new Stream(model, open) };
+    return;
+  }
+  if (current?.id !== id) return; // of a stream that has failed or was given up
+  const { stream } = current;
+  if (samples) {
+    stream.hear(samples);
+    if (!queue.length || stream.ready(true)) await advance();
+  }
+  for (let left = gap ?? 0; left > 0; left -= stream.rate) {
+    stream.hear(new Float32Array(Math.min(left, stream.rate))); // a second at a time, so that memory stays bounded
+    await advance();
+  }
+  if (finish) {
+    await advance();
+    report(await stream.finish());
+    postMessage({ id, final: stream.seconds });
+    current = null;
+  }
+}
+
+async function advance() {
+  while (current.stream.ready(false)) report(await current.stream.advance());
+}
+
+function report(phones) {
+  postMessage({ id: current.id, phones, heard: current.stream.heard });
+}
+
+async function load() {
+  const { metadata, model: file, runtime } = await (await get("model.json")).json();
+  const total = file.bytes + runtime.bytes;
+  let loaded = 0;
+  const progress = (bytes) => postMessage({ loaded: (loaded += bytes) / total });
+  const graph = await download(file.url, file.bytes, progress);
+  const wasm = await download(runtime.url, runtime.bytes, progress);
+  ort.env.logLevel = "error"; // its warnings are about processors and the optimiser's choices
+  ort.env.wasm.numThreads = 1; // more would need headers that few static servers send
+  ort.env.wasm.wasmBinary = wasm.buffer;
+  const session = await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
+  const opened = new Model(session, ort.Tensor, metadata);
+  await opened.run(new Float32Array(metadata.frame_samples), opened.initialState()); // it fits its metadata
+  return opened;
+}
+
+// The whole of a file of this page, `bytes` long.
+async function download(url, bytes, progress) {
+  const response = await get(url);
+  const content = new Uint8Array(bytes);
+  let filled = 0;
+  const reader = response.body.getReader();
+  for (let piece; !(piece = await reader.read()).done; ) {
+    if (filled + piece.value.length > bytes) break;
+    content.set(piece.value, filled);
+    filled += piece.value.length;
+    progress(piece.value.length);
+  }
+  if (filled !== bytes) throw new Error(`${name(url)} is not the file that was exported: copy the whole folder again`);
+  return content;
+}
+
+async function get(url) {
+  let response;
+  try {
+    response = await fetch(new URL(url, import.meta.url));
+  } catch {
+    throw new Error(`${name(url)} cannot be loaded: the server of this page does not answer`);
+  }
+  if (!response.ok) throw new Error(`${name(url)} cannot be loaded (${response.status}): copy the whole folder again`);
+  return response;
+}
+
+// Of a file, without what is there to get past a cache.
+function name(url) {
+  return url.split("?")[0];
+}
+
+try {
+  model = await load();
+  postMessage({ ready: true });
+} catch (error) {
+  postMessage({ broken: error.message });
+}

@@ -1,0 +1,187 @@
+"""Writes the static page: the server's page, a model file, and ONNX Runtime Web in the place of the server.
+
+What is served runs as it lies there, from any server of files and any folder of it: all addresses are relative, and the
+page's Content-Security-Policy lets nothing in it ask another host. The pieces are
+
+    index.html, page.js, ...         of the server's page (`streaming/server/page/`), but for what `EDITS` changes
+    engine.js, worker.js, ...        of `page/` beside this module: the recogniser
+    onnxruntime/                     ONNX Runtime Web as it comes, with its licences
+    model.onnx, model.json           the model, and its metadata in a form that needs no protobuf
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata as distribution
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from ...errors import ConfigError, ModelError
+from ..metadata import FORMAT_KEY, ModelMetadata
+from ..session import Model, bundled_models
+
+RUNTIME_VERSION = "1.23.2"  # of onnxruntime-web on npm, and of onnxruntime on PyPI, which has the licences
+WASM = "onnxruntime/ort-wasm-simd-threaded.wasm"
+RUNTIME = {
+    # Under the name of a script of the older kind: some servers do not know that .mjs is JavaScript.
+    "onnxruntime/ort.wasm.bundle.min.js": "ort.wasm.bundle.min.mjs",
+    WASM: "ort-wasm-simd-threaded.wasm",
+    "onnxruntime/LICENSE": "LICENSE",
+    "onnxruntime/ThirdPartyNotices.txt": "ThirdPartyNotices.txt",
+}
+"""ONNX Runtime Web, by its names in the page's folder."""
+
+DESCRIPTION = "model.json"
+MARK = f'"{FORMAT_KEY}"'.encode()
+SHARED = ("page.js", "view.js", "spectrum.js", "audio.js", "capture.js", "ipa.js", "style.css", "icon.svg")
+OWN = ("engine.js", "worker.js", "recognizer.js", "decode.js", "resample.js")
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+EDITS = (
+    (
+        r'<meta charset="utf-8" />',
+        f'\\g<0>\n    <meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}" />',
+    ),
+    (r'src="server\.js"', 'src="engine.js"'),
+    (
+        r'(<figcaption id="hint">)[^<]*',
+        r"\1This page needs a server of files, for example: python -m http.server -d FOLDER",
+    ),
+    (r'\n *<form id="key".*?</form>', ""),
+    (
+        r'(<p id="where">)[^<]*',
+        r"\1Audio stays in this browser. Nothing is sent anywhere, and nothing is kept. "
+        r'<a href="licences.txt">Licences and credits</a>',
+    ),
+)
+"""What is different in `index.html` from the server's: each pattern is found once. The hint is what somebody reads who
+opens the file itself, where browsers run no modules; `engine.js` puts the invitation in its place."""
+
+
+class Page(NamedTuple):
+    """A page that was written."""
+
+    folder: Path
+    model: str
+    files: int
+    size: int  # bytes
+
+
+def export_page(model: str | PathLike[str], folder: Path) -> Page:
+    """Write the page of a model file, or of a bundled model, into `folder`, which is made if need be.
+
+    A page that is there already is replaced; other files in the folder stay. `model.json`, by which a page is known
+    again, comes first, and `index.html` last, so that there is no page before it is whole.
+
+    Raises:
+        ModelError: the model cannot be used; then nothing is written.
+        ConfigError: the folder holds other files of such names, or one cannot be written.
+    """
+    content, metadata = _open(model)
+    parts = _parts(content, metadata)
+    _check_folder(folder, parts)
+    for name, part in parts.items():
+        _write(folder / name, part)
+    return Page(folder, metadata.name, len(parts), sum(map(len, parts.values())))
+
+
+def _open(model: str | PathLike[str]) -> tuple[bytes, ModelMetadata]:
+    """The bytes of a model that runs, and what they say of themselves."""
+    opened = Model(model)
+    bundled = isinstance(model, str) and model in bundled_models()
+    file = files("phonestream.models") / f"{model}.onnx" if bundled else Path(model)
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != opened.sha256:
+        raise ModelError(f"{opened.source}: changed while it was read; try again when it is complete")
+    return content, opened.metadata
+
+
+def _parts(model: bytes, metadata: ModelMetadata) -> dict[str, bytes]:
+    """The content of each file, in the order in which they are to be written."""
+    here, shared = files(__package__), files("phonestream.streaming.server") / "page"
+    runtime = {name: (here / "onnxruntime" / origin).read_bytes() for name, origin in RUNTIME.items()}
+    description = _description(model, metadata, len(runtime[WASM]))
+    parts = {DESCRIPTION: json.dumps(description, indent=1).encode(), "model.onnx": model, **runtime}
+    parts["licences.txt"] = _licences(metadata).encode()
+    parts |= {name: (here / "page" / name).read_bytes() for name in OWN}
+    parts |= {name: (shared / name).read_bytes() for name in SHARED}
+    parts["index.html"] = edited((shared / "index.html").read_text(encoding="utf-8")).encode()
+    return parts
+
+
+def _description(model: bytes, metadata: ModelMetadata, wasm: int) -> dict[str, object]:
+    """What the page must know of its model before it has it."""
+    sha256 = hashlib.sha256(model).hexdigest()
+    values = {key: json.loads(value) for key, value in metadata.to_map().items()}
+    return {
+        "metadata": values,
+        # Servers of files ignore what follows `?`, but no browser then takes an earlier model from its cache.
+        "model": {"url": f"model.onnx?{sha256[:16]}", "bytes": len(model)},
+        "runtime": {"url": f"{WASM}?{RUNTIME_VERSION}", "bytes": wasm},
+    }
+
+
+def _licences(metadata: ModelMetadata) -> str:
+    """Whom to credit for what."""
+    package = distribution.distribution("phonestream")
+    terms = package.read_text("licenses/LICENSE") or "https://www.apache.org/licenses/LICENSE-2.0\n"
+    return (
+        f"The model {metadata.name}, version {metadata.version} (model.onnx)\n"
+        f"Licence: {metadata.licence}\nTrained on: {metadata.training_data}\n\n"
+        f"ONNX Runtime Web {RUNTIME_VERSION} (onnxruntime/), Copyright (c) Microsoft Corporation\n"
+        "Licence: MIT, in onnxruntime/LICENSE; its parts: onnxruntime/ThirdPartyNotices.txt\n\n"
+        f"The page: Phonestream {package.version}, Apache License 2.0, which follows\n\n{terms}"
+    )
+
+
+def edited(page: str) -> str:
+    """The server's `index.html` as the static page's: `EDITS` made."""
+    for pattern, replacement in EDITS:
+        page, count = re.subn(pattern, replacement, page, flags=re.DOTALL)
+        assert count == 1, f"index.html has {count} places like {pattern}"
+    return page
+
+
+def _check_folder(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder that holds files of these names which are not an earlier page's.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: is a file; give the name of a folder")
+        taken = [name for name in names if (folder / name).exists()]
+        ours = not taken or MARK in (folder / DESCRIPTION).read_bytes()
+    except FileNotFoundError:
+        ours = False
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be read: {error.strerror}; choose another folder") from None
+    if not ours:
+        raise ConfigError(f"{folder}: holds something else ({', '.join(taken)}); choose another folder")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write all of the file or nothing: whoever asks for it gets the old one or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise ConfigError(
+            f"{path}: could not be written: {error.strerror}; "
+            "choose a folder that you may write to, with 20 MiB of room"
+        ) from None

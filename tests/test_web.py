@@ -1,0 +1,401 @@
+"""The static page in Debian's Chromium: alone, with the network off, it hears what the command line hears."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, symbols
+from playwright.sync_api import Browser, Error, Page, expect
+from server_process import COMMAND, transcribed
+from toy_model import levels, toy_metadata, toy_model
+
+from phonestream.asr.score import phone_errors
+from phonestream.cli import main
+from phonestream.streaming import resample
+from phonestream.streaming.decode import Decoder, DecoderState
+from phonestream.streaming.web import static
+from phonestream.streaming.web.static import RUNTIME, export_page
+
+VENDORED = Path(static.__file__).parent / "onnxruntime"
+NPM = {  # of the npm package onnxruntime-web 1.23.2 and, which that one lacks, of the PyPI package onnxruntime 1.23.2
+    "ort.wasm.bundle.min.mjs": "cace3b98bee45c1c40ed04e07b984fb66012acacb702e6aecd9008239bf35e99",
+    "ort-wasm-simd-threaded.wasm": "45eaee27761ad883742a8d4b8fce1538d60ce43b51adf1726fafccc59b8c1a15",
+    "LICENSE": "2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c",
+    "ThirdPartyNotices.txt": "e9e90971a8e75a9a8ac0c6412e29c1202d079998389915aa485f46c816c3b4cc",
+}
+
+
+class Site:
+    """A folder on a server of files, like `python -m http.server`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_message(handler, *_: Any) -> None:  # noqa: N805
+                self.asked.append(handler.path)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
+    site = Site(folder)
+    thread = Thread(target=site.server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.server.shutdown()
+        site.server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model's page, as the installed command exports it."""
+    folder = tmp_path_factory.mktemp("web") / "the page"
+    command = [COMMAND, "export", "--web", folder]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert f"python -m http.server -d '{folder}'" in output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Site]:
+    with serving(folder) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def recording(recordings: list[Path]) -> Path:
+    return recordings[1]
+
+
+@pytest.fixture(scope="module")
+def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
+        yield browser
+
+
+@contextmanager
+def opened(browser: Browser, site: Site) -> Iterator[Page]:
+    """The page with its model loaded; it may ask no other host for anything, and nothing may go wrong in it."""
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        wrong: list[str] = []
+        asked: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(site.url)
+        expect(page.locator("#hint")).to_contain_text("Press the button", timeout=PATIENCE)
+        yield page
+        assert not wrong
+        assert all(url.startswith((site.url, f"blob:{site.url}", "data:")) for url in asked)
+
+
+@pytest.fixture(scope="module")
+def offline(browser: Browser, site: Site) -> Iterator[Page]:
+    """The page, and from now on no network."""
+    with opened(browser, site) as page:
+        page.context.set_offline(True)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        yield page
+        assert all(url.startswith(f"blob:{site.url}") for url in asked)
+
+
+@pytest.fixture(scope="module")
+def tools(browser: Browser, site: Site) -> Iterator[Page]:
+    """A document beside the page, in which the page's modules can be called."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{site.url}model.json")
+        yield page
+
+
+def as_wav(recording: Path, folder: Path, rate: int = 16_000) -> Path:
+    samples, original = soundfile.read(recording, dtype="float32")
+    file = folder / f"{recording.stem}.wav"
+    soundfile.write(file, soxr.resample(samples, original, rate), rate, "PCM_16")
+    return file
+
+
+def check(page: Page, transcript: dict[str, Any]) -> None:
+    """The page shows these phones, and when one is pointed at its times and confidence."""
+    expected = transcript["phones"]
+    assert symbols(page) == [phone["symbol"] for phone in expected], transcript["file"]
+    titles = page.eval_on_selector_all("[data-symbol]", "marks => marks.map(mark => mark.title)")
+    shown = [[float(number) for number in re.findall(r"\d+\.\d+", title)] for title in titles]
+    numbers = [[phone[key] for key in ("start", "end", "confidence")] for phone in expected]
+    np.testing.assert_allclose(shown, numbers, atol=0.0101)  # the page rounds, and so does JSON
+    expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
+
+
+def test_files_show_the_command_lines_phones_with_the_network_off(
+    offline: Page, recordings: list[Path], tmp_path: Path
+) -> None:
+    rates = (16_000, 16_000, 16_000, 44_100)
+    files = [as_wav(file, tmp_path, rate) for file, rate in zip(recordings, rates, strict=False)]
+    for file, transcript in zip(files, transcribed(*files), strict=True):
+        hear(offline, file)
+        check(offline, transcript)
+    check_ipa(offline)
+    assert offline.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
+
+
+def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_behind(
+    offline: Page, recording: Path, tmp_path: Path
+) -> None:
+    [transcript] = transcribed(beginning(recording, tmp_path))
+    expected = [phone["symbol"] for phone in transcript["phones"]]
+    offline.locator("#listen").press("Enter")
+    expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
+    offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")
+    offline.locator("#behind.some").wait_for()
+    expect(offline.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=PATIENCE)
+    offline.wait_for_timeout(800)
+    offline.locator("#listen").press("Enter")
+    expect(offline.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
+    expect(offline.locator("#behind")).to_have_text("0 s")
+    expect(offline.locator("#lost")).to_have_text("0 s")
+    heard = symbols(offline)
+    # The browser resamples, and may begin in the middle of a frame.
+    assert phone_errors(expected, heard).total <= 0.25 * len(expected), f"expected {expected}, heard {heard}"
+
+
+def test_a_file_that_cannot_be_used_is_told_and_the_next_one_heard(
+    offline: Page, recording: Path, tmp_path: Path
+) -> None:
+    file = as_wav(recording, tmp_path)
+    (tmp_path / "notes.wav").write_text("no audio")
+    (tmp_path / "cut.wav").write_bytes(file.read_bytes()[:100_000])
+    soundfile.write(tmp_path / "nan.wav", np.full(1000, np.nan, np.float32), 16_000, "FLOAT")
+    for name, message in {
+        "notes.wav": "notes.wav: this browser cannot decode it",
+        "cut.wav": "cut.wav: breaks off after 3.12 s",
+        "nan.wav": "not numbers",
+    }.items():
+        hear(offline, tmp_path / name)
+        expect(offline.get_by_role("alert")).to_contain_text(message)
+        assert symbols(offline) == []
+    hear(offline, file)
+    expect(offline.get_by_role("alert")).to_be_empty()
+    assert symbols(offline)
+
+
+def test_a_page_that_was_copied_in_part_says_so(browser: Browser, tmp_path: Path) -> None:
+    folder = export_page(toy_model(tmp_path / "toy.onnx"), tmp_path / "web").folder
+    with serving(folder) as site, browser.new_context() as context:
+        for content, message in (
+            (b"half", "is not the file that was exported"),
+            (None, "cannot be loaded (404)"),
+        ):
+            (folder / "model.onnx").write_bytes(content) if content else (folder / "model.onnx").unlink()
+            page = context.new_page()
+            page.goto(site.url)
+            expect(page.locator("#hint")).to_contain_text(
+                f"cannot start: model.onnx {message}", timeout=PATIENCE
+            )
+
+
+def test_no_part_of_the_page_can_ask_another_host(browser: Browser, site: Site, tmp_path: Path) -> None:
+    with serving(tmp_path) as other, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(site.url)
+        expect(page.locator("#hint")).to_contain_text("Press the button", timeout=PATIENCE)
+        for place in (page, page.workers[0]):
+            with pytest.raises(Error, match="Failed to fetch"):
+                place.evaluate(f"fetch('{other.url}', {{ mode: 'no-cors' }})")
+            with pytest.raises(Error, match=r"NetworkError|Failed to|SecurityError|Refused"):
+                place.evaluate(f"import('{other.url}script.js')")
+        page.evaluate(
+            f"navigator.sendBeacon('{other.url}', 'audio'); new Image().src = '{other.url}picture.png'"
+        )
+        page.wait_for_timeout(300)
+        assert other.asked == []
+
+
+def test_two_rows_a_frame_and_other_phones_are_the_models_own(browser: Browser, tmp_path: Path) -> None:
+    model = toy_model(
+        tmp_path / "toy.onnx",
+        rows_per_frame=2,
+        blank=2,
+        time_offset_seconds=0.013,
+        temperature=7.0,
+        look_ahead_frames=3,
+    )
+    export_page(model, tmp_path / "web")
+    audio = np.concatenate([levels(1, 1, 3, 2, 5, 0, 0, 4, samples=320), levels(3, 2, 1, samples=700)])
+    soundfile.write(tmp_path / "levels.wav", audio, 16_000, "FLOAT")
+    command = [COMMAND, "transcribe", "--format", "json", "--model", model, tmp_path / "levels.wav"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with serving(tmp_path / "web") as site, opened(browser, site) as page:
+        hear(page, tmp_path / "levels.wav")
+        check(page, json.loads(output))
+        assert len(symbols(page)) > 5
+
+
+@pytest.mark.parametrize("rows_per_frame", [1, 2])
+def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None:
+    random = np.random.default_rng(rows_per_frame)
+    for blank in (0, 2, 5):
+        meta = toy_metadata(
+            rows_per_frame=rows_per_frame, blank=blank, temperature=1.7, time_offset_seconds=0.05
+        )
+        # Few values, so that runs are long and ties frequent.
+        rows = random.integers(-3, 0, (200, 6)).astype(np.float32).repeat(random.integers(1, 4, 200), axis=0)
+        cuts = sorted(random.integers(0, len(rows), 20).tolist())
+        fields = {key: getattr(meta, key) for key in meta.__dataclass_fields__ if key != "states"}
+        seen = tools.evaluate(
+            """async ([metadata, parts]) => {
+                const { Decoder } = await import("/decode.js");
+                const decoder = new Decoder(metadata);
+                const phones = parts.flatMap((rows) => decoder.decode(Float32Array.from(rows.flat())));
+                return [...phones, ...decoder.finish()];
+            }""",
+            [fields, [part.tolist() for part in np.split(rows, cuts)]],
+        )
+        decoder: Decoder = meta.decoder
+        phones, state = decoder.decode(DecoderState(), rows)
+        phones += decoder.finish(state)
+        assert [phone["symbol"] for phone in seen] == [phone.symbol for phone in phones]
+        assert [(phone["start"], phone["end"]) for phone in seen] == [
+            (phone.start, phone.end) for phone in phones
+        ]
+        np.testing.assert_allclose(
+            [phone["confidence"] for phone in seen], [phone.confidence for phone in phones], rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 44_099, 48_000, 96_000])
+def test_audio_is_resampled_as_in_python(tools: Page, rate: int) -> None:
+    samples = np.random.default_rng(rate).uniform(-1, 1, rate // 8).astype(np.float32)
+    cuts = [0, 1, 2, 700, 701]
+    seen = tools.evaluate(
+        """async ([rate, parts]) => {
+            const { Resampler } = await import("/resample.js");
+            const resampler = new Resampler(rate, 16000);
+            const found = parts.flatMap((part) => [...resampler.push(Float32Array.from(part))]);
+            return [...found, ...resampler.flush()];
+        }""",
+        [rate, [part.tolist() for part in np.split(samples, cuts)]],
+    )
+    expected, state = resample.resample(resample.start(rate, 16_000), samples)
+    np.testing.assert_allclose(seen, np.concatenate([expected, resample.flush(state)]), atol=2e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_wav_is_read_as_the_command_line_reads_it(tools: Page, subtype: str, channels: int) -> None:
+    samples = np.random.default_rng(channels).uniform(-1, 1, (500, channels)).astype(np.float32)
+    for kind in ("WAV", "WAVEX"):
+        file = io.BytesIO()
+        soundfile.write(file, samples, 11_025, subtype, format=kind)
+        file.seek(0)
+        expected = soundfile.read(file, dtype="float32", always_2d=True)[0].mean(axis=1, dtype=np.float32)
+        seen, rate = tools.evaluate(
+            """async (content) => {
+                const { decodeFile } = await import("/audio.js");
+                const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+                const { samples, rate } = await decodeFile(new File([bytes], "speech.wav"));
+                return [[...samples], rate];
+            }""",
+            base64.b64encode(file.getvalue()).decode(),
+        )
+        assert rate == 11_025
+        np.testing.assert_allclose(seen, expected, atol=0 if channels < 3 else 1e-7)
+
+
+def test_the_runtime_is_the_published_one(folder: Path) -> None:
+    assert {file.name for file in VENDORED.iterdir()} == NPM.keys()
+    for exported, origin in RUNTIME.items():
+        content = (folder / exported).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == NPM[origin], exported
+
+
+def test_the_page_names_no_other_host(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.suffix in (".html", ".js", ".css", ".json"):
+            text = file.read_text(encoding="utf-8")
+            assert not re.search(r"(?:https?:)?//\w+\.\w+|@import|eval\(", text), file.name
+
+
+def test_the_credits_come_with_the_page(folder: Path) -> None:
+    licences = (folder / "licences.txt").read_text(encoding="utf-8")
+    for credit in ("LibriSpeech", "CC BY 4.0", "Microsoft Corporation", "Apache License"):
+        assert credit in licences
+    assert "licences.txt" in (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_an_export_replaces_its_own_page_and_nothing_else(tmp_path: Path) -> None:
+    model = toy_model(tmp_path / "toy.onnx")
+    page = export_page(model, tmp_path / "web")
+    assert page.files == sum(file.is_file() for file in page.folder.rglob("*"))
+    (page.folder / "CNAME").write_text("speech.example.org")
+    (page.folder / "page.js").write_text("old")
+    export_page(model, page.folder)
+    assert (page.folder / "CNAME").exists()
+    assert (page.folder / "page.js").read_text(encoding="utf-8") != "old"
+
+
+def test_it_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules.update(torch=None, onnx=None, lhotse=None); "
+        f"from phonestream.cli import main; main(['export', '--web', {str(tmp_path / 'web')!r}])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "web" / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["run", "--web", "page"], 2, "RUN: is about a run"),
+        (["--web", "page", "--int8"], 2, "--int8: is about a run"),
+        (["--web", "page", "--output", "model.onnx"], 2, "--output: is about a run"),
+        (["--web", "page", "--time-offset", "0"], 2, "--time-offset: is about a run"),
+        (["run", "--output", "model.onnx", "--model", "default"], 2, "--model: is the model of a page"),
+        (["--web", "page", "--model", "nosuch"], 1, "nosuch: no such model file"),
+        (["--web", ""], 2, "--web: give a folder's name"),
+        (["--web", "taken"], 1, "taken: holds something else (index.html); choose another folder"),
+        (["--web", "file"], 1, "file: is a file; give the name of a folder"),
+        (["--web", "file/page"], 1, "could not be written: Not a directory; choose a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    arguments: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "index.html").write_text("<h1>Mine</h1>")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as leaving:
+        main(["export", *arguments])
+    assert leaving.value.code == status
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "page").exists()
