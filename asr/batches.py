@@ -16,6 +16,7 @@ from .audio_cache import CachedCorpus, Utterance
 from .augment import augment, feature_mask, speechless
 from .config import TrainConfig
 from .corpora_rows import frames_needed
+from .distributed import ALONE, Processes
 from .encoder import FRAME, pad
 from .frontend import HOP
 
@@ -24,7 +25,7 @@ LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is learnt from in one step."""
+    """What one process learns from in one step."""
 
     step: int
     epoch: float  # passes over the data before this step
@@ -34,6 +35,9 @@ class Batch:
     targets: Tensor  # int64 [sum of phones]
     phones: Tensor  # int64 [batch], phones of each recording
     seconds: float  # of audio
+    weight: float = (
+        1.0  # 0: there is nothing for this process to learn in this step, and what is here counts nothing
+    )
 
 
 def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) -> list[list[int]]:
@@ -53,14 +57,23 @@ def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) 
 
 
 class Batches:
-    """The steps of a run over one corpus."""
+    """The steps of a run over one corpus: of each step's recordings, the share of this process.
+
+    What a recording becomes depends on seed and step alone, so however many processes there are, together they hear
+    the same.
+    """
 
     def __init__(
-        self, corpus: CachedCorpus, noises: Sequence[NDArray[np.float32]], config: TrainConfig
+        self,
+        corpus: CachedCorpus,
+        noises: Sequence[NDArray[np.float32]],
+        config: TrainConfig,
+        processes: Processes = ALONE,
     ) -> None:
         self.corpus = corpus
         self.noises = noises
         self.config = config
+        self._processes = processes
         self._lengths = np.array([utterance.samples for utterance in corpus.utterances], np.int64)
         self._epoch = 0
         self._first = 0  # step with which the current epoch starts
@@ -85,7 +98,11 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """The tensors of `step`."""
-        epoch, chosen = self.recordings(step)
+        epoch, of_all = self.recordings(step)
+        chosen = self._processes.share(of_all)
+        idle = not chosen
+        if idle:  # fewer recordings than processes: this one keeps step with the others, for nothing
+            chosen = of_all[:1]
         config = self.config
         recordings, generators, targets = [], [], []
         for utterance in chosen:
@@ -117,7 +134,8 @@ class Batches:
             ),
             targets=torch.tensor([column for columns in targets for column in columns], dtype=torch.int64),
             phones=torch.tensor([len(columns) for columns in targets]),
-            seconds=sum(map(len, recordings)) / 16000,
+            seconds=0.0 if idle else sum(map(len, recordings)) / 16000,
+            weight=0.0 if idle else 1.0,
         )
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:

@@ -33,6 +33,7 @@ class Checkpoint:
     encoder: dict[str, Tensor]
     averaged: dict[str, Tensor]
     optimisers: list[dict[str, Any]]
+    teacher: str = ""  # fingerprint of the model that is learnt from, if there is one
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
@@ -51,6 +52,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
             "encoder": checkpoint.encoder,
             "averaged": checkpoint.averaged,
             "optimisers": checkpoint.optimisers,
+            "teacher": checkpoint.teacher,
         },
         buffer,
     )
@@ -140,6 +142,40 @@ def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:
     """What differs between two model configurations, as `key: theirs, not ours`."""
     mine, other = to_dict(ours), to_dict(theirs)
     return [f"{key}: {other[key]!r}, not {mine[key]!r}" for key in mine if mine[key] != other[key]]
+
+
+def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> None:
+    """Refuse to resume a run with another configuration.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    ours, theirs = to_dict(config), to_dict(before.config)
+    differences = [key for key in ours if ours[key] != theirs.get(key)]
+    if differences:
+        key = differences[0]
+        raise ConfigError(
+            f"{run}: its checkpoint was made with another configuration: {key} was {theirs.get(key)!r}, "
+            f"now {ours[key]!r}; resume with the same one, or start another run"
+        )
+
+
+def check_same(before: Checkpoint, config: TrainConfig, data_digest: str, teacher: str, run: Path) -> None:
+    """Refuse to resume a run with another configuration, teacher or other data.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    check_same_config(before, config, run)
+    if before.data_digest != data_digest:
+        raise ConfigError(
+            f"{run}: its checkpoint was made with other data; resume with the same, or start another run"
+        )
+    if before.teacher != teacher:
+        raise ConfigError(
+            f"{run}: its checkpoint was made with another teacher; resume with the same --teacher, "
+            "or start another run"
+        )
 
 
 def start_run(run: Path, config: TrainConfig, data_digest: str) -> None:

@@ -107,6 +107,7 @@ class TrainConfig:
 
     name: str = "phonestream"
     seed: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the blocks' products; sums stay float32
     steps: int = 5000
     batch_seconds: float = 160.0  # audio in one step, over all processes
     longest_seconds: float = 35.0  # longer recordings are left out, and counted
@@ -121,6 +122,7 @@ class TrainConfig:
     layer_drop: float = 0.1  # probability that a block is skipped in a step
     dropout: float = 0.0  # after each residual branch
     average_decay: float = 0.999  # of the exponentially averaged copy of the weights
+    distillation: float = 0.0  # share of the loss that a teacher's rows are, 0 to 1; the rest is CTC's
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
     checkpoint_minutes: float = 5.0
@@ -137,6 +139,8 @@ class TrainConfig:
         for name in ("layer_drop", "dropout", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        if not 0 <= self.distillation <= 1:
+            raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
 
 
 def load_config(path: Path) -> TrainConfig:

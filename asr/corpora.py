@@ -88,7 +88,7 @@ def prepare(
     Args:
         source: folder of the corpus.
         output: folder for the cut sets; made if it is missing.
-        layout: manifest, librispeech, timit or folder (see `corpora_layouts`); None: the one that `source`
+        layout: manifest, librispeech, timit, wsj or folder (see `corpora_layouts`); None: the one that `source`
             shows.
         split: name for everything, in the layout `folder` without split folders; None: train.
         decode: decode all audio, to find damage that headers do not show.

@@ -9,7 +9,7 @@ from ..errors import DataError
 
 AUDIO_SUFFIXES = frozenset({
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".sph", ".w64",
-    # libsndfile does not read these; they count as audio so that they are reported and not passed over.
+    # libsndfile does not read these, or not as LDC compresses them; they are reported and not passed over.
     ".wv1", ".wv2", ".m4a", ".mp4", ".aac", ".wma", ".webm",
 })  # fmt: skip
 SPLITS = ("train", "dev", "test")

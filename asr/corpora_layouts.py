@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from . import corpora_folder, corpora_timit
+from . import corpora_folder, corpora_timit, corpora_wsj
 from .corpora_files import is_audio, is_split, is_split_name, numbered_lines, walk
 from .corpora_rows import Problem, Row
 
@@ -162,6 +162,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("manifest", f"a {MANIFEST}", _is_manifest, manifest_rows),
     Layout("librispeech", f"files *{LIBRISPEECH_TRANSCRIPTS}", _is_librispeech, librispeech_rows),
     Layout("timit", "folders DR1 to DR8 with .PHN files", corpora_timit.detect, corpora_timit.rows),
+    Layout("wsj", "wsj0 or wsj1 with .ndx files in doc/indices", corpora_wsj.detect, corpora_wsj.rows),
     Layout(
         "folder",
         "a .txt, .phn or .lab file beside an audio file, a transcripts.tsv or a text file",

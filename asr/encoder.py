@@ -4,9 +4,10 @@ One forward serves training, offline decoding and streaming; they differ in how 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 
 from ..errors import ConfigError
 from ..kernels import State
@@ -21,13 +22,16 @@ FRAME = 4 * HOP  # samples in an encoder frame, 40 ms
 class Encoder(nn.Module):
     """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head.
 
-    `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device.
+    `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device. `precision`
+    is that of the blocks' matrix products (`torch.autocast`), None float32; front end, norms, sums and the attention's
+    `s` and `z` stay as they are.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.backend: str | None = None
+        self.precision: torch.dtype | None = None
         self.frontend = LogMel(config.mels)
         self.subsampling = Subsampling(config.mels, config.subsampling_width, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -93,9 +97,10 @@ class Encoder(nn.Module):
             attention = State(state[f"s{layer}"], state[f"z{layer}"])
             tail = state.get(f"convolution_tail{layer}")
             if keep_blocks is None or keep_blocks[layer]:
-                x, attention, tail = block(
-                    x, attention, tail, frames=frames, dropout=dropout, backend=self.backend
-                )
+                with nullcontext() if self.precision is None else autocast(x.device.type, self.precision):
+                    x, attention, tail = block(
+                        x, attention, tail, frames=frames, dropout=dropout, backend=self.backend
+                    )
             after[f"s{layer}"], after[f"z{layer}"] = attention
             if tail is not None:
                 after[f"convolution_tail{layer}"] = tail

@@ -17,19 +17,23 @@ LINE_EVERY = 60.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-    """Reporter of one run. On a resumed run, rows beyond the checkpoint are cut off first."""
+    """Reporter of one run. On a resumed run, rows beyond the checkpoint are cut off first.
 
-    def __init__(self, run: Path, steps: int) -> None:
+    A silent one neither shows nor writes anything: of several processes one reports.
+    """
+
+    def __init__(self, run: Path, steps: int, *, silent: bool = False) -> None:
         self.run = run
         self.steps = steps
         self.per: float | None = None
-        self._console = Console(stderr=True)
+        self._silent = silent
+        self._console = Console(stderr=True, quiet=silent)
         self._bar: rich.progress.Progress | None = None
         self._writer: Any = None
         self._smooth: float | None = None
 
     def __enter__(self) -> "Progress":
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._silent:
             self._bar = rich.progress.Progress(
                 rich.progress.TextColumn("{task.description}"),
                 rich.progress.BarColumn(),
@@ -61,6 +65,8 @@ class Progress:
 
     def start(self, step: int) -> None:
         """Open the records at `step`."""
+        if self._silent:
+            return
         from torch.utils.tensorboard import SummaryWriter
 
         self._losses = _open_at(self.run / LOSSES, LOSS_COLUMNS, lambda row: row < step)
@@ -73,6 +79,8 @@ class Progress:
 
     def step(self, step: int, epoch: float, loss: float, norm: float, share: float, seconds: float) -> None:
         """Record a step that was learnt."""
+        if self._silent:
+            return
         self._losses.write(f"{step}\t{epoch:.4f}\t{loss!r}\t{norm:.6g}\t{share:.6g}\t{seconds:.2f}\n")
         self._losses.flush()
         for name, value in (("loss", loss), ("gradient_norm", norm), ("rate", share), ("epoch", epoch)):
@@ -93,6 +101,8 @@ class Progress:
 
     def dev(self, step: int, errors: PhoneErrors) -> None:
         """Record a measurement on dev after `step` steps."""
+        if self._silent:
+            return
         self.per = 100 * errors.per
         hours = (time.monotonic() - self._began) / 3600
         self._dev.write(

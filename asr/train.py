@@ -1,13 +1,12 @@
 """Training: one page from a configuration to a run folder that can be resumed, evaluated and exported."""
 
 import math
-import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
+from dataclasses import astuple
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -21,22 +20,27 @@ from .augment import load_noises
 from .batches import Batch, Batches
 from .checkpoint import (
     Checkpoint,
+    check_same,
     load_checkpoint,
     load_weights,
     repeat_rows,
     save_checkpoint,
     start_run,
 )
-from .config import TrainConfig, to_dict
+from .config import EncoderConfig, TrainConfig
 from .corpora import load_cuts, load_samples, reference_phones, spread
+from .distillation import check_teacher, divergence, fingerprint, taught_rows
+from .distributed import ALONE, Processes
 from .encoder import Encoder, pad
 from .frontend import CARRY
+from .interrupt import StopOnSignal
 from .offline import encoder_log_probs, greedy_phones
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
 from .phones import BLANK
 from .progress import Progress
 from .score import PhoneErrors, phone_errors
 
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 STATISTICS_RECORDINGS = 400  # from which the features' mean and variance are taken
 
 
@@ -48,6 +52,9 @@ def train(
     resume: bool = False,
     threads: int | None = None,
     initial: dict[str, Tensor] | None = None,
+    teacher: Encoder | None = None,
+    build: Callable[[EncoderConfig], Encoder] = Encoder,
+    processes: Processes = ALONE,
 ) -> bool:
     """Train an encoder on `data`'s train split; measure it on its dev split.
 
@@ -59,43 +66,57 @@ def train(
         threads: for torch on the CPU; None leaves torch's own choice.
         initial: weights to start from instead of random ones; with fewer CTC rows a frame than `config` has, every
             row starts as a copy of them.
+        teacher: a model whose rows are learnt too, `config.distillation` of the loss; it hears the same audio.
+        build: makes the encoder of `config.model`; another one than ours, to be trained alike for comparison.
+        processes: among how many processes the work of every step is shared, and which of them this is.
 
     Returns:
         True when all steps are done; False when a signal (SIGINT, SIGTERM) asked to stop and a checkpoint was written.
 
     Raises:
-        ConfigError: a checkpoint of another configuration or other data, or none to resume from.
+        ConfigError: a checkpoint of another configuration, teacher or other data, or none to resume from; a teacher
+            that is missing, not asked for or of other rows.
         DataError: a corpus that cannot be used.
     """
+    check_teacher(teacher, config)
     if threads:
         torch.set_num_threads(threads)
-    before = load_checkpoint(run) if resume else None
+    before = processes.sent(load_checkpoint(run) if resume and processes.first else None)
     with ExitStack() as stack:
-        progress = stack.enter_context(Progress(run, config.steps))
-        corpus = cached_corpus(
-            list(load_cuts(data, "train")),
-            longest_seconds=config.longest_seconds,
-            report=progress.say,
-            progress=progress.decoding,
-        )
-        dev = DevSet(data, config.evaluate_recordings)
+        progress = stack.enter_context(Progress(run, config.steps, silent=not processes.first))
+        with processes.first_alone():
+            corpus = cached_corpus(
+                list(load_cuts(data, "train")),
+                longest_seconds=config.longest_seconds,
+                report=progress.say,
+                progress=progress.decoding,
+            )
+        dev = DevSet(data, config.evaluate_recordings, processes)
         noises = load_noises(data / config.augment.noise_dir) if config.augment.needs_noises else []
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = processes.device
+
+        taught_by = "" if teacher is None else fingerprint(teacher)
+        if teacher is not None:
+            teacher = teacher.to(device).eval().requires_grad_(False)
 
         torch.manual_seed(config.seed)
-        encoder = Encoder(config.model)
+        encoder = build(config.model)
         if before is None:
-            start_run(run, config, corpus.digest)
+            if processes.first:
+                start_run(run, config, corpus.digest)
             set_statistics(encoder, corpus)
             if initial is not None:
                 load_weights(encoder, repeat_rows(initial, encoder), "the initial model")
         else:
-            check_same(before, config, corpus.digest, run)
+            check_same(before, config, corpus.digest, taught_by, run)
             load_weights(encoder, before.encoder, str(run))
         averaged = deepcopy(encoder).requires_grad_(False)
         if before is not None:
             load_weights(averaged, before.averaged, str(run))
         encoder, averaged = encoder.to(device), averaged.to(device)
+        processes.send_weights(encoder)
+        processes.send_weights(averaged)
+        encoder.precision = PRECISIONS[config.precision]
         optimisers = make_optimisers(encoder, config)
         peaks = peak_rates(optimisers)
         if before is not None:
@@ -108,14 +129,18 @@ def train(
         saved_at = time.monotonic()
 
         def save(step: int) -> None:
+            if not processes.first:
+                return
             states = [optimiser.state_dict() for optimiser in optimisers]
             weights, mean_weights = encoder.state_dict(), averaged.state_dict()
-            save_checkpoint(run, Checkpoint(step, config, corpus.digest, weights, mean_weights, states))
+            save_checkpoint(
+                run, Checkpoint(step, config, corpus.digest, weights, mean_weights, states, taught_by)
+            )
 
-        for batch in Batches(corpus, noises, config).steps(first, config.steps):
+        for batch in Batches(corpus, noises, config, processes).steps(first, config.steps):
             share = schedule(batch.step, config)
             set_rates(optimisers, peaks, share)
-            loss, norm = learn(encoder, batch, config, device)
+            loss, norm = learn(encoder, batch, config, device, teacher, processes)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise ConfigError(
                     f"{run}: the loss or its gradient is not finite at step {batch.step}; "
@@ -124,12 +149,12 @@ def train(
             for optimiser in optimisers:
                 optimiser.step()
             average(averaged, encoder, batch.step, config.average_decay)
-            progress.step(batch.step, batch.epoch, loss, norm, share, batch.seconds)
+            progress.step(batch.step, batch.epoch, loss, norm, share, processes.sum(batch.seconds))
 
             done = batch.step + 1
             if done % config.evaluate_every == 0 or done == config.steps:
                 progress.dev(done, dev.errors(averaged))
-            if stop.requested or done == config.steps:
+            if processes.any(stop.requested) or done == config.steps:
                 save(done)
                 return done == config.steps
             if time.monotonic() - saved_at > 60 * config.checkpoint_minutes:
@@ -141,11 +166,21 @@ def train(
     return True
 
 
-def learn(encoder: Encoder, batch: Batch, config: TrainConfig, device: torch.device) -> tuple[float, float]:
-    """One forward and backward pass: leaves clipped gradients, returns loss per phone and the gradient's norm."""
+def learn(
+    encoder: Encoder,
+    batch: Batch,
+    config: TrainConfig,
+    device: torch.device,
+    teacher: Encoder | None = None,
+    processes: Processes = ALONE,
+) -> tuple[float, float]:
+    """One forward and backward pass: leaves clipped gradients, returns loss per phone and the gradient's norm.
+
+    Loss and gradients are those of the whole step, whichever share of it each process has learnt from.
+    """
     draws = np.random.default_rng([config.seed, batch.step, 3])
     keep = (draws.random(config.model.layers) >= config.layer_drop).tolist()
-    torch.manual_seed(int(draws.integers(2**62)))  # dropout
+    torch.manual_seed(int(draws.integers(2**62)) + processes.rank)  # dropout
     for parameter in encoder.parameters():
         parameter.grad = None
     log_probs = encoder.offline(
@@ -155,35 +190,42 @@ def learn(encoder: Encoder, batch: Batch, config: TrainConfig, device: torch.dev
         frames=(batch.rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
         dropout=config.dropout,
     )
+    targets = batch.targets.to(device)
     total = functional.ctc_loss(
-        log_probs.transpose(0, 1), batch.targets, batch.rows, batch.phones, blank=BLANK, reduction="sum"
+        log_probs.transpose(0, 1), targets, batch.rows, batch.phones, blank=BLANK, reduction="sum"
     )
-    loss = total / batch.phones.sum().clamp(min=1)
+    if teacher is not None:
+        far = divergence(log_probs, taught_rows(teacher, batch), batch.rows)
+        total = (1 - config.distillation) * total + config.distillation * far
+    phones = processes.sum(batch.weight * batch.phones.sum().item())
+    loss = batch.weight * total / max(phones, 1.0)
     loss.backward()  # type: ignore[no-untyped-call]
+    processes.add_gradients(encoder.parameters())
     norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.clip_norm)
-    return loss.item(), norm.item()
+    return processes.sum(loss.item()), norm.item()
 
 
 class DevSet:
-    """Recordings of the dev split, evenly spread, with their reference phones."""
+    """Recordings of the dev split, evenly spread, with their reference phones: each process has its share."""
 
-    def __init__(self, data: Path, count: int) -> None:
+    def __init__(self, data: Path, count: int, processes: Processes = ALONE) -> None:
         cuts = list(load_cuts(data, "dev"))
-        if count > 0:
-            cuts = spread(cuts, count)
+        cuts = processes.share(spread(cuts, count) if count > 0 else cuts)
+        self._processes = processes
         self.samples: list[NDArray[np.float32]] = [load_samples(cut) for cut in cuts]
         self.references = [reference_phones(cut) for cut in cuts]
 
     def errors(self, encoder: Encoder) -> PhoneErrors:
-        """Greedy phone errors of `encoder`, over all recordings."""
+        """Greedy phone errors of `encoder`, over all recordings of all processes."""
         rows = encoder_log_probs(encoder, self.samples)
-        return sum(
+        errors = sum(
             (
                 phone_errors(reference, greedy_phones(row))
                 for reference, row in zip(self.references, rows, strict=True)
             ),
             PhoneErrors(),
         )
+        return PhoneErrors(*(round(self._processes.sum(count)) for count in astuple(errors)))
 
 
 @torch.no_grad()
@@ -196,44 +238,3 @@ def set_statistics(encoder: Encoder, corpus: CachedCorpus) -> None:
     features = torch.cat(frames, dim=1).double()
     encoder.frontend.mean.copy_(features.mean(dim=1, keepdim=True))
     encoder.frontend.scale.copy_(1 / features.std(dim=1, keepdim=True).clamp(min=1e-3))
-
-
-def check_same(before: Checkpoint, config: TrainConfig, data_digest: str, run: Path) -> None:
-    """Refuse to resume a run with another configuration or other data.
-
-    Raises:
-        ConfigError: naming what differs.
-    """
-    ours, theirs = to_dict(config), to_dict(before.config)
-    differences = [key for key in ours if ours[key] != theirs.get(key)]
-    if differences:
-        key = differences[0]
-        raise ConfigError(
-            f"{run}: its checkpoint was made with another configuration: {key} was {theirs.get(key)!r}, "
-            f"now {ours[key]!r}; resume with the same one, or start another run"
-        )
-    if before.data_digest != data_digest:
-        raise ConfigError(
-            f"{run}: its checkpoint was made with other data; resume with the same, or start another run"
-        )
-
-
-class StopOnSignal:
-    """While open, SIGINT and SIGTERM ask for a stop after the present step instead of killing the process."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: list[tuple[int, Callable[[int, FrameType | None], object] | int | None]] = []
-
-    def __enter__(self) -> "StopOnSignal":
-        def request(number: int, frame: FrameType | None) -> None:
-            self.requested = True
-
-        self._before = [
-            (number, signal.signal(number, request)) for number in (signal.SIGINT, signal.SIGTERM)
-        ]
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before:
-            signal.signal(number, handler)

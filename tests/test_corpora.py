@@ -270,6 +270,21 @@ def test_librispeech_as_it_is_unpacked(tmp_path: Path):
     assert reference_phones(cut) == ROWS[1][PHONES_COLUMN].split()
 
 
+def test_librispeech_is_what_lhotses_own_recipe_reads(tmp_path: Path):
+    corpus = librispeech(tmp_path / "LibriSpeech")
+    parts = [part.name for part in sorted(corpus.iterdir())]
+    prepare(corpus, tmp_path / "cuts")
+    ours = {cut.id: cut for split in ("train", "dev", "test") for cut in load_cuts(tmp_path / "cuts", split)}
+    read = lhotse.recipes.prepare_librispeech(corpus, dataset_parts=parts)
+    theirs = {entry.id: (part, entry) for part in parts for entry in read[part]["supervisions"]}
+    assert ours.keys() == theirs.keys()
+    for name, (part, supervision) in theirs.items():
+        mine, recording = ours[name].supervisions[0], read[part]["recordings"][name]
+        assert (mine.text, mine.speaker) == (supervision.text.lower(), supervision.speaker)
+        assert (mine.custom["corpus"], ours[name].num_samples) == (part, recording.num_samples)
+        assert Path(ours[name].recording.sources[0].source) == Path(recording.sources[0].source)
+
+
 def test_one_part_of_librispeech_alone(tmp_path: Path):
     librispeech(tmp_path)
     prepared = prepare(tmp_path / "test-other", tmp_path / "cuts")

@@ -1,4 +1,4 @@
-"""`phonestream prepare`, `train`, `evaluate`, `export`: from a corpus to a model, with the extra `train`."""
+"""`phonestream prepare`, `train`, `evaluate`: from a corpus to a trained model, with the extra `train`."""
 
 import sys
 from collections.abc import Sequence
@@ -11,9 +11,8 @@ from .output import complain, write
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..asr.corpora import Problem
+    from ..asr.encoder import Encoder
 
 Data = Annotated[
     Path | None,
@@ -30,7 +29,7 @@ def prepare(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the cut sets, one file a split.")],
     layout: Annotated[
         str | None,
-        typer.Option(help="manifest, librispeech, timit or folder. Without it: what SOURCE shows."),
+        typer.Option(help="manifest, librispeech, timit, wsj or folder. Without it: what SOURCE shows."),
     ] = None,
     split: Annotated[
         str | None,
@@ -51,8 +50,19 @@ def prepare(
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train, and how.")],
-    run: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run: checkpoints and records.")],
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG.toml",
+            help="What to train, and how. Several are stages: each starts from the model of the one before it.",
+        ),
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder of the run: checkpoints and records. Stages are in DIR/1, DIR/2, …"
+        ),
+    ],
     data: Data = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     threads: Annotated[
@@ -64,22 +74,59 @@ def train(
             metavar="MODEL_OR_RUN", help="Start from the weights of a model file or of another run."
         ),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL_OR_RUN",
+            help="Learn what this model hears, too: distillation, the configuration's share of the loss.",
+        ),
+    ] = None,
 ) -> None:
-    """Train a model. Ctrl-C writes a checkpoint and stops; --resume goes on as if it had not."""
+    """Train a model. Ctrl-C writes a checkpoint and stops; --resume goes on as if it had not.
+
+    Several GPUs or machines: torchrun --nproc-per-node GPUS -m phonestream -- train …
+    """
     from ..asr.config import load_config
     from ..asr.process import restart_with_settings
 
     if resume and initial is not None:
         raise typer.BadParameter("a run that goes on has its own weights", param_hint="--initial")
-    settings = load_config(config)
+    stages = [load_config(config) for config in configs]
     restart_with_settings(sys.argv[1:])
     from ..asr.corpora import speech_root
+    from ..asr.distributed import joined
     from ..asr.train import train
+    from .training_stages import train_stages
 
     source = data or speech_root()
-    weights = None if initial is None else _weights(initial)
-    if not train(settings, run, source, resume=resume, threads=threads, initial=weights):
-        complain(f"stopped; the checkpoint in {run} is written, go on with --resume")
+    weights = None if initial is None else _encoder(initial).state_dict()
+    taught_by = None if teacher is None else _encoder(teacher)
+    with joined() as processes:
+        if len(stages) == 1:
+            done = train(
+                stages[0],
+                run,
+                source,
+                resume=resume,
+                threads=threads,
+                initial=weights,
+                teacher=taught_by,
+                processes=processes,
+            )
+        else:
+            done = train_stages(
+                stages,
+                run,
+                source,
+                resume=resume,
+                threads=threads,
+                initial=weights,
+                teacher=taught_by,
+                processes=processes,
+            )
+    if not done:
+        if processes.first:
+            complain(f"stopped; the checkpoint in {run} is written, go on with --resume")
         raise typer.Exit(130)
 
 
@@ -132,19 +179,19 @@ def evaluate(
     _end(report.problems)
 
 
-def _weights(origin: Path) -> "dict[str, Tensor]":
-    """The weights of a run's folder or of a model file.
+def _encoder(origin: Path) -> "Encoder":
+    """The encoder of a run's folder, its weights averaged, or of a model file.
 
     Raises:
         ConfigError, ModelError: it is neither, or damaged.
     """
     if origin.is_dir():
-        from ..asr.checkpoint import load_checkpoint
+        from ..asr.checkpoint import load_encoder
 
-        return load_checkpoint(origin).averaged
-    from ..export import read_weights
+        return load_encoder(origin)
+    from ..export import read_encoder
 
-    return read_weights(origin)
+    return read_encoder(origin)
 
 
 def _end(problems: "Sequence[Problem]") -> None:

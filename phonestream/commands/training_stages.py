@@ -1,0 +1,136 @@
+"""Training in stages: each starts from the int8 model that the one before it ended with, and all are one run.
+
+A model that is trained on clear speech first and in noise and rooms afterwards gets further than one that hears it all
+from the start. What a stage hands on is what a user would be given: the averaged weights, rounded to int8.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from torch import Tensor
+
+from ..asr.checkpoint import (
+    CHECKPOINT,
+    check_same_config,
+    load_checkpoint,
+    load_weights,
+    repeat_rows,
+)
+from ..asr.config import TrainConfig
+from ..asr.distillation import check_teacher
+from ..asr.distributed import Processes
+from ..asr.encoder import Encoder, check_streams
+from ..asr.train import train
+from ..errors import ConfigError
+from ..export import export, read_weights
+from .output import complain
+
+MODEL = "model.onnx"  # in the folder of every stage but the last, which is the user's to export
+
+
+def train_stages(
+    stages: Sequence[TrainConfig],
+    run: Path,
+    data: Path,
+    *,
+    resume: bool,
+    threads: int | None,
+    initial: dict[str, Tensor] | None,
+    teacher: Encoder | None,
+    processes: Processes,
+) -> bool:
+    """Train `stages` one after the other, in `run/1`, `run/2`, …
+
+    Args:
+        stages: what to train; each must take the weights of the one before it.
+        run: folder of the whole.
+        data, threads, processes: as for `train`.
+        resume: go on in the stage that was reached.
+        initial: weights that the first stage starts from.
+        teacher: of the stages that have `distillation`.
+
+    Returns:
+        True when all stages are done, False when a signal asked to stop.
+
+    Raises:
+        ConfigError: before anything is trained, if a stage cannot follow the one before it, the teacher does not fit,
+            or `run` holds what would be overwritten; and as `train`.
+        DataError, ModelError: as `train` and `export`.
+    """
+    check_stages(stages, teacher)
+    folders = [run / str(number) for number in range(1, len(stages) + 1)]
+    if processes.first:
+        check_folders(run, folders, resume)
+    for index, (config, folder) in enumerate(zip(stages, folders, strict=True)):
+        steps = processes.sent(steps_done(folder, config) if processes.first else None)
+        if steps == config.steps:
+            continue
+        if processes.first:
+            complain(f"stage {index + 1} of {len(stages)}, {config.name}, in {folder}")
+        if index > 0 and steps is None:
+            initial = processes.sent(handed_on(folders[index - 1]) if processes.first else None)
+        done = train(
+            config,
+            folder,
+            data,
+            resume=steps is not None,
+            threads=threads,
+            initial=initial if steps is None else None,
+            teacher=teacher if config.distillation > 0 else None,
+            processes=processes,
+        )
+        if not done:
+            return False
+    return True
+
+
+def check_stages(stages: Sequence[TrainConfig], teacher: Encoder | None) -> None:
+    """See that every stage can start from the one before it, and that the teacher fits those that have one.
+
+    Raises:
+        ConfigError: a stage cannot, named by its number.
+    """
+    taught = [config for config in stages if config.distillation > 0]
+    for config in taught or ([stages[0]] if teacher is not None else []):
+        check_teacher(teacher, config)
+    encoders = [Encoder(config.model) for config in stages]
+    for number, (before, encoder) in enumerate(pairwise(encoders), start=2):
+        check_streams(before)
+        weights = repeat_rows(before.state_dict(), encoder)
+        load_weights(encoder, weights, f"stage {number - 1}, from which stage {number} starts")
+
+
+def check_folders(run: Path, folders: Sequence[Path], resume: bool) -> None:
+    """See that nothing in `run` would be overwritten, and that there is something if it is to be resumed.
+
+    Raises:
+        ConfigError: naming the folder.
+    """
+    if (run / CHECKPOINT).exists():
+        raise ConfigError(f"{run}: holds a run of one configuration; choose another folder for stages")
+    begun = [folder for folder in folders if (folder / CHECKPOINT).exists()]
+    if begun and not resume:
+        raise ConfigError(f"{begun[0]}: holds a run already; go on with --resume, or choose another folder")
+    if resume and folders[0] not in begun:
+        raise ConfigError(f"{folders[0]}: has no {CHECKPOINT}; start without --resume")
+
+
+def steps_done(folder: Path, config: TrainConfig) -> int | None:
+    """Steps that the stage in `folder` has behind it; None if it has no checkpoint yet.
+
+    Raises:
+        ConfigError: it is of another configuration, or damaged.
+    """
+    if not (folder / CHECKPOINT).exists():
+        return None
+    before = load_checkpoint(folder)
+    check_same_config(before, config, folder)
+    return before.step
+
+
+def handed_on(folder: Path) -> dict[str, Tensor]:
+    """The weights of a finished stage as its int8 file holds them; the file is written beside its checkpoint."""
+    model = folder / MODEL
+    export(folder, model, int8=True)
+    return read_weights(model)

@@ -1,0 +1,81 @@
+"""Training small enough for a test: a corpus of the six shipped recordings, a model of a few thousand weights."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, to_dict
+
+MODEL = EncoderConfig(
+    mels=20, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32, convolution=3
+)
+CONFIG = TrainConfig(
+    steps=6,
+    batch_seconds=16.0,
+    warmup_steps=2,
+    cooldown_steps=2,
+    evaluate_every=6,
+    evaluate_recordings=2,
+    model=MODEL,
+    augment=AugmentConfig(speeds=(0.9, 1.1)),
+)
+
+
+def write_corpus(folder: Path, speech_dir: Path) -> Path:
+    """A corpus in `folder` with the shipped recordings of dev to train on and those of test as dev."""
+    (folder / "audio").symlink_to(speech_dir)
+    header, *rows = (speech_dir / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+    split, path = header.split("\t").index("split"), header.split("\t").index("path")
+    lines = [header]
+    for row in rows:
+        values = row.split("\t")
+        values[split] = {"dev": "train", "test": "dev"}[values[split]]
+        values[path] = f"audio/{values[path]}"
+        lines.append("\t".join(values))
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def losses(run: Path) -> list[float]:
+    """What `RUN/losses.tsv` has recorded, step by step."""
+    lines = (run / "losses.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [int(line.split("\t")[0]) for line in lines] == list(range(len(lines)))
+    return [float(line.split("\t")[2]) for line in lines]
+
+
+def stopped(training: Callable[[], bool], run: Path, steps: int) -> None:
+    """Call `training` and ask it to stop, as Ctrl-C would, once `run` has recorded `steps` steps."""
+
+    def ask() -> None:
+        while not ((run / "losses.tsv").exists() and len(losses(run)) >= steps):
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    assert not training(), "it was over before it could be stopped: make it longer"
+    asking.join()
+
+
+def write_toml(path: Path, config: TrainConfig) -> Path:
+    """`config` as a file."""
+    tables = to_dict(config)
+    nested = {name: tables.pop(name) for name in ("model", "augment")}
+    lines = [f"{key} = {_toml(value)}" for key, value in tables.items()]
+    for name, table in nested.items():
+        lines += [f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)

@@ -1,0 +1,72 @@
+"""Every recipe trains on a corpus in the layout it is for; only its size is made smaller here."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import losses, write_corpus
+from test_corpora import librispeech
+from test_corpora_wsj import wsj
+
+from phonestream.asr.config import TrainConfig, load_config
+from phonestream.asr.corpora import prepare
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.evaluate import evaluate
+from phonestream.asr.train import train
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    torch.set_num_threads(1)
+
+
+def corpus_for(recipe: Path, folder: Path, speech_dir: Path) -> Path:
+    """A miniature of the corpus that a recipe trains on, prepared as its first lines say."""
+    layouts: dict[str, Callable[[Path], Path]] = {
+        "librispeech.toml": librispeech,
+        "wsj.toml": wsj,
+        "paper-wsj.toml": wsj,
+    }
+    if recipe.name in layouts:
+        prepared = prepare(layouts[recipe.name](folder / "discs"), folder / "data")
+        assert prepared.problems == ()
+        return folder / "data"
+    write_corpus(folder, speech_dir)
+    (folder / "noise").mkdir()
+    shutil.copy(next(speech_dir.glob("dev/*.opus")), folder / "noise")
+    return folder
+
+
+def smaller(config: TrainConfig) -> TrainConfig:
+    """Fewer steps on less audio, fewer and narrower layers; all else as it is."""
+    model = config.model
+    narrow = dataclasses.replace(
+        model, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32
+    )
+    return dataclasses.replace(config, steps=2, batch_seconds=20.0, evaluate_recordings=1, model=narrow)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_trains_a_model_that_can_be_measured(recipe: Path, speech_dir: Path, tmp_path: Path) -> None:
+    config = smaller(load_config(recipe))
+    teacher = Encoder(config.model) if config.distillation else None
+    data = corpus_for(recipe, tmp_path, speech_dir)
+    assert train(config, tmp_path / "run", data, teacher=teacher)
+    assert len(losses(tmp_path / "run")) == 2
+    report = evaluate(str(tmp_path / "run"), split="dev", data=data, limit=1)
+    assert report.problems == ()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_says_how_to_run_it(recipe: Path) -> None:
+    comment = "\n".join(line for line in recipe.read_text("utf-8").splitlines() if line.startswith("#"))
+    assert f"train recipes/{recipe.name} --run RUN" in comment
+    config = load_config(recipe)
+    assert ("--teacher" in comment) == (config.distillation > 0)
+    assert ("torchrun" in comment) <= (config.precision == "bfloat16")
