@@ -5,18 +5,29 @@
 Every row starts from queries, keys and values before the feature map, so that the map is counted in, and ends with
 their gradients. The contestants take turns, round by round, so that a machine whose speed drifts is unfair to none;
 medians over the rounds are printed. Peak memory is what a fresh process takes beyond the inputs, for one forward and
-backward; it is measured on Linux alone, elsewhere give --no-memory.
+backward; it is measured on Linux alone, elsewhere give --no-memory. Times are taken with the settings that
+`phonestream train` makes for itself (phonestream/asr/process.py): without them every step pays for fresh pages, and
+from 16384 frames on, whose tensors glibc hands back at once, that is as much again as half of the work.
 
 On the CPU, on one thread: the chunked backend, pytorch-fast-transformers' compiled kernel where that is installed (hide
 nvcc while it builds), and torch's scaled_dot_product_attention. On a GPU: the Triton backend, torch's
 scaled_dot_product_attention, flash-linear-attention where that is installed, and the least time that the memory's
 bandwidth allows.
+
+    python benchmarks/attention.py --profile
+
+says instead, for one length on a CPU, how much of ours is matrix products, and how far from the possible they are.
 """
 
 import os
+import sys
+
+from phonestream.asr.process import SETTINGS, missing_settings
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+if __name__ == "__main__" and sys.platform == "linux" and missing_settings():
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **missing_settings()})
 
 import argparse
 import math
@@ -24,117 +35,24 @@ import multiprocessing
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
-from phonestream.kernels import causal_linear_attention, feature_map
-from phonestream.kernels.chunked import split
-
-Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+from attention_profile import print_profile
+from attention_rivals import Inputs, contestants, gemm_rate, limit, operations, seconds
 
 PICTURE = Path(__file__).parent / "pictures" / "attention.png"
-SOFTMAX_LIMIT = 2**14  # frames beyond which softmax takes minutes
-OTHERS_LIMIT = 2**15
-
-
-def ours(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Phonestream's: `chunked` on a CPU, `triton` on a GPU."""
-    return causal_linear_attention(feature_map(q), feature_map(k), v)[0]
-
-
-def softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal softmax attention, as torch does it best on the device."""
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-
-def fast_transformers() -> Attention | None:
-    """The kernel of the paper's authors, compiled for CPUs; None where it is not installed."""
-    try:
-        from fast_transformers.attention import CausalLinearAttention
-        from fast_transformers.masking import LengthMask, TriangularCausalMask
-    except ImportError:
-        return None
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        batch, _, frames, width = q.shape
-        lengths = LengthMask(torch.full((batch,), frames))
-        module = CausalLinearAttention(width)
-        swapped = (part.transpose(1, 2) for part in (q, k, v))  # it wants [batch, time, heads, width]
-        y: Tensor = module(*swapped, TriangularCausalMask(frames), lengths, lengths)
-        return y.transpose(1, 2)
-
-    return attend
-
-
-def flash_linear_attention() -> Attention | None:
-    """flash-linear-attention's kernel on a GPU; None where it is not installed."""
-    try:
-        from fla.ops.linear_attn import chunk_linear_attn
-    except ImportError:
-        return None
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        swapped = (part.transpose(1, 2) for part in (feature_map(q), feature_map(k), v))
-        y: Tensor = chunk_linear_attn(*swapped, scale=1.0, normalize=True)[0]
-        return y.transpose(1, 2)
-
-    return attend
-
-
-def contestants(device: str) -> dict[str, Attention]:
-    """Name and function of everything that can be measured here, ours first."""
-    found: dict[str, Attention | None] = {"phonestream": ours}
-    if device == "cpu":
-        found["fast-transformers"] = fast_transformers()
-    else:
-        found["flash-linear-attention"] = flash_linear_attention()
-    found["softmax"] = softmax
-    return {name: function for name, function in found.items() if function is not None}
-
-
-def limit(name: str) -> int:
-    """Longest sequence that is worth the wait."""
-    return {"phonestream": 2**30, "softmax": SOFTMAX_LIMIT}.get(name, OTHERS_LIMIT)
-
-
-class Inputs:
-    """Random queries, keys and values `[batch, heads, frames, width]`, and a gradient for the output."""
-
-    def __init__(
-        self, batch: int, heads: int, frames: int, width: int, device: str, dtype: torch.dtype
-    ) -> None:
-        torch.manual_seed(frames)
-        shape = (batch, heads, frames, width)
-        self.qkv = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
-        self.dy = torch.randn(shape, device=device, dtype=dtype)
-
-    def step(self, attention: Attention) -> None:
-        """Forward and backward."""
-        for tensor in self.qkv:
-            tensor.grad = None
-        attention(*self.qkv).backward(self.dy)
-
-
-def seconds(inputs: Inputs, attention: Attention, least: float) -> float:
-    """Time of a step, the mean of as many as fill `least` seconds."""
-    gpu = inputs.dy.is_cuda
-    count, began = 0, time.perf_counter()
-    while True:
-        inputs.step(attention)
-        if gpu:
-            torch.cuda.synchronize()
-        count += 1
-        if (elapsed := time.perf_counter() - began) >= least:
-            return elapsed / count
 
 
 def peak_bytes(name: str, shape: Sequence[int]) -> int:
-    """What a step takes in a fresh process on the CPU, beyond the inputs."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return int(pool.apply(_peak, (name, tuple(shape))))
+    """What a step takes in a fresh process on the CPU, beyond the inputs; pages are taken as glibc does by itself."""
+    settings = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
+    try:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return int(pool.apply(_peak, (name, tuple(shape))))
+    finally:
+        os.environ.update(settings)
 
 
 def _peak(name: str, shape: tuple[int, int, int, int]) -> int:
@@ -155,31 +73,6 @@ def _resident_peak() -> int:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return 1024 * int(found[1])
-
-
-def gemm_rate(device: str, dtype: torch.dtype) -> float:
-    """Operations a second of a big matrix product, which nothing here can exceed."""
-    size = 1024 if device == "cpu" else 8192
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = math.inf
-    for _ in range(8):
-        began = time.perf_counter()
-        a @ b
-        if device != "cpu":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
-def operations(batch: int, heads: int, frames: int, width: int) -> float:
-    """Multiplications and additions of the chunked form's matrix products, forward and backward."""
-    total = 0
-    for chunk in split(frames):
-        c = chunk.frames
-        within = 2 * c * c * (8 * width + 2)  # q k^T and a v'; again q k^T, then p, dq, dk, dv
-        across = 2 * c * width * (5 * (width + 1) + width)  # q s', k^T v'; then into dk, dv, dq, ds'
-        total += within + across
-    return float(batch * heads * total)
 
 
 def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: bool) -> None:
@@ -329,7 +222,7 @@ def gpu(lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--lengths", type=int, nargs="+", default=sorted([1000, *(2**n for n in range(7, 18))])
+        "--lengths", type=int, nargs="+", help="default: 1000, and powers of two from 128 to 131072"
     )
     parser.add_argument("--heads", type=int, default=8)
     parser.add_argument("--width", type=int, default=64, help="d_k and d_v of a head")
@@ -339,11 +232,23 @@ def main() -> None:
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="where the time of ours goes, at the first of --lengths, or at 1000",
+    )
     options = parser.parse_args()
-    if options.device == "cpu":
-        cpu(options.lengths, options.heads, options.width, options.rounds, not options.no_memory)
+    lengths = options.lengths or sorted([1000, *(2**n for n in range(7, 18))])
+    if options.profile:
+        if options.device != "cpu":
+            parser.error("--profile is for CPUs; give --device cpu")
+        print_profile(
+            options.heads, options.lengths[0] if options.lengths else 1000, options.width, options.rounds
+        )
+    elif options.device == "cpu":
+        cpu(lengths, options.heads, options.width, options.rounds, not options.no_memory)
     else:
-        gpu(options.lengths, options.heads, options.width, options.rounds, options.batch)
+        gpu(lengths, options.heads, options.width, options.rounds, options.batch)
 
 
 if __name__ == "__main__":

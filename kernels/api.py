@@ -57,7 +57,8 @@ def causal_linear_attention(
     Raises:
         ValueError, TypeError: an argument does not fit the others; the message says which, and what it may
             be. The values of `decay` and `lengths` are checked on the CPU only: elsewhere that would stall
-            the device.
+            the device. Within `torch.autograd.detect_anomaly()`, torch's mode for finding NaNs, numbers that are
+            not finite are errors too, in any argument and on any device.
     """
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, or None, got {backend!r}")

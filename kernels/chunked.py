@@ -1,23 +1,28 @@
-"""The attention in chunks of time, to train with: matrix products inside a chunk, a recurrence between chunks.
+"""The attention in chunks of time, to train with: matrix products inside chunks, and one from chunk to chunk.
 
 With values extended by a column of ones, v' = [v, 1], numerator and normaliser are one product, and
-s' = [s, z] one state. A chunk of C frames, which the state s' enters, computes, with t, j in 0..C-1 and
-D[t, j] = g^(t-j) for j <= t, 0 for j > t,
+s' = [s, z]^T one state, [d_v + 1, d_k]. A chunk of C frames, which the state s' enters, computes, with
+t, j in 0..C-1 and D[t, j] = g^(t-j) for j <= t, 0 for j > t,
 
     forward    a = D * (q k^T)
-               y' = a v' + g^(t+1) q s'                      y = y'[:d_v] / (y'[d_v] + eps)
-               s' <- g^C s' + (g^(C-1-j) k)^T v'
+               x = v'^T (g^(C-1-j) k)                        what the chunk adds to the state
+               y' = a v' + g^(t+1) q s'^T                    y = y'[:d_v] / (y'[d_v] + eps)
 
-and, given dy' (from dy) and the gradient ds' of the state that leaves the chunk, with p = D * (dy' v'^T),
+and, given dy' (from dy) and the gradient dx of what it adds, with p = D * (dy' v'^T),
 
-    backward   dq = p k + g^(t+1) dy' s'^T
-               dk = p^T q + g^(C-1-j) v' ds'^T
-               dv = (a^T dy' + g^(C-1-j) k ds')[:d_v]
-               ds' <- g^C ds' + (g^(t+1) q)^T dy'
+    backward   ds' = dy'^T (g^(t+1) q)                       by way of y' alone
+               dq = p k + g^(t+1) dy' s'
+               dk = p^T q + g^(C-1-j) v' dx
+               dv = (a^T dy' + g^(C-1-j) k dx^T)[:d_v]
+
+From chunk to chunk s' <- g^C s' + x. Unrolled, each state is a sum of the first one and of every x before
+it, weighted by powers of g, so that the states of all chunks of a block (`blocks`) are one product of a triangular
+matrix with all x (`powers.Between`), and all dx are one of its transpose with all ds'. The rest is
+done for all chunks of a block at once.
 
 Every power of g has an exponent of at least 0, so that nothing is divided by a number that may have
 underflowed. Forward keeps the state that enters each chunk, backward computes a and p again: memory is
-O(T d), besides one chunk's [C, C].
+O(T d), besides one block's [C, C].
 
 Where a sequence ends before its chunk does, C in the weights of the state is the number of its frames in
 the chunk, and beyond them y and dy' are zero. Nothing else needs to know.
@@ -29,11 +34,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .powers import Chunk, Powers
+from .blocks import Block, split
+from .powers import Powers
 from .state import EPS, State, accumulator_dtype
-from .workspace import Workspace
-
-CHUNK = 32  # frames at most; of 16 to 128 the fastest on a CPU core, for d_k = d_v = 32 and for 64
+from .workspace import Workspace, flat
 
 
 def chunked(
@@ -50,13 +54,6 @@ def chunked(
     return y, State(s, z)
 
 
-def split(time: int) -> list[Chunk]:
-    """As few chunks as `CHUNK` allows, as even as possible: all but the last have one length."""
-    count = -(-time // CHUNK)
-    frames = -(-time // count) if count else 1
-    return [Chunk(start, min(start + frames, time)) for start in range(0, time, frames)]
-
-
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -71,43 +68,44 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch, heads, time, d_k = q.shape
         d_v, accumulator = v.shape[3], accumulator_dtype(v)
-        chunks = split(time)
+        blocks = split(q.shape, max(d_k, d_v), q.device)
         powers = Powers(decay, lengths, q.device, accumulator)
-        space = Workspace(batch, heads, accumulator, q.device)
+        space = Workspace(accumulator, q.device)
         y = torch.empty_like(v)
         normaliser = q.new_empty(batch, heads, time, 1, dtype=accumulator)
-        # The state that enters chunk i is entering[i]; without a backward to come, the last two are enough.
-        kept_states = len(chunks) + 1 if any(ctx.needs_input_grad) else 2
-        entering = q.new_empty(kept_states, batch * heads, d_k, d_v + 1, dtype=accumulator)
-        _join(space.by_head(entering[0]), s0, z0)
+        state = _joined(q, v, s0, z0)
+        # What enters the chunks, of all blocks one after another; without a backward to come, of one at a time.
+        kept = sum(block.rows * block.chunks for block in blocks) if any(ctx.needs_input_grad) else 0
+        entering = q.new_empty(kept, d_v + 1, d_k, dtype=accumulator)
 
-        for i, chunk in enumerate(chunks):
-            c, here = chunk.frames, chunk.here
-            state, next_state = entering[i % kept_states], entering[(i + 1) % kept_states]
-            q_c, k_c = space.rows("q", q[:, :, here]), space.rows("k", k[:, :, here])
-            v_c = space.extended("v", v[:, :, here])
+        done = 0
+        for block in blocks:
+            c, n = block.frames, block.rows * block.chunks
+            q_b, k_b = space.read("q", q, block), space.read("k", k, block)
+            v_b = flat(space.extended("v", v, block))
+            states = entering[done : done + n] if kept else flat(space.empty("s", block, d_v + 1, d_k))
+            done += n
 
-            a = torch.bmm(q_c, k_c.mT, out=space.empty("a", c, c))
-            space.by_head(a).mul_(powers.within(chunk))
-            y_c = torch.bmm(a, v_c, out=space.empty("y", c, d_v + 1))
-            if i > 0 or s0 is not None:
-                y_c.baddbmm_(space.scaled("weighted", q_c, powers.entering(chunk)), state)
-            y_c = space.by_head(y_c)
-            torch.add(y_c[..., d_v:], EPS, out=normaliser[:, :, here])
-            torch.div(y_c[..., :d_v], normaliser[:, :, here], out=y[:, :, here])
-            if (valid := powers.valid(chunk)) is not None:
-                y[:, :, here] *= valid
+            k_weighted = flat(space.scaled("weighted", k_b, powers.leaving(block), block))
+            added = space.empty("x", block, d_v + 1, d_k)
+            torch.bmm(v_b.mT, k_weighted, out=flat(added))
+            _accumulate(added, powers.kept(block), block.state_of(state), out=states.view_as(added))
 
-            torch.bmm(space.scaled("weighted", k_c, powers.leaving(chunk)).mT, v_c, out=next_state)
-            if (kept := powers.kept(chunk)) is None:
-                next_state += state
-            else:
-                space.by_head(next_state).addcmul_(space.by_head(state), kept)
+            a, y_b = space.empty("a", block, c, c), space.empty("y", block, c, d_v + 1)
+            torch.bmm(flat(q_b), flat(k_b).mT, out=flat(a))
+            a *= powers.within(block)
+            q_weighted = flat(space.scaled("weighted", q_b, powers.entering(block), block))
+            torch.bmm(flat(a), v_b, out=flat(y_b)).baddbmm_(q_weighted, states.mT)
+            y_block, normaliser_block = block.of(y), block.of(normaliser)
+            torch.add(y_b[..., d_v:], EPS, out=normaliser_block)
+            torch.div(y_b[..., :d_v], normaliser_block, out=y_block)
+            if (valid := powers.valid(block)) is not None:
+                y_block *= valid
 
         ctx.save_for_backward(q, k, v, decay, lengths, y, normaliser, entering)
-        ctx.has_state, ctx.device = s0 is not None, q.device
+        ctx.powers, ctx.has_state, ctx.device = powers, s0 is not None, q.device
         ctx.set_materialize_grads(False)
-        return y, *_parted(space.by_head(entering[len(chunks) % kept_states]))
+        return y, *_parted(state)
 
     @staticmethod
     @once_differentiable
@@ -120,96 +118,134 @@ class _Chunked(torch.autograd.Function):
 
 def _backward(ctx: Any, dy: Tensor | None, ds: Tensor | None, dz: Tensor | None) -> tuple[Tensor | None, ...]:
     # Looked at once only, which is what activation checkpointing allows.
-    q, k, v, decay, lengths, y, normaliser, entering = ctx.saved_tensors
-    batch, heads, time, d_k = q.shape
-    d_v, accumulator = v.shape[3], accumulator_dtype(v)
-    powers = Powers(decay, lengths, q.device, accumulator)
-    space = Workspace(batch, heads, accumulator, q.device)
+    q, k, v, decay, _, y, normaliser, entering = ctx.saved_tensors
+    d_k, d_v, accumulator = q.shape[3], v.shape[3], accumulator_dtype(v)
+    powers: Powers = ctx.powers
+    space = Workspace(accumulator, q.device)
     dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     d_decay = torch.zeros_like(decay, dtype=accumulator) if ctx.needs_input_grad[3] else None
-    d_state = q.new_empty(batch * heads, d_k, d_v + 1, dtype=accumulator)
-    _join(space.by_head(d_state), ds, dz)
-    state_is_used = ds is not None or dz is not None  # by anything that the loss sees: else d_state is 0
+    d_state = _joined(q, v, ds, dz)
 
-    for i, chunk in reversed(list(enumerate(split(time)))):
-        c, here = chunk.frames, chunk.here
-        q_c, k_c = space.rows("q", q[:, :, here]), space.rows("k", k[:, :, here])
-        v_c = space.extended("v", v[:, :, here])
-        dy_c = space.empty("dy", c, d_v + 1)
+    done = len(entering)
+    for block in reversed(split(q.shape, max(d_k, d_v), q.device)):
+        c, n = block.frames, block.rows * block.chunks
+        q_b, k_b = space.read("q", q, block), space.read("k", k, block)
+        v_b = flat(space.extended("v", v, block))
+        states = entering[done - n : done]
+        done -= n
+        dy_b = space.empty("dy", block, c, d_v + 1)
         if dy is None:
-            dy_c.zero_()
+            dy_b.zero_()
         else:
-            quotient = dy[:, :, here], y[:, :, here], normaliser[:, :, here]
-            _divided(*quotient, powers.valid(chunk), space, out=dy_c)
+            _divided(dy, y, normaliser, powers, space, block, out=dy_b)
+        dy_b = flat(dy_b)
 
-        a = torch.bmm(q_c, k_c.mT, out=space.empty("a", c, c))
-        p = torch.bmm(dy_c, v_c.mT, out=space.empty("p", c, c))
+        q_weighted = flat(space.scaled("weighted", q_b, powers.entering(block), block))
+        d_states, d_added = (space.empty(name, block, d_v + 1, d_k) for name in ("ds", "dx"))
+        torch.bmm(dy_b.mT, q_weighted, out=flat(d_states))
+        _accumulate(d_states, powers.kept(block), block.state_of(d_state), out=d_added, backwards=True)
+
+        a, p = space.empty("a", block, c, c), space.empty("p", block, c, c)
+        torch.bmm(flat(q_b), flat(k_b).mT, out=flat(a))
+        torch.bmm(dy_b, v_b.mT, out=flat(p))
         if d_decay is not None:
-            product = (space.by_head(a) * space.by_head(p)).sum(0)
-            d_decay += (product * powers.within_slope(chunk)).sum((1, 2))
-        space.by_head(a).mul_(powers.within(chunk))
-        space.by_head(p).mul_(powers.within(chunk))
-        dq_c = torch.bmm(p, k_c, out=space.empty("dq", c, d_k))
-        dk_c = torch.bmm(p.mT, q_c, out=space.empty("dk", c, d_k))
-        dv_c = torch.bmm(a.mT, dy_c[..., :d_v], out=space.empty("dv", c, d_v))
+            product = torch.mul(a, p, out=space.empty("product", block, c, c))
+            _add_slope(d_decay, product, powers.within_slope(block), block)
+        a *= powers.within(block)
+        p *= powers.within(block)
 
-        if state_is_used:  # what the loss sees of this chunk through the state that leaves it
-            weights = powers.leaving(chunk)
-            product = _add_product(dk_c, v_c, d_state, weights, space)
-            dv_c.baddbmm_(space.scaled("weighted", k_c, weights), d_state[..., :d_v])
-            if d_decay is not None:
-                product *= k_c
-                d_decay += (space.by_head(product) * powers.leaving_slope(chunk)).sum((0, 2, 3))
-                product = space.by_head(d_state * entering[i])
-                d_decay += (product * powers.kept_slope(chunk)).sum((0, 2, 3))
-        if i > 0 or ctx.has_state:  # what this chunk sees of the state that enters it
-            weights = powers.entering(chunk)
-            product = _add_product(dq_c, dy_c, entering[i], weights, space)
-            if d_decay is not None:
-                product *= q_c
-                d_decay += (space.by_head(product) * powers.entering_slope(chunk)).sum((0, 2, 3))
-            if (kept := powers.kept(chunk)) is not None:
-                space.by_head(d_state).mul_(kept)
-            d_state.baddbmm_(space.scaled("weighted", q_c, weights).mT, dy_c)
-            state_is_used = True
-        for whole, part in ((dq, dq_c), (dk, dk_c), (dv, dv_c)):
-            whole[:, :, here] = space.by_head(part)
+        written = [space.write(name, x, block) for name, x in (("dq", dq), ("dk", dk), ("dv", dv))]
+        dq_b, dk_b, dv_b = (buffer for _, buffer in written)
+        weights = powers.entering(block)
+        torch.bmm(flat(p), flat(k_b), out=flat(dq_b))
+        product = _add_product(dq_b, dy_b, states, weights, space, block)
+        if d_decay is not None:
+            _add_slope(d_decay, product.mul_(q_b), powers.entering_slope(block), block)
+        weights = powers.leaving(block)
+        torch.bmm(flat(p).mT, flat(q_b), out=flat(dk_b))
+        product = _add_product(dk_b, v_b, flat(d_added), weights, space, block)
+        k_weighted = flat(space.scaled("weighted", k_b, weights, block))
+        torch.bmm(flat(a).mT, dy_b[..., :d_v], out=flat(dv_b))
+        flat(dv_b).baddbmm_(k_weighted, flat(d_added)[:, :d_v].mT)
+        if d_decay is not None:
+            _add_slope(d_decay, product.mul_(k_b), powers.leaving_slope(block), block)
+            _add_slope(d_decay, d_added.mul_(states.view_as(d_added)), powers.kept_slope(block), block)
+        for part, buffer in written:
+            if buffer is not part:
+                part.copy_(buffer)
 
-    ds0, dz0 = _parted(space.by_head(d_state)) if ctx.has_state else (None, None)
+    ds0, dz0 = _parted(d_state) if ctx.has_state else (None, None)
     return dq, dk, dv, None if d_decay is None else d_decay.to(decay.dtype), ds0, dz0, None
 
 
 def _divided(
-    dy: Tensor, y: Tensor, normaliser: Tensor, valid: Tensor | None, space: Workspace, *, out: Tensor
+    dy: Tensor, y: Tensor, normaliser: Tensor, powers: Powers, space: Workspace, block: Block, *, out: Tensor
 ) -> None:
-    """From the gradient of y = numerator / normaliser write dy', that of both, [batch x heads, frames, d_v + 1]."""
-    d_numerator, d_normaliser = space.by_head(out).tensor_split((y.shape[3],), -1)
-    torch.div(dy, normaliser, out=d_numerator)
-    if valid is not None:
+    """From the gradient of y = numerator / normaliser write a block's dy', that of both."""
+    y = block.of(y)
+    d_numerator, d_normaliser = out[..., :-1], out[..., -1:]
+    torch.div(block.of(dy), block.of(normaliser), out=d_numerator)
+    if (valid := powers.valid(block)) is not None:
         d_numerator *= valid
-    product = torch.mul(d_numerator, y, out=space.by_head(space.empty("product", *y.shape[2:])))
-    torch.sum(product, -1, keepdim=True, out=d_normaliser).neg_()
+    product = torch.mul(d_numerator, y, out=space.empty("product", block, *y.shape[3:]))
+    torch.sum(product, 4, keepdim=True, out=d_normaliser).neg_()
 
 
-def _add_product(total: Tensor, x: Tensor, state: Tensor, weights: Tensor | None, space: Workspace) -> Tensor:
-    """Add weights * (x state^T) to `total` [batch x heads, frames, d_k].
+def _add_product(
+    total: Tensor, x: Tensor, state: Tensor, weights: Tensor | None, space: Workspace, block: Block
+) -> Tensor:
+    """Add weights * (x state) to `total` [sequences, heads, chunks, frames, d_k].
 
     Returns the product without weights, where there are any; it is needed for their derivative only.
     """
     if weights is None:
-        return total.baddbmm_(x, state.mT)
-    product = torch.bmm(x, state.mT, out=space.empty("product", *total.shape[1:]))
-    space.by_head(total).addcmul_(space.by_head(product), weights)
+        return flat(total).baddbmm_(x, state)
+    product = space.empty("product", block, *total.shape[3:])
+    torch.bmm(x, state, out=flat(product))
+    total.addcmul_(product, weights)
     return product
 
 
-def _join(joined: Tensor, s: Tensor | None, z: Tensor | None) -> None:
-    """Write s' = [s, z] into [batch, heads, d_k, d_v + 1]; None is zero."""
-    joined[..., :-1] = 0 if s is None else s
-    joined[..., -1] = 0 if z is None else z
+def _add_slope(d_decay: Tensor, product: Tensor, slope: Tensor, block: Block) -> None:
+    """Add to d_decay [heads], by the slope of some powers, a block's product: the derivative by these powers."""
+    alike = [dim for dim in (2, 3, 4) if slope.shape[dim] == 1]  # summed before they are weighted
+    weighted = product.sum(alike, keepdim=True) * slope
+    d_decay[block.head : block.head + block.heads] += weighted.sum((0, 2, 3, 4))
+
+
+def _accumulate(
+    added: Tensor, kept: Tensor | None, state: Tensor, *, out: Tensor, backwards: bool = False
+) -> None:
+    """Lead a state through the chunks of a block: to each what was there before it, and from each what it adds.
+
+    `state`, at first what comes to the block, becomes what goes on from it. Gradients go backwards.
+
+    Args:
+        added, out: [sequences, heads, chunks, d_v + 1, d_k].
+        kept: weights of the state at each chunk, or None for 1.
+        state: [sequences, heads, d_v + 1, d_k].
+    """
+    step = -1 if backwards else 1
+    xs, states = added.unbind(2)[::step], out.unbind(2)[::step]
+    states[0].copy_(state)
+    if kept is None:
+        for x, before, after in zip(xs, states, (*states[1:], state), strict=True):
+            torch.add(x, before, out=after)
+    else:
+        weights = kept.expand(-1, -1, len(xs), -1, -1).unbind(2)[::step]
+        for x, before, weight, after in zip(xs, states, weights, (*states[1:], state), strict=True):
+            torch.addcmul(x, before, weight, out=after)
+
+
+def _joined(q: Tensor, v: Tensor, s: Tensor | None, z: Tensor | None) -> Tensor:
+    """s' = [s, z]^T [batch, heads, d_v + 1, d_k]; None is zero."""
+    joined = q.new_empty(*q.shape[:2], v.shape[3] + 1, q.shape[3], dtype=accumulator_dtype(v))
+    joined[:, :, :-1] = 0 if s is None else s.mT
+    joined[:, :, -1] = 0 if z is None else z
+    return joined
 
 
 def _parted(joined: Tensor) -> tuple[Tensor, Tensor]:
-    """s [batch, heads, d_k, d_v] and z [batch, heads, d_k] of s' [batch, heads, d_k, d_v + 1], as copies."""
-    s, z = (x.clone(memory_format=torch.contiguous_format) for x in (joined[..., :-1], joined[..., -1]))
+    """s [batch, heads, d_k, d_v] and z [batch, heads, d_k] of s' [batch, heads, d_v + 1, d_k], as copies."""
+    s, z = (x.clone(memory_format=torch.contiguous_format) for x in (joined[:, :, :-1].mT, joined[:, :, -1]))
     return s, z

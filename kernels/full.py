@@ -24,7 +24,7 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, *, lengths: Tensor | None 
 
     Raises:
         ValueError, TypeError: an argument does not fit the others; the message says which, and what it may
-            be.
+            be. Within `torch.autograd.detect_anomaly()` numbers that are not finite are errors too.
     """
     check_sequences(q, k, v, lengths)
     accumulator = accumulator_dtype(v)

@@ -34,10 +34,10 @@ def without_autocast(x: Tensor) -> AbstractContextManager[object]:
 
 
 def check_sequences(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> None:
-    """Check `q`, `k`, `v` and `lengths` against each other.
+    """Check `q`, `k`, `v` and `lengths` against each other, and in torch's anomaly mode that they are finite.
 
     Raises:
-        ValueError: a shape, a device or a length does not fit.
+        ValueError: a shape, a device or a length does not fit; a number is not finite.
         TypeError: a dtype does not fit.
     """
     for name, x in (("q", q), ("k", k), ("v", v)):
@@ -58,13 +58,17 @@ def check_sequences(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> 
             raise TypeError(f"{name} must have the dtype of q, {q.dtype}, got {x.dtype}; convert one of them")
     if lengths is not None:
         _check_lengths(lengths, q)
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        _check_finite(name, x)
 
 
 def check_recurrence(q: Tensor, v: Tensor, decay: Tensor | None, state: tuple[Tensor, Tensor] | None) -> None:
     """Check `decay` and the initial `state` against sequences that `check_sequences` has passed.
 
+    In torch's anomaly mode they are checked to be finite, too.
+
     Raises:
-        ValueError: a shape, a device or a decay does not fit.
+        ValueError: a shape, a device or a decay does not fit; a number is not finite.
         TypeError: a dtype does not fit.
     """
     batch, heads, _, d_k = q.shape
@@ -74,6 +78,7 @@ def check_recurrence(q: Tensor, v: Tensor, decay: Tensor | None, state: tuple[Te
         if not decay.dtype.is_floating_point:
             raise TypeError(f"decay must be floating point, got {decay.dtype}")
         _check_device("decay", decay, q)
+        _check_finite("decay", decay)
         # `not all inside` rather than `any outside`: a NaN is inside nothing.
         if _values_are_readable(decay) and not bool(((decay > 0) & (decay <= 1)).all()):
             raise ValueError(f"decay must lie in (0, 1] for every head, got {decay.tolist()}")
@@ -88,6 +93,7 @@ def check_recurrence(q: Tensor, v: Tensor, decay: Tensor | None, state: tuple[Te
             if x.dtype != accumulator:
                 raise TypeError(f"state {name} must be {accumulator} for {v.dtype} inputs, got {x.dtype}")
             _check_device(f"state {name}", x, q)
+            _check_finite(f"state {name}", x)
 
 
 def _check_lengths(lengths: Tensor, q: Tensor) -> None:
@@ -105,6 +111,21 @@ def _check_device(name: str, x: Tensor, q: Tensor) -> None:
     if x.device != q.device:
         raise ValueError(
             f"{name} must be on q's device, {q.device}, got {x.device}; move it with .to(q.device)"
+        )
+
+
+def _check_finite(name: str, x: Tensor) -> None:
+    # torch.autograd.detect_anomaly() stands for "I am looking for a NaN, and speed does not matter".
+    if torch.compiler.is_compiling() or not (
+        torch.is_anomaly_enabled() and torch.is_anomaly_check_nan_enabled()
+    ):
+        return
+    wrong = (~x.detach().isfinite()).nonzero()
+    if len(wrong):
+        first = wrong[0].tolist()
+        raise ValueError(
+            f"{name} must be finite, got {x[tuple(first)].item()} at {first}, and {len(wrong)} such numbers in all; "
+            f"look at what computed {name}"
         )
 
 

@@ -1,58 +1,77 @@
-"""Memory for what lives no longer than one chunk, used again by the next.
+"""Memory for what lives no longer than one block, used again by the next.
 
 On a CPU fresh memory is paid for page by page: batched products of [96, 32, 32] took six times as long into new
 tensors as into memory used before.
 """
 
+import itertools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from .blocks import Block
+
 
 class Workspace:
-    """Named buffers of [batch x heads, frames, d], contiguous: batched products into strided memory are slow.
+    """Named buffers [sequences, heads, chunks, frames, d] of a block, contiguous.
 
-    A tensor that came from a name is overwritten when that name is next asked for.
+    A tensor that came from a name is overwritten when that name is next asked for; names belong to one method each.
     """
 
-    def __init__(self, batch: int, heads: int, dtype: torch.dtype, device: torch.device) -> None:
-        self._batch, self._heads = batch, heads
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self._dtype, self._device = dtype, device
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[tuple[object, ...], Tensor] = {}
 
-    def empty(self, name: str, frames: int, d: int) -> Tensor:
-        """[batch x heads, frames, d] of anything."""
-        rows = self._batch * self._heads
-        size = rows * frames * d
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.numel() < size:
-            buffer = torch.empty(size, dtype=self._dtype, device=self._device)
-            self._buffers[name] = buffer
-        return buffer[:size].view(rows, frames, d)
+    def empty(self, name: str, block: Block, frames: int, d: int) -> Tensor:
+        """[sequences, heads, chunks, frames, d] of anything; `frames` and `d` may be any two sizes."""
+        return self._buffer(torch.empty, name, block, frames, d)
 
-    def rows(self, name: str, x: Tensor) -> Tensor:
-        """x [batch, heads, frames, d] as [batch x heads, frames, d], a view if strides and dtype allow it."""
-        if x.dtype == self._dtype and x.stride(0) == x.stride(1) * self._heads and x.stride(3) == 1:
-            return x.flatten(0, 1)
-        flat = self.empty(name, *x.shape[2:])
-        self.by_head(flat).copy_(x)
-        return flat
+    def read(self, name: str, x: Tensor, block: Block) -> Tensor:
+        """The block's part of x [batch, heads, time, d], a view if strides and dtype suit batched products."""
+        part = block.of(x)
+        if part.dtype == self._dtype and part.stride(4) == 1 and _evenly_spaced(part):
+            return part
+        return self.empty(name, block, block.frames, x.shape[3]).copy_(part)
 
-    def extended(self, name: str, v: Tensor) -> Tensor:
-        """v [batch, heads, frames, d] and a column of ones, as [batch x heads, frames, d + 1]."""
-        frames, d = v.shape[2:]
-        flat = self.empty(name, frames, d + 1)
-        self.by_head(flat)[..., :d] = v
-        flat[..., d] = 1
-        return flat
+    def write(self, name: str, x: Tensor, block: Block) -> tuple[Tensor, Tensor]:
+        """The block's part of x [batch, heads, time, d], and where to compute it: there, if it is contiguous.
 
-    def scaled(self, name: str, x: Tensor, weights: Tensor | None) -> Tensor:
-        """x [batch x heads, frames, d] times weights [batch or 1, heads or 1, frames, 1], or x if None."""
+        Batched products into strided memory are slow: they are made one by one.
+        """
+        part = block.of(x)
+        if part.dtype == self._dtype and part.is_contiguous():
+            return part, part
+        return part, self.empty(name, block, block.frames, x.shape[3])
+
+    def extended(self, name: str, v: Tensor, block: Block) -> Tensor:
+        """The block's part of v [batch, heads, time, d] and a column of ones."""
+        d = v.shape[3]
+        # Made of ones, of which the last column stays.
+        extended = self._buffer(torch.ones, name, block, block.frames, d + 1)
+        extended[..., :d] = block.of(v)
+        return extended
+
+    def scaled(self, name: str, x: Tensor, weights: Tensor | None, block: Block) -> Tensor:
+        """x [sequences, heads, chunks, frames, d] times weights that broadcast against it, or x if None."""
         if weights is None:
             return x
-        flat = self.empty(name, *x.shape[1:])
-        torch.mul(self.by_head(x), weights, out=self.by_head(flat))
-        return flat
+        return torch.mul(x, weights, out=self.empty(name, block, *x.shape[3:]))
 
-    def by_head(self, x: Tensor) -> Tensor:
-        """[batch x heads, ...] seen as [batch, heads, ...]."""
-        return x.view(self._batch, self._heads, *x.shape[1:])
+    def _buffer(self, make: Callable[..., Tensor], name: str, block: Block, frames: int, d: int) -> Tensor:
+        shape = (block.sequences, block.heads, block.chunks, frames, d)
+        buffer = self._buffers.get((name, *shape))
+        if buffer is None:
+            buffer = self._buffers[name, *shape] = make(shape, dtype=self._dtype, device=self._device)
+        return buffer
+
+
+def flat(x: Tensor) -> Tensor:
+    """[sequences, heads, chunks, frames, d] as [sequences x heads x chunks, frames, d], for batched products."""
+    return x.view(-1, *x.shape[3:])
+
+
+def _evenly_spaced(x: Tensor) -> bool:
+    """Whether `flat` can be a view: one step leads through chunks, heads and sequences."""
+    steps = [(n, step) for n, step in zip(x.shape[:3], x.stride(), strict=False) if n > 1]
+    return all(outer == n * inner for (_, outer), (n, inner) in itertools.pairwise(steps))

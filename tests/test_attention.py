@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from triton_interpreter import DEVICE
 
-from phonestream.kernels import BACKENDS, EPS, State, causal_linear_attention, feature_map
+from phonestream.kernels import BACKENDS, EPS, State, blocks, causal_linear_attention, feature_map
 
 OUTPUTS = ("y", "s", "z")
 INPUTS = ("q", "k", "v", "decay", "s0", "z0")
@@ -441,6 +441,51 @@ def test_what_chunked_keeps_for_backward_grows_with_time_and_not_with_its_square
     assert kept_bytes("quadratic", 2048) > 10 * long
 
 
+@pytest.mark.parametrize("room", [1, 2**9, 2**11, 2**13])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(3, 150, 3, 7, 5, decay=True, state=True, lengths=True),
+        Case(3, 96, 3, 8, 8),
+        Case(2, 100, 2, 32, 32, decay=True, state=True),  # as wide as a chunk is long
+        Case(1, 120, 2, 48, 48, decay=True, state=True),
+    ],
+    ids=str,
+)
+def test_chunked_is_the_same_however_it_is_cut(
+    case: Case, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk of one head at a time, up to all in one block; in both memory layouts."""
+    given = arguments(case)
+    expected = everything("quadratic", given)
+    monkeypatch.setattr(blocks, "BLOCK", room)
+    assert_same(everything("chunked", given), expected, 1e-12)
+    transposed = {
+        n: x.transpose(1, 2).contiguous().transpose(1, 2) if n in "qkv" else x for n, x in given.items()
+    }
+    assert_same(everything("chunked", transposed), expected, 1e-12)
+
+
+@given(
+    shape=st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(0, 300)),
+    width=st.sampled_from([1, 32, 33, 64, 128]),
+    room=st.sampled_from([1, 2**9, 2**12, 2**17]),
+)
+def test_blocks_cover_every_frame_once_and_the_past_first(
+    shape: tuple[int, int, int], width: int, room: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK", room)
+        cut = blocks.split(torch.Size(shape), width, torch.device("cpu"))
+    seen = torch.zeros(*shape, 1, dtype=torch.int64)
+    for number, block in enumerate(cut, 1):
+        part = block.of(seen)
+        assert not part.any()
+        part.fill_(number)
+    assert seen.all()
+    assert (seen.diff(dim=2) >= 0).all()
+
+
 def test_the_default_is_chunked_and_the_backends_are_named() -> None:
     given = arguments(Case(1, 70, 2, 3, 4))
     assert torch.equal(
@@ -540,3 +585,16 @@ def test_an_argument_that_does_not_fit_is_named(
     given: dict[str, Any] = dict.fromkeys("qkv", torch.ones(2, 3, 5, 4)) | changed
     with pytest.raises(error, match=message):
         causal_linear_attention(**given)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["q", "k", "v", "decay", "state s", "state z"])
+def test_numbers_that_are_not_finite_are_errors_where_nans_are_looked_for(name: str, backend: str) -> None:
+    given = arguments(Case(2, 5, 2, 3, 4, decay=True, state=True), torch.float32)
+    wrong = given[{"state s": "s0", "state z": "z0"}.get(name, name)]
+    wrong.view(-1)[1:] = float("inf")
+    with (
+        torch.autograd.set_detect_anomaly(True),
+        pytest.raises(ValueError, match=f"{name} must be finite, got inf at .* {wrong.numel() - 1} such"),
+    ):
+        attend(backend, given)

@@ -113,3 +113,25 @@ def test_feature_map_has_its_gradient_and_leaves_its_input() -> None:
     with torch.no_grad():
         without_gradient = feature_map(x)
     assert torch.equal(feature_map(x), without_gradient)
+
+
+def test_a_compiled_feature_map_has_the_same_gradient() -> None:
+    x = torch.linspace(-20, 20, 41, requires_grad=True)
+    (expected,) = torch.autograd.grad(feature_map(x).sum(), x)
+    compiled = torch.compile(feature_map, backend="aot_eager")
+    (actual,) = torch.autograd.grad(compiled(x).sum(), x)
+    torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v"])
+def test_numbers_that_are_not_finite_are_errors_where_nans_are_looked_for(name: str) -> None:
+    given = dict(zip("qkv", inputs(2, 9), strict=True))
+    given[name][1, 0, 4, 2:] = float("nan")
+    assert not linear_attention(**given).isfinite().all()
+    with (
+        torch.autograd.set_detect_anomaly(True),
+        pytest.raises(ValueError, match=rf"{name} must be finite, got nan at"),
+    ):
+        linear_attention(**given)
+    with torch.autograd.set_detect_anomaly(True, check_nan=False):
+        linear_attention(**given)
