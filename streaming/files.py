@@ -44,16 +44,22 @@ class UnknownFormatError(AudioError):
     """Content that libsndfile does not recognise; another library may."""
 
 
-def open_audio(path: str | os.PathLike[str]) -> Audio:
+def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Audio:
     """Open a recording with libsndfile, or with PyAV (the extra `media`) what libsndfile does not know.
 
     `-` is standard input, which is copied to a temporary file like any pipe.
+
+    Args:
+        path: a name.
+        file: the file, where it is open already and can seek; then `path` only names it. It is closed with the
+            recording, and by every error.
 
     Raises:
         AudioError: as for `AudioFile`; the message names the extra where only it is missing.
     """
     name = os.fspath(path)
-    file = _open(name)
+    if file is None:
+        file = _open(name)
     try:
         return AudioFile(name, file)
     except UnknownFormatError as error:

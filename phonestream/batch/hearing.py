@@ -14,6 +14,7 @@ from ..streaming.samples import MAX_CHANNELS
 from ..streaming.stream import Stream
 from .quiet import native_remarks_off
 from .raw import RawInput
+from .remote import fetch_audio, is_url
 from .sources import Source
 from .track import Track
 
@@ -60,11 +61,19 @@ def hear(
     """
     try:
         with native_remarks_off():
-            audio = open_audio(source.path) if source.raw is None else RawInput(source.raw)
+            audio = _open(source)
         with closing(audio):
             return _hear(source, audio, recognizer, channel, n_best, rows, progress)
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
+
+
+def _open(source: Source) -> Audio:
+    if source.raw is not None:
+        return RawInput(source.raw)
+    if is_url(source.path):
+        return open_audio(source.path, fetch_audio(source.path))
+    return open_audio(source.path)
 
 
 def _hear(

@@ -6,9 +6,10 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
+from .remote import open_binary, plain
 from .sources import Entry, Failure, Source
 
 LHOTSE = (".jsonl", ".jsonl.gz")
@@ -30,7 +31,7 @@ def read_manifest(path: str) -> Iterator[Entry]:
     parse = _kaldi if path.lower().endswith(KALDI) else _lhotse
     number = 0
     try:
-        with gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb") as file:
+        with open_binary(path) as packed, _unpacked(path, packed) as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -54,6 +55,10 @@ def read_manifest(path: str) -> Iterator[Entry]:
             yield Failure(f"{path}: the manifest is empty; write it again")
 
 
+def _unpacked(path: str, file: BinaryIO) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(file, "rb")) if path.lower().endswith(".gz") else file
+
+
 def _kaldi(line: str, where: str) -> Source:
     fields = line.split(None, 1)
     if len(fields) < 2:
@@ -63,7 +68,7 @@ def _kaldi(line: str, where: str) -> Source:
         raise DataError("is a command, and none are run; run it yourself and name the file that it gives")
     if re.search(r"\.ark:\d+(\[.*\])?$", path):
         raise DataError("points into an archive (ark); copy it out: wav-copy scp:wav.scp ...")
-    return Source(key, path, _stem(key), where)
+    return Source(key, plain(path), _stem(key), where)
 
 
 def _lhotse(line: str, where: str) -> Source:
@@ -114,9 +119,11 @@ def _audio(recording: Mapping[str, Any], wanted: list[int] | None) -> tuple[str,
 
 
 def _path(source: Mapping[str, Any]) -> str:
-    if source.get("type") != "file":
-        raise DataError(f"has audio of type {source.get('type')!r}; only files are read, so save it to one")
-    return _text(source, "source")
+    if source.get("type") not in ("file", "url"):
+        raise DataError(
+            f"has audio of type {source.get('type')!r}; only files and URLs are read, so save it to one"
+        )
+    return plain(_text(source, "source"))
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:

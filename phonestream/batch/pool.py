@@ -113,7 +113,7 @@ class Pool:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, self._opening, self._folder), daemon=True)
-        with _interrupts_held():
+        with interrupts_held():
             process.start()
             theirs.close()  # so that the process's death closes the pipe
             self._workers.append(Worker(process, ours))
@@ -167,7 +167,7 @@ def _cause(worker: Worker) -> str:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Inside, Ctrl-C waits; a process that is started inside never hears it, from its first instruction on."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -114,9 +114,14 @@ class Folder:
 
 
 def target_path(folder: str, stem: str, channel: int | None, extension: str) -> Path:
-    """Name of a result: DIR/STEM.EXT, or DIR/STEM.CHANNEL.EXT where each channel has its own."""
+    """Where a result goes: `target_name` below the output folder."""
+    return Path(folder, target_name(stem, channel, extension))
+
+
+def target_name(stem: str, channel: int | None, extension: str) -> str:
+    """Name of a result: STEM.EXT, or STEM.CHANNEL.EXT where each channel has its own."""
     part = "" if channel is None else f".{channel}"
-    return Path(folder, f"{stem}{part}.{extension}")
+    return f"{stem}{part}.{extension}"
 
 
 def unwritable(path: Path | str, error: OSError) -> PhonestreamError:

@@ -11,6 +11,7 @@ from ..asr.corpora_files import AUDIO_SUFFIXES
 from ..errors import ConfigError, DataError
 from ..streaming.files import STANDARD_INPUT
 from .raw import Raw
+from .remote import is_url, open_binary, plain
 
 SUFFIXES = AUDIO_SUFFIXES | {
     ".3gp", ".aifc", ".amr", ".avi", ".mkv", ".mka", ".mov", ".m4b", ".m4v", ".mpg", ".mpeg", ".oga", ".rf64",
@@ -18,7 +19,7 @@ SUFFIXES = AUDIO_SUFFIXES | {
 }  # fmt: skip
 """Names of recordings within folders, in lower case. A file that is named itself may have any name."""
 
-LOCAL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")  # names that mean something else in another process
+LOCAL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/", "memory://")  # mean something else in another process
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Source:
     """Channels, counted from 0, that are meant; None for all."""
     raw: Raw | None = None
     """What the samples are like where no header says it."""
+    size: int | None = None
+    """Of a file behind a URL, in bytes, if a listing has told it."""
 
     @property
     def local(self) -> bool:
@@ -63,7 +66,7 @@ def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = N
 
     A folder stands for the recordings below it, by the ending of their names, sorted; names with a leading dot
     are left out, links are followed. A name with `*`, `?` or `[` that is no file is a pattern, `**` for any
-    depth. `*.jsonl`, `*.jsonl.gz` and `*.scp` are manifests.
+    depth. `*.jsonl`, `*.jsonl.gz` and `*.scp` are manifests. Any of them may be a URL that fsspec knows.
 
     Args:
         names: files, folders, patterns, manifests, `-` for standard input.
@@ -72,12 +75,15 @@ def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = N
         raw: what the samples on standard input are like; None for a file with a header.
     """
     from .manifests import is_manifest, read_manifest
+    from .remote_sources import expand_url
 
-    for name in names:
+    for name in map(plain, names):
         if name == STANDARD_INPUT:
             yield Source(name, name, "stdin", raw=raw)
         elif is_manifest(name) and not os.path.isdir(name):
             yield from read_manifest(name)
+        elif is_url(name):
+            yield from expand_url(name, root)
         elif os.path.isdir(name):
             yield from _below(name, name if root is None else root)
         elif glob.has_magic(name) and not os.path.lexists(name):
@@ -90,13 +96,13 @@ def read_list(path: str) -> list[str]:
     """The names in a list, one a line, or ended by null characters as `find -print0` writes them.
 
     Args:
-        path: a file, or `-` for standard input.
+        path: a file, a URL, or `-` for standard input.
 
     Raises:
         DataError: it cannot be read, or is empty.
     """
     try:
-        with open(0 if path == STANDARD_INPUT else path, "rb", closefd=path != STANDARD_INPUT) as file:
+        with open(0, "rb", closefd=False) if path == STANDARD_INPUT else open_binary(plain(path)) as file:
             content = file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise DataError(f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}") from None

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 
 from ..errors import ConfigError
-from .sinks import target_path
+from .places import place
 from .sources import Entry, Source
 from .work import Settings
 
@@ -29,27 +28,25 @@ def settle(
         ConfigError: `folder` is a file or cannot be made, two recordings would be written to one file, or
             results exist and are neither to be kept nor to be replaced.
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise ConfigError(f"{folder}: is not a folder; give --output another name")
-    writers: dict[Path, Source] = {}
+    output = place(folder)
+    output.check()
+    writers: dict[str, Source] = {}
     left: list[Entry] = []
-    there: list[Path] = []
+    there: list[str] = []
     done = 0
     for entry in entries:
         if not isinstance(entry, Source):
             left.append(entry)
             continue
-        targets = [
-            target_path(folder, entry.stem, settings.first_channel, extension)
-            for extension in settings.extensions
-        ]
-        for target in targets:
+        files = [(entry.stem, settings.first_channel, extension) for extension in settings.extensions]
+        for file in files:
+            target = output.target(*file)
             other = writers.setdefault(target, entry)
             if other is not entry:
                 raise ConfigError(_both(other, entry, target))
-        found = [target for target in targets if target.exists()]
+        found = [output.target(*file) for file in files if output.exists(*file)]
         there += found
-        if existing is Existing.resume and len(found) == len(targets):
+        if existing is Existing.resume and len(found) == len(files):
             done += 1
         else:
             left.append(entry)
@@ -59,16 +56,11 @@ def settle(
             f"{there[0]}{others} already; --resume keeps what is done and does the rest, --overwrite does all again"
         )
     if any(isinstance(entry, Source) for entry in left):
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:  # better now than after hours of work
-            raise ConfigError(
-                f"{folder}: cannot be made: {error.strerror}; give --output another name"
-            ) from None
+        output.make()
     return left, done
 
 
-def _both(one: Source, other: Source, target: Path) -> str:
+def _both(one: Source, other: Source, target: str) -> str:
     first, second = f"{one.where}{one.path}", f"{other.where}{other.path}"
     if first == second:
         return f"{first} is given twice, and would be written to {target} twice; give it once"

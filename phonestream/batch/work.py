@@ -14,8 +14,9 @@ from ..streaming.recognizer import Recognizer
 from . import posteriors
 from .hearing import EACH, MIX, Heard, hear
 from .pieces import pieces
+from .places import place
 from .posteriors import PosteriorsWriter
-from .sinks import Folder, Sink, Spool
+from .sinks import Sink, Spool
 from .sources import Source
 
 _FAINT, _NORMAL = "\x1b[2m", "\x1b[22m"
@@ -93,7 +94,7 @@ def decode(task: Task, recognizer: Recognizer, progress: Progress = ignore) -> R
 
 def store(task: Task, recognizer: Recognizer, folder: str, progress: Progress = ignore) -> Result:
     """Write the results of a recording below `folder`, each whole or not at all."""
-    return decode_into(Folder(folder, task.source.stem), task, recognizer, progress)
+    return decode_into(place(folder).sink(task.source.stem), task, recognizer, progress)
 
 
 def decode_into(sink: Sink, task: Task, recognizer: Recognizer, progress: Progress = ignore) -> Result:

@@ -60,7 +60,7 @@ def work(connection: Connection, opening: Opening, folder: str | None) -> None:
 
     It ends when None is received, or the other end is closed.
     """
-    _end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and decides
     try:
         try:
@@ -94,7 +94,7 @@ def _answer(task: Task, recognizer: Recognizer, folder: str | None, connection: 
         return Bug(traceback.format_exc())
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """See to it that this process ends when its parent does, however that happens."""
     parent = parent_process()
     if parent is None:

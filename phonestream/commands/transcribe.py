@@ -79,7 +79,18 @@ def transcribe(
         bool, typer.Option("--resume", help="Go on with a run that was stopped: what is done stays.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the work.  [default: 1; with --ray all CPUs]"),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Share it among the machines of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; "
+            "local starts one here.",
+        ),
+    ] = None,
     channel: Annotated[
         str,
         typer.Option(metavar="mix|each|N", help="All channels mixed, each on its own, or number N alone."),
@@ -147,7 +158,7 @@ def transcribe(
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
         entries, done_before = settle(entries, settings, output, existing)
     opening = Opening(model, threads, provider.value, search)
-    if not _run(entries, settings, opening, jobs, output, done_before):
+    if not _run(entries, settings, opening, jobs, ray, output, done_before):
         raise typer.Exit(1)
 
 
@@ -155,7 +166,8 @@ def _run(
     entries: "Sequence[Entry]",
     settings: "Settings",
     opening: "Opening",
-    jobs: int,
+    jobs: int | None,
+    cluster: str | None,
     output: str | None,
     done_before: int,
 ) -> bool:
@@ -171,7 +183,9 @@ def _run(
             tally.hearing(index, seconds, length)
             bar(*tally.progress)
 
-        outcomes = run(entries, settings, opening, jobs=jobs, folder=output, progress=progress)
+        outcomes = run(
+            entries, settings, opening, jobs=jobs, folder=output, cluster=cluster, progress=progress
+        )
         with closing(outcomes):
             for outcome in outcomes:
                 tally.ended(outcome)

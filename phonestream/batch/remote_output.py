@@ -1,0 +1,147 @@
+"""An output folder behind a URL: its files appear there whole or not at all, as they do in a folder on a disk."""
+
+import os
+import tempfile
+import uuid
+from contextlib import suppress
+from typing import BinaryIO
+
+from ..errors import ConfigError
+from .remote import filesystem, parse, patiently, reason
+from .sinks import HIDDEN, target_name, unwritable
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
+"""Schemes where a file is there when all of it has arrived. Elsewhere it gets its name afterwards."""
+
+
+class RemotePlace:
+    """An output folder behind a URL, as `places.Place`."""
+
+    def __init__(self, url: str) -> None:
+        """Find its file system.
+
+        Raises:
+            ConfigError: there is none.
+            ModuleNotFoundError: fsspec is not installed.
+        """
+        self._name = url
+        self._url = parse(url)
+        try:
+            self._store, path = filesystem(url)
+        except OSError as error:
+            raise ConfigError(f"{url}: {error.strerror}; then try again, or give another --output") from None
+        self._path = path.rstrip("/")
+        self._there: frozenset[str] | None = None
+        protocol = self._store.protocol
+        self._whole = not OBJECT_STORES.isdisjoint([protocol] if isinstance(protocol, str) else protocol)
+
+    def check(self) -> None:
+        try:
+            self._store.invalidate_cache()
+            if self._path and self._store.isfile(self._path):
+                raise ConfigError(f"{self._name}: is not a folder; give --output another name")
+            found = self._store.find(self._path) if self._store.exists(self._path) else []
+        except FileNotFoundError:
+            found = []
+        except ConfigError:
+            raise
+        except Exception as error:  # plug-ins raise what they like
+            raise ConfigError(
+                f"{self._name}: cannot be listed: {reason(error)}; check the name, the network and the credentials"
+            ) from None
+        self._there = frozenset(name[len(self._path) :].lstrip("/") for name in found)
+
+    def target(self, stem: str, channel: int | None, extension: str) -> str:
+        return str(self._url.child(target_name(stem, channel, extension)))
+
+    def exists(self, stem: str, channel: int | None, extension: str) -> bool:
+        if self._there is None:
+            self.check()
+        return self._there is not None and target_name(stem, channel, extension) in self._there
+
+    def make(self) -> None:
+        """There are no empty folders in many stores, so a file is written and removed: better now than after hours."""
+        probe = f"{self._path}/{HIDDEN}/{uuid.uuid4().hex}"
+        try:
+            if (
+                not self._whole
+            ):  # stores of objects have no folders, and would make a bucket of a slip of the pen
+                self._store.makedirs(self._store._parent(probe), exist_ok=True)
+            self._store.pipe_file(probe, b"phonestream")
+            self._store.rm_file(probe)
+        except Exception as error:  # plug-ins raise what they like
+            raise ConfigError(
+                f"{self._name}: cannot be written to: {reason(error)}; check the credentials, "
+                "or give another --output"
+            ) from None
+
+    def sink(self, stem: str) -> "Uploads":
+        return Uploads(self, stem)
+
+    def clean(self) -> None:
+        with suppress(Exception):
+            hidden = f"{self._path}/{HIDDEN}"
+            self._store.invalidate_cache()
+            if self._store.exists(hidden):
+                self._store.rm(hidden, recursive=True)
+
+    def put(self, file: str, name: str) -> None:
+        """Copy a file of this machine's to `name` below the folder.
+
+        Raises:
+            OSError: it does not arrive.
+        """
+        target = f"{self._path}/{name}"
+        if self._whole:
+            patiently(lambda: self._store.put_file(file, target))
+            return
+        passing = f"{self._path}/{HIDDEN}/{uuid.uuid4().hex}"
+
+        def arrive() -> None:
+            self._store.makedirs(self._store._parent(passing), exist_ok=True)
+            self._store.put_file(file, passing)
+            self._store.makedirs(self._store._parent(target), exist_ok=True)
+            self._store.mv(passing, target)
+
+        patiently(arrive)
+
+
+class Uploads:
+    """Files of one recording, made here and sent when all are whole; the first channel's are sent last."""
+
+    def __init__(self, place: RemotePlace, stem: str) -> None:
+        self._place = place
+        self._stem = stem
+        self._files: list[tuple[BinaryIO, str, int | None, str]] = []  # open file, its name here, what it is
+
+    def open(self, channel: int | None, extension: str) -> BinaryIO:
+        descriptor, name = tempfile.mkstemp(prefix="phonestream-")
+        file = os.fdopen(descriptor, "w+b")
+        self._files.append((file, name, channel, extension))
+        return file
+
+    def commit(self) -> None:
+        """Send the files.
+
+        Raises:
+            PhonestreamError: one does not arrive.
+        """
+        for file, _, channel, extension in self._files:
+            try:
+                file.close()
+            except OSError as error:
+                raise unwritable(self._place.target(self._stem, channel, extension), error) from None
+        for _, name, channel, extension in reversed(self._files):
+            try:
+                self._place.put(name, target_name(self._stem, channel, extension))
+            except OSError as error:
+                raise unwritable(self._place.target(self._stem, channel, extension), error) from None
+        self.discard()
+
+    def discard(self) -> None:
+        for file, name, _, _ in self._files:
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                os.unlink(name)
+        self._files = []
