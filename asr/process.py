@@ -22,9 +22,12 @@ def missing_settings() -> dict[str, str]:
 
 
 def restart_with_settings(arguments: list[str]) -> None:
-    """Start `python -m phonestream ARGUMENTS` in this process's place with `SETTINGS`; return if they are made."""
+    """Start `python -m phonestream ARGUMENTS` in this process's place with `SETTINGS`; return if they are made.
+
+    With -P, lest a folder `phonestream` in the working folder (a clone's, say) be taken for the package.
+    """
     missing = missing_settings()
     if missing and sys.platform == "linux" and sys.executable:
         os.execve(
-            sys.executable, [sys.executable, "-m", "phonestream", *arguments], {**os.environ, **missing}
+            sys.executable, [sys.executable, "-P", "-m", "phonestream", *arguments], {**os.environ, **missing}
         )
