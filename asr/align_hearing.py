@@ -1,7 +1,7 @@
 """What a model makes of a recording that is to be aligned, more finely than its rows are apart.
 
-A model's rows are 40 ms apart. For times between them the recording is heard several times at once, each time a
-little later within a row: the rows of all hearings, laid between each other, are 10 ms apart.
+A model's rows are tens of milliseconds apart. For times between them the recording is heard several times at once, each
+time a little later within a row: the rows of all hearings, laid between each other, are that much closer.
 """
 
 from collections.abc import Iterable

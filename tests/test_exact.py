@@ -14,7 +14,9 @@ from phonestream.asr.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
 from phonestream.streaming import resample
 
-TOLERANCE = 1e-4  # of a log-probability above LEAST
+TOLERANCE = 1e-4  # of a log-probability above LEAST, in all rows but ...
+SHARE = 0.002  # ... this share of them, where float32 rounds farther on either side, and ...
+FARTHEST = 3e-4  # ... never beyond this
 LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 
@@ -58,21 +60,28 @@ def test_streaming_is_torchs_offline_forward(
     rate: int, recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
 ) -> None:
     largest = 0.0
-    ties = 0
+    ties = count = beyond = 0
     for path, chunk in zip(recordings, (1237, 640, 20011, 160, 7777, 4096), strict=True):
         samples = at_rate(path, rate)
         expected = offline(encoder, samples, rate)
         rows, phones = streamed(recognizer, samples, rate, chunk)
         assert rows.shape == expected.shape
         likely = np.maximum(rows, expected) > LEAST
-        largest = max(largest, float(np.abs(rows - expected)[likely].max()))
-        assert largest <= TOLERANCE
+        differences = np.where(likely, np.abs(rows - expected), 0.0).max(axis=1)
+        largest = max(largest, float(differences.max()))
+        count += len(rows)
+        beyond += int((differences > TOLERANCE).sum())
+        assert largest <= FARTHEST
         best = np.sort(expected, axis=1)
         near = int((best[:, -1] - best[:, -2] < TIE).sum())
         ties += near
         if not near:
             assert [phone.symbol for phone in phones] == greedy_phones(expected)
-    print(f"{rate} Hz: largest difference {largest:.1e}, {ties} rows whose best two lie within {TIE}")
+    assert beyond <= SHARE * count
+    print(
+        f"{rate} Hz: largest difference {largest:.1e}, {beyond} of {count} rows beyond {TOLERANCE}, "
+        f"{ties} whose best two lie within {TIE}"
+    )
 
 
 def test_quiet_loud_and_clipped_audio_too(
