@@ -14,9 +14,9 @@ from phonestream.asr.encoder import Encoder
 from phonestream.asr.process import SETTINGS
 from phonestream.asr.train import train
 from phonestream.cli import main
-from phonestream.commands.training_stages import train_stages
 from phonestream.errors import ConfigError
 from phonestream.export import read_weights, rounded
+from phonestream.export.stages import train_stages
 
 FIRST = dataclasses.replace(CONFIG, name="first", steps=14, evaluate_every=14)
 SECOND = dataclasses.replace(
@@ -67,7 +67,7 @@ def test_one_command_trains_all(data: Path, tmp_path: Path, monkeypatch: pytest.
     for name, value in SETTINGS.items():  # or the command would start itself again
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
-        "phonestream.commands.training_stages.handed_on",
+        "phonestream.export.stages.handed_on",
         lambda folder: repeat_rows(load_checkpoint(folder).averaged, Encoder(FIRST.model)),
     )
     short = [dataclasses.replace(config, steps=2, cooldown_steps=0) for config in (FIRST, SECOND)]

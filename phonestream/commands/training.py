@@ -96,7 +96,7 @@ def train(
     from ..asr.corpora import speech_root
     from ..asr.distributed import joined
     from ..asr.train import train
-    from .training_stages import train_stages
+    from ..export.stages import train_stages
 
     source = data or speech_root()
     weights = None if initial is None else _encoder(initial).state_dict()
@@ -123,6 +123,7 @@ def train(
                 initial=weights,
                 teacher=taught_by,
                 processes=processes,
+                report=complain,
             )
     if not done:
         if processes.first:

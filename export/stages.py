@@ -4,7 +4,7 @@ A model that is trained on clear speech first and in noise and rooms afterwards 
 from the start. What a stage hands on is what a user would be given: the averaged weights, rounded to int8.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from ..asr.distributed import Processes
 from ..asr.encoder import Encoder, check_streams
 from ..asr.train import train
 from ..errors import ConfigError
-from ..export import export, read_weights
-from .output import complain
+from .exporter import export
+from .weights import read_weights
 
 MODEL = "model.onnx"  # in the folder of every stage but the last, which is the user's to export
 
@@ -39,6 +39,7 @@ def train_stages(
     initial: dict[str, Tensor] | None,
     teacher: Encoder | None,
     processes: Processes,
+    report: Callable[[str], object] = lambda line: None,
 ) -> bool:
     """Train `stages` one after the other, in `run/1`, `run/2`, …
 
@@ -49,6 +50,7 @@ def train_stages(
         resume: go on in the stage that was reached.
         initial: weights that the first stage starts from.
         teacher: of the stages that have `distillation`.
+        report: called with a line about each stage that begins.
 
     Returns:
         True when all stages are done, False when a signal asked to stop.
@@ -67,7 +69,7 @@ def train_stages(
         if steps == config.steps:
             continue
         if processes.first:
-            complain(f"stage {index + 1} of {len(stages)}, {config.name}, in {folder}")
+            report(f"stage {index + 1} of {len(stages)}, {config.name}, in {folder}")
         if index > 0 and steps is None:
             initial = processes.sent(handed_on(folders[index - 1]) if processes.first else None)
         done = train(
