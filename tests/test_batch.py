@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from model_fixture import shipped_model
 from safetensors import safe_open
 from toy_model import levels, toy_model
+from transcribing import Result, transcriber, tree
 
 from phonestream.batch.pieces import pieces
 from phonestream.batch.pool import Pool
@@ -28,7 +28,6 @@ from phonestream.batch.sources import Source, expand
 from phonestream.batch.track import Track
 from phonestream.batch.work import Settings, Task, decode
 from phonestream.batch.worker import Opening
-from phonestream.cli import main
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
 from phonestream.streaming.decode import Phone
@@ -36,13 +35,6 @@ from phonestream.streaming.files import AudioFile
 from phonestream.streaming.recognizer import Recognizer
 
 RATE = 16_000
-
-
-@dataclass
-class Result:
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +72,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 @pytest.fixture
 def transcribe(toy: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def run(*arguments: str | Path) -> Result:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main(["transcribe", "--model", str(toy), *map(str, arguments)])
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, *capfd.readouterr())
-
-    return run
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder, hidden things too."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return transcriber(toy, capfd)
 
 
 # Results do not depend on who works

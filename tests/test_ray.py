@@ -17,20 +17,14 @@ import psutil
 import pytest
 import soundfile
 from toy_model import levels, toy_model
+from transcribing import Result, transcriber, tree
 
 from phonestream.batch.ray_worker import TRIES, Kit, check_place
 from phonestream.batch.worker import Opening
-from phonestream.cli import main
 from phonestream.errors import ConfigError
 
 RATE = 16_000
 CPUS = 3
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
 
 
 class Cluster(NamedTuple):
@@ -82,19 +76,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def transcribe(toy: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def run(*arguments: str | Path) -> Result:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main(["transcribe", "--model", str(toy), *map(str, arguments)])
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, *capfd.readouterr())
-
-    return run
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder, hidden things too."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return transcriber(toy, capfd)
 
 
 def timeless(err: str) -> str:

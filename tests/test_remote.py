@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import fsspec
 import pytest
@@ -15,19 +15,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 from toy_model import levels, toy_model
+from transcribing import Result, transcriber, tree
 
 from phonestream.batch import remote
 from phonestream.batch.remote import Url, is_url, parse, plain
 from phonestream.batch.sources import Failure, Source, expand, read_list
-from phonestream.cli import main
 
 RATE = 16_000
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +65,12 @@ def memory(folder: Path) -> Iterator[MemoryFileSystem]:
 
 @pytest.fixture
 def transcribe(toy: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def run(*arguments: str | Path) -> Result:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main(["transcribe", "--model", str(toy), *map(str, arguments)])
-        assert isinstance(leaving.value.code, int)
-        return Result(leaving.value.code, *capfd.readouterr())
-
-    return run
+    return transcriber(toy, capfd)
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PAUSE", 0.0)
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def stems(*names: str, root: str | None = None) -> dict[str, str]:
