@@ -311,10 +311,12 @@ def test_a_worker_that_is_killed_costs_nothing(long: Path, toy: Path, tmp_path: 
     running = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     wait_for(lambda: (tmp_path / "out/2.json").exists() or running.poll() is not None)
     hurt = False
+    os.kill(running.pid, signal.SIGSTOP)  # so that no work moves to a worker that is about to be killed too
     for worker in children(running):
         if "resource_tracker" not in " ".join(worker.cmdline()):
             worker.kill()
             hurt = True
+    os.kill(running.pid, signal.SIGCONT)
     _, err = running.communicate()
     assert (hurt, running.returncode, err.count(b"\n")) == (True, 0, 1), err
     assert sorted(tree(tmp_path / "out")) == ["0.json", "1.json", "2.json", "3.json"]
