@@ -10,6 +10,7 @@ sums would round there by as much as shows in the logarithm, and differently in 
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,45 @@ WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
 CARRY = WINDOW - HOP  # samples before a block that its first frame still covers
 FFT = 512  # points
+TURN = 2 * FFT  # steps of one turn, in which half a sample's angles at every bin are whole numbers
+TO_SINE = 3 * TURN // 4  # steps from a sine to the cosine that it is
 PRE_EMPHASIS = 0.97
 LOWEST_HZ = 20.0
 FLOOR = 1.1920928955078125e-07  # of a filter's energy, before the logarithm: float32 epsilon, as in Kaldi
 AUDIBLE = 55.0  # energy that the model hears as silence: about what rounding to 16 bits leaves in a filter
 FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
+
+
+class HalfBases(NamedTuple):
+    """Window times cosine and window times sine of half a frame, `[200, used bins]`, as what they are made of.
+
+    Row `m` belongs to the two samples `m + 1/2` to either side of the frame's centre, so that all angles are whole
+    multiples `(2 m + 1) bin` of a 1024th of a turn: one short table has all their cosines, and a quarter of a turn on
+    their sines. A model file keeps these parts in place of the products, which are a hundred times their size.
+    """
+
+    table: Tensor  # float64 [1024]: cosines of one turn
+    odd: Tensor  # int64 [200, 1]: 2 m + 1
+    bins: Tensor  # int64 [1, used bins]
+    window: Tensor  # float64 [200, 1], times full scale
+
+    @classmethod
+    def of(cls, used: Tensor) -> "HalfBases":
+        """Those of the bins that `used`, bool `[257]`, names."""
+        odd = 2 * torch.arange(WINDOW // 2) + 1
+        window = (0.5 + 0.5 * torch.cos(math.pi * odd.double() / (WINDOW - 1))).pow(0.85)  # povey
+        return cls(
+            table=torch.cos(math.pi / FFT * torch.arange(TURN, dtype=torch.float64)),
+            odd=odd[:, None],
+            bins=used.nonzero().T,
+            window=FULL_SCALE * window[:, None],
+        )
+
+    def cosines(self) -> Tensor:
+        return self.window * self.table[self.odd * self.bins % TURN]
+
+    def sines(self) -> Tensor:
+        return self.window * self.table[(self.odd * self.bins + TO_SINE) % TURN]
 
 
 class LogMel(nn.Module):
@@ -44,9 +79,9 @@ class LogMel(nn.Module):
         super().__init__()
         filters = mel_filters(mels)
         used = (filters > 0).any(dim=0)  # bins that no filter looks at need not be computed
-        cosines, sines = _half_bases(used)
-        self.register_buffer("cosines", cosines, persistent=False)
-        self.register_buffer("sines", sines, persistent=False)
+        self.bases = HalfBases.of(used)
+        self.register_buffer("cosines", self.bases.cosines(), persistent=False)
+        self.register_buffer("sines", self.bases.sines(), persistent=False)
         self.register_buffer("filters", filters[:, used].T.float().contiguous(), persistent=False)
         self.register_buffer("mean", torch.zeros(mels, 1))
         self.register_buffer("scale", torch.ones(mels, 1))
@@ -96,16 +131,3 @@ def _frames(signal: Tensor) -> Tensor:
     first, last = signal[:, :-CARRY].reshape(batch, -1, HOP), signal[:, CARRY:].reshape(batch, -1, HOP)
     middle = signal[:, HOP // 2 : -HOP].reshape(batch, -1, HOP)[..., HOP // 2 :]
     return torch.cat([first, middle, last], dim=2)
-
-
-def _half_bases(bins: Tensor) -> tuple[Tensor, Tensor]:
-    """Window times cosine and window times sine of half a frame, float64 `[200, used bins]` each.
-
-    Row `m` belongs to the two samples `m + 1/2` to either side of the frame's centre.
-    """
-    distance = torch.arange(WINDOW // 2, dtype=torch.float64) + 0.5
-    window = (0.5 + 0.5 * torch.cos(2 * math.pi * distance / (WINDOW - 1))).pow(0.85)  # povey
-    frequency = torch.arange(FFT // 2 + 1, dtype=torch.float64)[bins]
-    angle = 2 * math.pi / FFT * distance[:, None] * frequency
-    weight = FULL_SCALE * window[:, None]
-    return weight * torch.cos(angle), weight * torch.sin(angle)

@@ -21,6 +21,7 @@ from ..asr.config import EncoderConfig
 from ..asr.encoder import FRAME, Encoder, check_streams
 from ..errors import ModelError
 from ..streaming.metadata import AUDIO, BATCH, LOG_PROBS, NEXT
+from .bases import write_as_formula
 
 OPSET = 18  # the lowest that torch's exporter writes; ONNX Runtime reads it since 1.14
 IR_VERSION = 10  # of the file format; ONNX Runtime reads it since 1.18
@@ -94,6 +95,7 @@ def trace(config: EncoderConfig) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     _name_sizes(model)
     _strip(model)
+    write_as_formula(model, encoder.frontend.bases)
     return model
 
 
