@@ -34,6 +34,7 @@ class Checkpoint:
     averaged: dict[str, Tensor]
     optimisers: list[dict[str, Any]]
     teacher: str = ""  # fingerprint of the model that is learnt from, if there is one
+    hours: float = 0.0  # of training so far, stops left out
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
@@ -53,6 +54,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
             "averaged": checkpoint.averaged,
             "optimisers": checkpoint.optimisers,
             "teacher": checkpoint.teacher,
+            "hours": checkpoint.hours,
         },
         buffer,
     )

@@ -26,8 +26,15 @@ def restart_with_settings(arguments: list[str]) -> None:
 
     With -P, lest a folder `phonestream` in the working folder (a clone's, say) be taken for the package.
     """
+    _restart(["-P", "-m", "phonestream", *arguments])
+
+
+def restart_script_with_settings() -> None:
+    """The same for the script that is running, with the arguments that it was given."""
+    _restart(sys.argv)
+
+
+def _restart(arguments: list[str]) -> None:
     missing = missing_settings()
     if missing and sys.platform == "linux" and sys.executable:
-        os.execve(
-            sys.executable, [sys.executable, "-P", "-m", "phonestream", *arguments], {**os.environ, **missing}
-        )
+        os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **missing})

@@ -63,8 +63,8 @@ class Progress:
         elif done % 1000 == 0 or done == total:
             self.say(f"decoded {done} of {total} recordings")
 
-    def start(self, step: int) -> None:
-        """Open the records at `step`."""
+    def start(self, step: int, hours: float = 0.0) -> None:
+        """Open the records at `step`, which `hours` of training have led to."""
         if self._silent:
             return
         from torch.utils.tensorboard import SummaryWriter
@@ -74,8 +74,14 @@ class Progress:
         self._writer = SummaryWriter(str(self.run / "tensorboard"), purge_step=step)
         self._first, self._began, self._said = step, time.monotonic(), 0.0
         self._audio = 0.0
+        self._hours_before = hours
         if self._bar:
             self._bar.update(self._task, description="training", completed=step, total=self.steps)
+
+    @property
+    def hours(self) -> float:
+        """Of training, those before the run was resumed too."""
+        return self._hours_before + (time.monotonic() - self._began) / 3600
 
     def step(self, step: int, epoch: float, loss: float, norm: float, share: float, seconds: float) -> None:
         """Record a step that was learnt."""
@@ -104,9 +110,8 @@ class Progress:
         if self._silent:
             return
         self.per = 100 * errors.per
-        hours = (time.monotonic() - self._began) / 3600
         self._dev.write(
-            f"{step}\t{hours:.4f}\t{self.per:.4f}\t{errors.substitutions}\t{errors.insertions}\t{errors.deletions}\n"
+            f"{step}\t{self.hours:.4f}\t{self.per:.4f}\t{errors.substitutions}\t{errors.insertions}\t{errors.deletions}\n"
         )
         self._dev.flush()
         self._writer.add_scalar("dev/per", self.per, step)

@@ -124,7 +124,7 @@ def train(
                 optimiser.load_state_dict(saved)
 
         first = before.step if before else 0
-        progress.start(first)
+        progress.start(first, before.hours if before else 0.0)
         stop = stack.enter_context(StopOnSignal())
         saved_at = time.monotonic()
 
@@ -134,7 +134,10 @@ def train(
             states = [optimiser.state_dict() for optimiser in optimisers]
             weights, mean_weights = encoder.state_dict(), averaged.state_dict()
             save_checkpoint(
-                run, Checkpoint(step, config, corpus.digest, weights, mean_weights, states, taught_by)
+                run,
+                Checkpoint(
+                    step, config, corpus.digest, weights, mean_weights, states, taught_by, progress.hours
+                ),
             )
 
         for batch in Batches(corpus, noises, config, processes).steps(first, config.steps):

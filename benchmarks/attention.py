@@ -20,14 +20,13 @@ says instead, for one length on a CPU, how much of ours is matrix products, and 
 """
 
 import os
-import sys
 
-from phonestream.asr.process import SETTINGS, missing_settings
+from phonestream.asr.process import SETTINGS, restart_script_with_settings
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
-if __name__ == "__main__" and sys.platform == "linux" and missing_settings():
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **missing_settings()})
+if __name__ == "__main__":
+    restart_script_with_settings()
 
 import argparse
 import math

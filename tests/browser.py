@@ -42,6 +42,22 @@ def chromium(recording: Path, folder: Path) -> Iterator[Browser]:
             browser.close()
 
 
+@contextmanager
+def opened(browser: Browser, address: str, origin: str) -> Iterator[Page]:
+    """A page as on a phone's screen; it may ask no host but `origin` for anything, and nothing may go wrong in it."""
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        wrong: list[str] = []
+        asked: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        yield page
+        assert not wrong
+        assert all(url.startswith((origin, f"blob:{origin}", "data:")) for url in asked)
+
+
 def beginning(recording: Path, folder: Path) -> Path:
     """What the microphone plays of a recording, as a file."""
     samples, rate = soundfile.read(recording, dtype="float32")

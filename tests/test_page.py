@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import PATIENCE, beginning, check_ipa, chromium, hear, symbols
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, opened, symbols
 from playwright.sync_api import Browser, Page, expect
 from server_process import Process, serving, transcribed
 
@@ -35,19 +35,9 @@ def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def page(browser: Browser, server: Process) -> Iterator[Page]:
-    """The page, open; it may ask no other host for anything, and nothing may go wrong in it."""
-    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
-        page = context.new_page()
-        wrong: list[str] = []
-        asked: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{server.url}/#token={TOKEN}")
+    with opened(browser, f"{server.url}/#token={TOKEN}", server.url) as page:
         expect(page.locator("body[data-state=idle]")).to_be_attached()
         yield page
-        assert not wrong
-        assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
 
 
 def test_files_show_the_command_lines_phones(page: Page, recordings: list[Path]) -> None:

@@ -135,9 +135,10 @@ def test_resumed_after_kill_9_it_learns_the_same(
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.kill()
-    stopped_at = load_checkpoint(killed).step
-    assert 0 < stopped_at < config.steps, "the run was over before it was killed: make it longer"
+    stopped = load_checkpoint(killed)
+    assert 0 < stopped.step < config.steps, "the run was over before it was killed: make it longer"
     subprocess.run([*command, "--resume"], check=True, stderr=subprocess.PIPE, timeout=300)
+    assert load_checkpoint(killed).hours > stopped.hours > 0
     expected, resumed = losses(whole), losses(killed)
     assert resumed.keys() == expected.keys()
     # Sums may round a little differently in another process; another draw would show in the first decimal.

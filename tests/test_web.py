@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from browser import PATIENCE, beginning, check_ipa, chromium, hear, symbols
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, opened, symbols
 from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, toy_metadata, toy_model
@@ -95,26 +95,17 @@ def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @contextmanager
-def opened(browser: Browser, site: Site) -> Iterator[Page]:
-    """The page with its model loaded; it may ask no other host for anything, and nothing may go wrong in it."""
-    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
-        page = context.new_page()
-        wrong: list[str] = []
-        asked: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(site.url)
+def loaded(browser: Browser, site: Site) -> Iterator[Page]:
+    """The page with its model loaded."""
+    with opened(browser, site.url, site.url) as page:
         expect(page.locator("#hint")).to_contain_text("Press the button", timeout=PATIENCE)
         yield page
-        assert not wrong
-        assert all(url.startswith((site.url, f"blob:{site.url}", "data:")) for url in asked)
 
 
 @pytest.fixture(scope="module")
 def offline(browser: Browser, site: Site) -> Iterator[Page]:
     """The page, and from now on no network."""
-    with opened(browser, site) as page:
+    with loaded(browser, site) as page:
         page.context.set_offline(True)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -247,7 +238,7 @@ def test_two_rows_a_frame_and_other_phones_are_the_models_own(browser: Browser, 
     soundfile.write(tmp_path / "levels.wav", audio, 16_000, "FLOAT")
     command = [COMMAND, "transcribe", "--format", "json", "--model", model, tmp_path / "levels.wav"]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    with serving(tmp_path / "web") as site, opened(browser, site) as page:
+    with serving(tmp_path / "web") as site, loaded(browser, site) as page:
         hear(page, tmp_path / "levels.wav")
         check(page, json.loads(output))
         assert len(symbols(page)) > 5

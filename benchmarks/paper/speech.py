@@ -20,7 +20,6 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import csv
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ from phonestream.asr.config import Attention, AugmentConfig, EncoderConfig, Trai
 from phonestream.asr.corpora import load_cuts, load_samples, reference_phones, speech_root, spread
 from phonestream.asr.encoder import FRAME, Encoder
 from phonestream.asr.offline import encoder_log_probs, greedy_phones
-from phonestream.asr.process import missing_settings
+from phonestream.asr.process import restart_script_with_settings
 from phonestream.asr.progress import LOSSES
 from phonestream.asr.score import PhoneErrors, phone_errors
 from phonestream.asr.train import train
@@ -212,15 +211,8 @@ def draw(settings: dict[str, float], rows: Sequence[records.Row], path: Path) ->
     records.save(figure, path)
 
 
-def with_training_settings() -> None:
-    """Start this program again with the environment that `phonestream train` gives itself, if it is not there."""
-    missing = missing_settings()
-    if missing and sys.platform == "linux":
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **missing})
-
-
 def main() -> None:
-    with_training_settings()
+    restart_script_with_settings()
     parser = records.parser(__doc__)
     parser.add_argument("--full", action="store_true", help="the paper's size; days on a CPU")
     parser.add_argument("--hours", type=float, default=3.0, help="of LibriSpeech to train on")

@@ -1,0 +1,70 @@
+"""What is heard for what: the confusion matrix of a split, as a picture and its commonest errors as a table.
+
+    PHONESTREAM_SPEECH=DIR python benchmarks/confusions.py --split test
+
+A row is a phone of the reference, a column what the alignment paired with it; the last column is what was deleted, the
+last row what was inserted. Prints Markdown and draws benchmarks/pictures/confusions.png.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import on_split
+from numpy.typing import NDArray
+
+from phonestream.asr.evaluate import evaluate
+from phonestream.asr.phones import PHONES
+from phonestream.asr.score import top_confusions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURE = on_split.PICTURES / "confusions.png"
+LISTED = 20  # errors
+
+
+def draw(table: NDArray[np.int64]) -> "Figure":
+    """Each row's shares, on a scale on which one in a thousand still shows."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(8, 7.2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.where(shares > 0, shares, np.nan), cmap="Blues", norm=LogNorm(1e-3, 1))
+    places = range(len(PHONES) + 1)
+    axes.set_xticks(places, [*PHONES, "deleted"], rotation=90, fontsize=7)
+    axes.set_yticks(places, [*PHONES, "inserted"], fontsize=7)
+    axes.set(xlabel="heard", ylabel="reference")
+    figure.colorbar(image, label="share of the row", shrink=0.7)
+    return figure
+
+
+def main() -> None:
+    parser = on_split.parser(__doc__, "test")
+    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    options = parser.parse_args()
+
+    report = evaluate(options.model, options.split, limit=options.limit)
+    table = report.confusions
+    print(
+        f"{options.model}: {table[:-1].sum()} phones of {len(report.recordings)} recordings of {options.split}\n"
+    )
+    print("| reference | heard | times | % of the reference's |\n| --- | --- | --- | --- |")
+    of_phone = dict(zip(PHONES, table.sum(axis=1), strict=False))
+    for error in top_confusions(table, LISTED):
+        share = "" if error.reference is None else f"{100 * error.times / of_phone[error.reference]:.1f}"
+        print(
+            f"| {error.reference or 'nothing'} | {error.hypothesis or 'nothing'} | {error.times} | {share} |"
+        )
+    on_split.save(draw(table), options.picture)
+
+
+if __name__ == "__main__":
+    main()
