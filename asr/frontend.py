@@ -5,8 +5,9 @@ signal instead of each frame. And only the power of the DFT counts, which does n
 frame's centre: there the window is even, so cosines need only the even part of a frame and sines only the odd part,
 half the products of a plain DFT.
 
-The products are in float64. Audio that came from 8 kHz has next to nothing above 4 kHz, 90 dB below the rest; float32
-sums would round there by as much as shows in the logarithm, and differently in torch and in ONNX Runtime.
+The products and a frame's mean are in float64. Audio that came from 8 kHz has next to nothing above 4 kHz, 90 dB below
+the rest; float32 sums would round there by as much as shows in the logarithm, and differently in torch and in ONNX
+Runtime.
 """
 
 import math
@@ -14,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 SAMPLE_RATE = 16000  # Hz
 WINDOW = 400  # samples, 25 ms
@@ -92,8 +92,8 @@ class LogMel(nn.Module):
         frames = _frames(audio - PRE_EMPHASIS * before)
         after_centre, before_centre = frames[..., WINDOW // 2 :], frames[..., : WINDOW // 2].flip(-1)
         # Kaldi removes a frame's mean before pre-emphasis: 1 - 0.97 of it is left in each of a pair's two samples.
-        mean = functional.avg_pool1d(audio.unsqueeze(1), WINDOW, HOP).transpose(1, 2)
-        even = (after_centre + before_centre).double() - 2 * (1 - PRE_EMPHASIS) * mean.double()
+        mean = _frame_sums(audio.double()).unsqueeze(2) / WINDOW
+        even = (after_centre + before_centre).double() - 2 * (1 - PRE_EMPHASIS) * mean
         odd = (after_centre - before_centre).double()
         real, imaginary = (even @ self.cosines).float(), (odd @ self.sines).float()
         return (real * real + imaginary * imaginary) @ self.filters
@@ -123,6 +123,13 @@ def mel_filters(mels: int) -> Tensor:
     filters = torch.minimum(rising, falling).clamp(min=0.0)
     filters[:, -1] = 0.0  # Kaldi leaves the Nyquist bin out
     return filters
+
+
+def _frame_sums(signal: Tensor) -> Tensor:
+    """Signal `[batch, 240 + 160 n]` to the sums over its frames `[batch, n]`, five pieces of 80 samples each."""
+    pieces = signal.reshape(signal.shape[0], -1, HOP // 2).sum(dim=2)
+    last = pieces.shape[1] - WINDOW // (HOP // 2)
+    return sum((pieces[:, first : last + first + 1 : 2] for first in range(1, 5)), pieces[:, : last + 1 : 2])
 
 
 def _frames(signal: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def measured(name: str, model: Path, recordings: int | None) -> Row:
             known = FRAME_SECONDS * np.ceil(round(phone.end / FRAME_SECONDS, 6)) + look_ahead
             late.append(known - said.end)
             off.append((phone.start + phone.end - said.start - said.end) / 2)
-    report = evaluate(model, "dev", limit=recordings)
+    report = evaluate(model, split="dev", limit=recordings)
     return Row(
         name,
         100 * report.errors.per,

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
 
-    report = evaluate(options.model, options.split, limit=options.limit)
+    report = evaluate(options.model, split=options.split, limit=options.limit)
     table = report.confusions
     print(
         f"{options.model}: {table[:-1].sum()} phones of {len(report.recordings)} recordings of {options.split}\n"

@@ -60,7 +60,7 @@ def draw(stages: list[Stage]) -> Figure:
         before += hours[-1]
     above.set(ylabel="phone error rate on dev, %", ylim=(15, 55))
     above.legend(frameon=False)
-    below.set(xlabel="hours of training on one core", ylabel="training loss a phone", ylim=(0.9, 3.5))
+    below.set(xlabel="hours of training", ylabel="training loss a phone", ylim=(0.9, 3.5))
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
