@@ -24,7 +24,7 @@ def server() -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def recording(recordings: list[Path]) -> Path:
-    return recordings[1]
+    return recordings[5]
 
 
 @pytest.fixture(scope="module")

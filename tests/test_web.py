@@ -85,7 +85,7 @@ def site(folder: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def recording(recordings: list[Path]) -> Path:
-    return recordings[1]
+    return recordings[5]
 
 
 @pytest.fixture(scope="module")
