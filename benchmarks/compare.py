@@ -17,6 +17,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +118,9 @@ def draw(rows: Sequence[Row]) -> "Figure":
 
 def main() -> None:
     restart_script_with_settings()
-    parser = on_split.parser(__doc__, "dev")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["look-ahead", "decay"])
     parser.add_argument("--runs", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--steps", type=int, help="of each training, instead of the recipe's")

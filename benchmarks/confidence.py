@@ -13,7 +13,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,10 +64,7 @@ def draw(found: Reliability, confidence: NDArray[np.float64]) -> "Figure":
 
 
 def main() -> None:
-    parser = on_split.parser(__doc__, "test")
-    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    options = parser.parse_args()
+    options = on_split.parser(__doc__, "test", PICTURE).parse_args()
 
     recognizer = Recognizer(options.model)
     cuts = on_split.cuts(options.split, options.limit)

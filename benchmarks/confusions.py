@@ -10,7 +10,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,10 +45,7 @@ def draw(table: NDArray[np.int64]) -> "Figure":
 
 
 def main() -> None:
-    parser = on_split.parser(__doc__, "test")
-    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    options = parser.parse_args()
+    options = on_split.parser(__doc__, "test", PICTURE).parse_args()
 
     report = evaluate(options.model, split=options.split, limit=options.limit)
     table = report.confusions

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parent / "pictures"
 
 
-def parser(description: str, split: str) -> argparse.ArgumentParser:
-    """With `--model`, and `--split`, for which `split` stands."""
+def parser(description: str, split: str, picture: Path | None = None) -> argparse.ArgumentParser:
+    """With `--model`, `--split`, for which `split` stands, and for those that draw `--limit` and `--picture`."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
     made.add_argument("--split", default=split)
+    if picture is not None:
+        made.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
+        made.add_argument("--picture", type=Path, default=picture)
     return made
 
 

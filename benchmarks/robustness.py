@@ -143,10 +143,7 @@ def draw(rates: dict[str, dict[str, float]]) -> "Figure":
 
 
 def main() -> None:
-    parser = on_split.parser(__doc__, "test")
-    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    options = parser.parse_args()
+    options = on_split.parser(__doc__, "test", PICTURE).parse_args()
 
     speech = speech_root()
     recognizer = Recognizer(options.model)
