@@ -30,7 +30,7 @@ class Batch:
     step: int
     epoch: float  # passes over the data before this step
     audio: Tensor  # [batch, samples]
-    mask: Tensor  # bool [batch, mels, samples / 160], True where hidden
+    mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
     rows: Tensor  # int64 [batch], CTC rows of each recording
     targets: Tensor  # int64 [sum of phones]
     phones: Tensor  # int64 [batch], phones of each recording
@@ -120,15 +120,16 @@ class Batches:
             generators.append(rng)
             targets.append(columns)
         audio = pad(recordings, config.model.look_ahead_frames)
-        mask = np.zeros((len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
-        for row, recording, rng in zip(mask, recordings, generators, strict=True):
-            frames = len(recording) // HOP
-            row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
+        mask = np.zeros((config.views, len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
+        for view in mask:
+            for row, recording, rng in zip(view, recordings, generators, strict=True):
+                frames = len(recording) // HOP
+                row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
         return Batch(
             step=step,
             epoch=epoch,
             audio=audio,
-            mask=torch.from_numpy(mask),
+            mask=torch.from_numpy(mask).flatten(0, 1),
             rows=torch.tensor(
                 [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
             ),

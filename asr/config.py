@@ -1,6 +1,7 @@
 """Configuration of encoder and training: dataclasses with units, read from TOML, every wrong key an error."""
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -123,6 +124,9 @@ class TrainConfig:
     dropout: float = 0.0  # after each residual branch
     average_decay: float = 0.999  # of the exponentially averaged copy of the weights
     distillation: float = 0.0  # share of the loss that a teacher's rows are, 0 to 1; the rest is CTC's
+    consistency: float = (
+        0.0  # weight of how far two views of a recording, masked differently, disagree; 0: one view
+    )
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
     checkpoint_minutes: float = 5.0
@@ -141,6 +145,15 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         if not 0 <= self.distillation <= 1:
             raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
+        if not 0 <= self.consistency < math.inf:
+            raise ConfigError(
+                f"consistency is {self.consistency}: it must be at least 0 and finite; 0.2 is usual"
+            )
+
+    @property
+    def views(self) -> int:
+        """How many times a step hears each recording, each time with masks of its own."""
+        return 2 if self.consistency > 0 else 1
 
 
 def load_config(path: Path) -> TrainConfig:

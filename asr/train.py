@@ -28,6 +28,7 @@ from .checkpoint import (
     start_run,
 )
 from .config import EncoderConfig, TrainConfig
+from .consistency import disagreement
 from .corpora import load_cuts, load_samples, reference_phones, spread
 from .distillation import check_teacher, divergence, fingerprint, taught_rows
 from .distributed import ALONE, Processes
@@ -186,20 +187,25 @@ def learn(
     torch.manual_seed(int(draws.integers(2**62)) + processes.rank)  # dropout
     for parameter in encoder.parameters():
         parameter.grad = None
+    count = config.views
+    rows = batch.rows.repeat(count)
     log_probs = encoder.offline(
-        batch.audio.to(device),
+        batch.audio.to(device).repeat(count, 1),
         feature_mask=batch.mask.to(device),
         keep_blocks=keep,
-        frames=(batch.rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
+        frames=(rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
         dropout=config.dropout,
     )
-    targets = batch.targets.to(device)
+    targets, phones_each = batch.targets.to(device).repeat(count), batch.phones.repeat(count)
     total = functional.ctc_loss(
-        log_probs.transpose(0, 1), targets, batch.rows, batch.phones, blank=BLANK, reduction="sum"
+        log_probs.transpose(0, 1), targets, rows, phones_each, blank=BLANK, reduction="sum"
     )
     if teacher is not None:
-        far = divergence(log_probs, taught_rows(teacher, batch), batch.rows)
+        far = divergence(log_probs, taught_rows(teacher, batch).repeat(count, 1, 1), rows)
         total = (1 - config.distillation) * total + config.distillation * far
+    total = total / count
+    if config.consistency > 0:
+        total = total + config.consistency * disagreement(log_probs, batch.rows)
     phones = processes.sum(batch.weight * batch.phones.sum().item())
     loss = batch.weight * total / max(phones, 1.0)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -379,6 +379,22 @@ def test_ctrl_c_ends_all_processes_quietly(long: Path, toy: Path, tmp_path: Path
     assert not (tmp_path / "out/.phonestream").exists()
 
 
+def test_no_process_of_the_pool_hears_ctrl_c_not_even_the_first() -> None:
+    script = """
+import signal
+from multiprocessing import get_context
+from phonestream.batch.pool import interrupts_held
+for _ in range(2):
+    process = get_context("spawn").Process(target=signal.raise_signal, args=(signal.SIGINT,))
+    with interrupts_held():
+        process.start()
+    process.join()
+    print(process.exitcode)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("0\n0\n", "")
+
+
 def test_a_model_that_cannot_be_used_is_said_once(folder: Path, transcribe: Callable[..., Result]) -> None:
     result = transcribe("--model", "missing.onnx", "--jobs", "2", folder)
     assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)

@@ -1,0 +1,106 @@
+"""Two views of a recording differ in their masks alone, and how far they disagree is learnt from."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import CONFIG, MODEL, losses, stopped, write_corpus
+
+from phonestream.asr.audio_cache import cached_corpus
+from phonestream.asr.batches import Batch, Batches
+from phonestream.asr.checkpoint import load_checkpoint
+from phonestream.asr.config import AugmentConfig, TrainConfig
+from phonestream.asr.consistency import disagreement
+from phonestream.asr.corpora import load_cuts
+from phonestream.asr.distillation import divergence, taught_rows
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.train import learn, train
+from phonestream.errors import ConfigError
+
+MASKED = AugmentConfig(speeds=(0.9, 1.1), frequency_masks=3, time_masks_per_second=4.0)
+CONFIG = dataclasses.replace(CONFIG, consistency=0.2, layer_drop=0.0, augment=MASKED)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
+
+
+def batch_of(data: Path, config: TrainConfig) -> Batch:
+    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
+    return Batches(corpus, [], config).batch(0)
+
+
+def test_the_first_view_is_what_one_view_would_be_and_the_second_has_masks_of_its_own(data: Path) -> None:
+    one, two = batch_of(data, dataclasses.replace(CONFIG, consistency=0.0)), batch_of(data, CONFIG)
+    assert torch.equal(one.audio, two.audio)
+    assert len(two.mask) == 2 * len(one.mask) == 2 * len(one.audio)
+    first, second = two.mask.chunk(2)
+    assert torch.equal(first, one.mask)
+    for mask, other in zip(first, second, strict=True):
+        assert mask.any() and other.any() and not torch.equal(mask, other)
+
+
+def test_the_disagreement_is_the_mean_divergence_of_each_view_from_the_other() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(4, 7, 40, requires_grad=True)
+    rows = torch.tensor([7, 3])
+    got = disagreement(scores.log_softmax(-1), rows)
+    one, other = scores.detach().log_softmax(-1).chunk(2)
+    expected = sum(
+        ((one[i, t].exp() - other[i, t].exp()) * (one[i, t] - other[i, t])).sum() / 2
+        for i, count in enumerate(rows.tolist())
+        for t in range(count)
+    )
+    assert got.item() == pytest.approx(float(expected), rel=1e-5)
+    got.backward()
+    assert scores.grad is not None
+    towards = ((one.exp() - other.exp()) / 2)[0]  # neither learns as a teacher
+    torch.testing.assert_close(scores.grad[0], towards, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(scores.grad[2], -towards, atol=1e-6, rtol=1e-5)
+    assert scores.grad[1, 3:].abs().sum() == scores.grad[3, 3:].abs().sum() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_loss_is_the_mean_of_the_views_and_their_weighted_disagreement(data: Path, share: float) -> None:
+    config = dataclasses.replace(CONFIG, distillation=share)
+    batch, student = batch_of(data, config), Encoder(MODEL)
+    teacher = Encoder(MODEL).eval() if share else None
+    loss, _ = learn(student, batch, config, CPU, teacher)
+    parts, heard = [], []
+    for mask in batch.mask.chunk(2):
+        view = dataclasses.replace(batch, mask=mask)
+        parts.append(learn(student, view, dataclasses.replace(config, consistency=0.0), CPU, teacher)[0])
+        with torch.no_grad():
+            heard.append(student.offline(batch.audio, feature_mask=mask))
+    apart = (disagreement(torch.cat(heard), batch.rows) / batch.phones.sum()).item()
+    assert apart > 0
+    assert loss == pytest.approx(sum(parts) / 2 + 0.2 * apart, rel=1e-5)
+    if teacher is not None:  # it hears one recording once, whatever is hidden from the student
+        assert len(taught_rows(teacher, batch)) == len(batch.audio)
+        assert divergence(heard[0], taught_rows(teacher, batch), batch.rows) > 0
+
+
+def test_stopped_and_resumed_it_learns_the_same(data: Path, tmp_path: Path) -> None:
+    longer = dataclasses.replace(CONFIG, steps=12)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(longer, whole, data)
+    stopped(lambda: train(longer, parts, data), parts, 3)
+    assert 3 <= load_checkpoint(parts).step < 12
+    train(longer, parts, data, resume=True)
+    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
+def test_a_weight_is_a_weight(weight: float) -> None:
+    with pytest.raises(ConfigError, match="consistency is .*: it must be at least 0 and finite"):
+        dataclasses.replace(CONFIG, consistency=weight)
