@@ -47,7 +47,9 @@ def test_the_first_view_is_what_one_view_would_be_and_the_second_has_masks_of_it
     first, second = two.mask.chunk(2)
     assert torch.equal(first, one.mask)
     for mask, other in zip(first, second, strict=True):
-        assert mask.any() and other.any() and not torch.equal(mask, other)
+        assert mask.any()
+        assert other.any()
+        assert not torch.equal(mask, other)
 
 
 def test_the_disagreement_is_the_mean_divergence_of_each_view_from_the_other() -> None:
@@ -102,5 +104,5 @@ def test_stopped_and_resumed_it_learns_the_same(data: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
 def test_a_weight_is_a_weight(weight: float) -> None:
-    with pytest.raises(ConfigError, match="consistency is .*: it must be at least 0 and finite"):
+    with pytest.raises(ConfigError, match="it must be at least 0 and finite"):
         dataclasses.replace(CONFIG, consistency=weight)
