@@ -123,6 +123,8 @@ def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: boo
 def crossover(linear: dict[int, float], quadratic: dict[int, float]) -> str:
     """From which measured length on linear attention is the faster one."""
     both = sorted(set(linear) & set(quadratic))
+    if not both:
+        return "Softmax was measured at none of these lengths."
     slower = [frames for frames in both if linear[frames] >= quadratic[frames]]
     if not slower:
         return f"Linear attention is faster than softmax at every length from {both[0]} frames on."
