@@ -107,9 +107,9 @@ class Block(nn.Module):
     ) -> tuple[Tensor, State, Tensor | None]:
         """Frames `[batch, time, width]`, attention state and convolution tail to the same, one block later."""
         mixed = self.mix_in(self.mix_norm(x))
-        parts = [self.inner] * 3 + [x.shape[-1]] * (2 if self.convolution is not None else 0)
-        q, k, v, *gated = mixed.split(parts, dim=-1)
-        attended, state = self._attend(q, k, v, state, frames, backend)
+        parts = [2 * self.inner, self.inner] + [x.shape[-1]] * (2 if self.convolution is not None else 0)
+        qk, v, *gated = mixed.split(parts, dim=-1)
+        attended, state = self._attend(qk, v, state, frames, backend)
         if self.convolution is not None and tail is not None:
             value, gate = gated
             convolved, tail = self.convolution(value, tail)
@@ -120,17 +120,18 @@ class Block(nn.Module):
         return x, state, tail
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
+        self, qk: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
     ) -> tuple[Tensor, State]:
-        """Queries, keys and values `[batch, time, inner]` through this configuration's attention."""
-        q, k, v = (part.reshape(*part.shape[:2], self.config.heads, -1).transpose(1, 2) for part in (q, k, v))
+        """Queries and keys `[batch, time, 2 * inner]`, values `[…, inner]` through this configuration's attention."""
+        if self.config.attention.startswith("linear"):
+            qk = feature_map(qk)
+        qk, v = (part.unflatten(-1, (-1, self.config.head_width)).transpose(1, 2) for part in (qk, v))
+        q, k = qk.chunk(2, dim=1)
         match self.config.attention:
             case "linear-causal":
-                y, state = causal_linear_attention(
-                    feature_map(q), feature_map(k), v, decay=self.decay(), state=state, backend=backend
-                )
+                y, state = causal_linear_attention(q, k, v, decay=self.decay(), state=state, backend=backend)
             case "linear":
-                y = linear_attention(feature_map(q), feature_map(k), v, lengths=frames)
+                y = linear_attention(q, k, v, lengths=frames)
             case "softmax":
                 heard = None if frames is None else _within(frames, k.shape[2])
                 y = functional.scaled_dot_product_attention(q, k, v, attn_mask=heard)

@@ -22,17 +22,19 @@ def quadratic(
     accumulator = accumulator_dtype(v)
     y_dtype, time = v.dtype, q.shape[2]
     q, k, v = q.to(accumulator), k.to(accumulator), v.to(accumulator)
-    weights = torch.tril(q @ k.mT)  # [batch, heads, time, time]: phi(q_t)^T phi(k_j) where j <= t
+    weights = q @ k.mT  # [batch, heads, time, time]: phi(q_t)^T phi(k_j), below to be 0 where j > t
     from_start = q  # what the initial state is multiplied by: g^(t+1) phi(q_t)
     into_state = k  # what the final state sums: g^(n-1-j) phi(k_j) where j < n, the sequence's length
     kept: Tensor | None = None  # of the initial state in the final one: g^n
 
-    if decay is not None:
+    if decay is None:
+        weights = weights.tril()
+    else:
         g = decay.to(accumulator).view(-1, 1, 1)
         frame = torch.arange(time + 1, dtype=accumulator, device=q.device).unsqueeze(1)
         powers = g**frame  # [heads, time + 1, 1]
         frame = frame[:-1]
-        weights = weights * g ** (frame - frame.mT).clamp(min=0)
+        weights = weights * torch.tril(g ** (frame - frame.mT).clamp(min=0))
         from_start = q * powers[:, 1:]
         if lengths is None:
             into_state = k * powers[:, :-1].flip(1)
