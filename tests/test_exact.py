@@ -1,4 +1,4 @@
-"""The shipped model, streamed, is torch's offline forward pass of the same weights, at every sample rate."""
+"""A shipped model, streamed, is torch's offline forward pass of the same weights, at every sample rate."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import soundfile
 import soxr
 from model_fixture import shipped_model
 
-from phonestream import Phone, Recognizer
+from phonestream import Phone, Recognizer, bundled_models
 from phonestream.asr.encoder import Encoder
 from phonestream.asr.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
@@ -21,15 +21,20 @@ LEAST = -15.0
 TIE = 2e-4  # between a row's best two, below which rounding may decide
 
 
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer(shipped_model())
+@pytest.fixture(scope="module", params=["default", *sorted({*bundled_models()} - {"default"})])
+def model(request: pytest.FixtureRequest) -> Path:
+    return shipped_model(request.param)
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
+def recognizer(model: Path) -> Recognizer:
+    return Recognizer(model)
+
+
+@pytest.fixture(scope="module")
+def encoder(model: Path) -> Encoder:
     """With the attention in the form that sums least: what is compared is streaming, not two ways to sum in float32."""
-    encoder = read_encoder(shipped_model())
+    encoder = read_encoder(model)
     encoder.backend = "quadratic"
     return encoder
 
@@ -92,8 +97,8 @@ def test_streaming_is_torchs_offline_forward(
     of_all = np.concatenate(found)
     beyond = check(of_all)
     print(
-        f"{rate} Hz: largest difference {of_all.max():.1e}, {beyond} of {len(of_all)} rows beyond {TOLERANCE}, "
-        f"{ties} whose best two lie within {TIE}"
+        f"{recognizer.metadata.name}, {rate} Hz: largest difference {of_all.max():.1e}, "
+        f"{beyond} of {len(of_all)} rows beyond {TOLERANCE}, {ties} whose best two lie within {TIE}"
     )
 
 
