@@ -21,7 +21,7 @@ from .quantise import quantise_weights, with_weights
 from .verify import verify
 from .weights import ENCODER_KEY, fill
 
-TEMPERATURE_RECORDINGS = 200  # of dev, evenly spread; about 15,000 phones fix one number well enough
+FITTED_RECORDINGS = 200  # of dev, evenly spread; about 15,000 phones fix two numbers well enough
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,24 @@ class Summary:
     parameters: int
     int8: bool
     metadata: ModelMetadata
-    fitted_on: int  # recordings that the temperature was fitted on; 0: it was not fitted
+    fitted_on: int  # recordings that temperature and blank's penalty were fitted on; 0: they were not fitted
+    blank_penalty: float  # nats that were taken off blank's scores
     largest_difference: float  # of a log-probability, from torch, over all chunkings and batchings tried
 
     def __str__(self) -> str:
         """A few lines for a person."""
-        temperature = f"confidences: temperature {self.metadata.temperature:g}, " + (
+        fitted = (
+            f"blank lowered by {self.blank_penalty:g}, confidences of temperature {self.metadata.temperature:g}: "
             f"fitted on {self.fitted_on} recordings of dev"
             if self.fitted_on
-            else "not fitted; give data with a dev split"
+            else f"confidences: temperature {self.metadata.temperature:g}, not fitted; give data with a dev split"
         )
         return "\n".join(
             [
                 f"{self.path}: {self.size / 1e6:.1f} MB, {self.parameters / 1e6:.2f} million parameters, "
                 + ("int8 weights" if self.int8 else "float32"),
                 f"verified: log-probabilities within {self.largest_difference:.1g} of torch's",
-                temperature,
+                fitted,
             ]
         )
 
@@ -82,8 +84,8 @@ def export(
         run: folder of `phonestream train`.
         output: the file to write; one that is there is replaced once the new one is verified.
         int8: keep matrices as 8-bit integers, a quarter of the size.
-        data: a prepared corpus, or one with a manifest.tsv, on whose dev split to fit the temperature of confidences;
-            without it, the temperature is 1.
+        data: a prepared corpus, or one with a manifest.tsv, on whose dev split to fit how likely blank is against
+            phones, and the temperature of confidences; without it, blank is as it was learnt, the temperature 1.
         name, licence, training_data: what the file says about itself; without a name, the configuration's.
         time_offset_seconds: by which rows come later than the phones they stand for; taken off all times.
 
@@ -113,9 +115,10 @@ def export_encoder(
     _check_writable(output)  # now, rather than after minutes of work
     weights = quantise_weights(encoder.state_dict()) if int8 else encoder.state_dict()
     encoder = with_weights(encoder, weights).to("cpu").eval()
-    fitted_on, temperature = 0, description.temperature
+    fitted_on, blank_penalty, temperature = 0, 0.0, description.temperature
     if data is not None:
-        temperature, fitted_on = _fit_temperature(encoder, data)
+        blank_penalty, temperature, fitted_on = _fit(encoder, data)
+        weights = {**weights, "head.bias": encoder.head.bias.detach()}
     metadata = describe(encoder, description, temperature)
 
     model = fill(trace(encoder.config), weights)
@@ -126,7 +129,9 @@ def export_encoder(
     largest_difference = verify(encoder, content)
     _write(output, content)
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return Summary(output, len(content), parameters, int8, metadata, fitted_on, largest_difference)
+    return Summary(
+        output, len(content), parameters, int8, metadata, fitted_on, blank_penalty, largest_difference
+    )
 
 
 def describe(encoder: Encoder, description: Description, temperature: float) -> ModelMetadata:
@@ -154,16 +159,20 @@ def describe(encoder: Encoder, description: Description, temperature: float) -> 
     )
 
 
-def _fit_temperature(encoder: Encoder, data: Path) -> tuple[float, int]:
-    """The temperature, and the number of recordings that it was fitted on."""
+def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:
+    """Lower blank in `encoder`: by how much; the temperature after that; on how many recordings both were fitted."""
     from ..asr.offline import (
         encoder_log_probs,
     )  # reading a corpus takes packages that an export without data does not
     from ..asr.train import DevSet
+    from .blank import fit_blank_penalty, lower_blank
     from .temperature import fit_temperature
 
-    dev = DevSet(data, TEMPERATURE_RECORDINGS)
-    return fit_temperature(encoder_log_probs(encoder, dev.samples), dev.references), len(dev.samples)
+    dev = DevSet(data, FITTED_RECORDINGS)
+    penalty = fit_blank_penalty(encoder_log_probs(encoder, dev.samples), dev.references)
+    lower_blank(encoder, penalty)
+    temperature = fit_temperature(encoder_log_probs(encoder, dev.samples), dev.references)
+    return penalty, temperature, len(dev.samples)
 
 
 def _check_writable(output: Path) -> None:
