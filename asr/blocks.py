@@ -125,7 +125,9 @@ class Block(nn.Module):
         """Queries and keys `[batch, time, 2 * inner]`, values `[…, inner]` through this configuration's attention."""
         if self.config.attention.startswith("linear"):
             qk = feature_map(qk)
-        qk, v = (part.unflatten(-1, (-1, self.config.head_width)).transpose(1, 2) for part in (qk, v))
+        qk, v = (
+            part.reshape(*part.shape[:2], -1, self.config.head_width).transpose(1, 2) for part in (qk, v)
+        )
         q, k = qk.chunk(2, dim=1)
         match self.config.attention:
             case "linear-causal":
