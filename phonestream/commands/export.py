@@ -24,7 +24,8 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Data on whose dev split to fit blank and confidences. Without it: not fitted."
+            metavar="DIR",
+            help="Data on whose dev split to fit blank and confidences. Without it: not fitted.",
         ),
     ] = None,
     name: Annotated[
