@@ -119,16 +119,17 @@ class Block(nn.Module):
         x = x + functional.dropout(self.feed_out(hidden * hidden), dropout, training=dropout > 0)
         return x, state, tail
 
+    def _heads(self, x: Tensor) -> Tensor:
+        """`[batch, time, n * head_width]` to `[batch, n, time, head_width]`."""
+        return x.reshape(*x.shape[:2], -1, self.config.head_width).transpose(1, 2)
+
     def _attend(
         self, qk: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
     ) -> tuple[Tensor, State]:
         """Queries and keys `[batch, time, 2 * inner]`, values `[…, inner]` through this configuration's attention."""
         if self.config.attention.startswith("linear"):
             qk = feature_map(qk)
-        qk, v = (
-            part.reshape(*part.shape[:2], -1, self.config.head_width).transpose(1, 2) for part in (qk, v)
-        )
-        q, k = qk.chunk(2, dim=1)
+        (q, k), v = self._heads(qk).chunk(2, dim=1), self._heads(v)
         match self.config.attention:
             case "linear-causal":
                 y, state = causal_linear_attention(q, k, v, decay=self.decay(), state=state, backend=backend)

@@ -1,6 +1,7 @@
 """Fixtures that all tests share, and the rule that no test passes by not running."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,26 @@ def recordings(speech_dir: Path) -> list[Path]:
     found = sorted(speech_dir.glob("*/*.opus"))
     assert found, f"no recordings in {speech_dir}"
     return found
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
+    """The shipped recordings as a corpus to train on and to measure on."""
+    from small_training import write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
+
+
+@pytest.fixture
+def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Training on one thread, with decoded audio in a cache of this session's own."""
+    import torch
+
+    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.hookimpl(trylast=True)

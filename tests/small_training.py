@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from phonestream.asr.audio_cache import cached_corpus
+from phonestream.asr.batches import Batch, Batches
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, to_dict
+from phonestream.asr.corpora import load_cuts
 
 MODEL = EncoderConfig(
     mels=20, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32, convolution=3
@@ -37,6 +40,12 @@ def write_corpus(folder: Path, speech_dir: Path) -> Path:
         lines.append("\t".join(values))
     (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def batch_of(data: Path, config: TrainConfig) -> Batch:
+    """The first step of a training on `data`, without noises."""
+    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
+    return Batches(corpus, [], config).batch(0)
 
 
 def losses(run: Path) -> list[float]:

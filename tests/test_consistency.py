@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import CONFIG, MODEL, losses, stopped, write_corpus
+from small_training import CONFIG, MODEL, batch_of, losses, stopped
 
-from phonestream.asr.audio_cache import cached_corpus
-from phonestream.asr.batches import Batch, Batches
 from phonestream.asr.checkpoint import load_checkpoint
-from phonestream.asr.config import AugmentConfig, TrainConfig
+from phonestream.asr.config import AugmentConfig
 from phonestream.asr.consistency import disagreement
-from phonestream.asr.corpora import load_cuts
 from phonestream.asr.distillation import divergence, taught_rows
 from phonestream.asr.encoder import Encoder
 from phonestream.asr.train import learn, train
@@ -24,24 +21,16 @@ CONFIG = dataclasses.replace(CONFIG, consistency=0.2, layer_drop=0.0, augment=MA
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
-
-
-def batch_of(data: Path, config: TrainConfig) -> Batch:
-    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
-    return Batches(corpus, [], config).batch(0)
-
-
-def test_the_first_view_is_what_one_view_would_be_and_the_second_has_masks_of_its_own(data: Path) -> None:
-    one, two = batch_of(data, dataclasses.replace(CONFIG, consistency=0.0)), batch_of(data, CONFIG)
+def test_the_first_view_is_what_one_view_would_be_and_the_second_has_masks_of_its_own(
+    small_corpus: Path,
+) -> None:
+    one, two = (
+        batch_of(small_corpus, dataclasses.replace(CONFIG, consistency=0.0)),
+        batch_of(small_corpus, CONFIG),
+    )
     assert torch.equal(one.audio, two.audio)
     assert len(two.mask) == 2 * len(one.mask) == 2 * len(one.audio)
     first, second = two.mask.chunk(2)
@@ -73,9 +62,11 @@ def test_the_disagreement_is_the_mean_divergence_of_each_view_from_the_other() -
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_the_loss_is_the_mean_of_the_views_and_their_weighted_disagreement(data: Path, share: float) -> None:
+def test_the_loss_is_the_mean_of_the_views_and_their_weighted_disagreement(
+    small_corpus: Path, share: float
+) -> None:
     config = dataclasses.replace(CONFIG, distillation=share)
-    batch, student = batch_of(data, config), Encoder(MODEL)
+    batch, student = batch_of(small_corpus, config), Encoder(MODEL)
     teacher = Encoder(MODEL).eval() if share else None
     loss, _ = learn(student, batch, config, CPU, teacher)
     parts, heard = [], []
@@ -92,13 +83,13 @@ def test_the_loss_is_the_mean_of_the_views_and_their_weighted_disagreement(data:
         assert divergence(heard[0], taught_rows(teacher, batch), batch.rows) > 0
 
 
-def test_stopped_and_resumed_it_learns_the_same(data: Path, tmp_path: Path) -> None:
+def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, tmp_path: Path) -> None:
     longer = dataclasses.replace(CONFIG, steps=12)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(longer, whole, data)
-    stopped(lambda: train(longer, parts, data), parts, 3)
+    train(longer, whole, small_corpus)
+    stopped(lambda: train(longer, parts, small_corpus), parts, 3)
     assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, data, resume=True)
+    train(longer, parts, small_corpus, resume=True)
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
 
 

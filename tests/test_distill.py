@@ -7,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_training import CONFIG, MODEL, losses, stopped, write_corpus, write_toml
+from small_training import CONFIG, MODEL, batch_of, losses, stopped, write_toml
 from torch.nn import functional
 
-from phonestream.asr.audio_cache import cached_corpus
-from phonestream.asr.batches import Batch, Batches
 from phonestream.asr.checkpoint import load_checkpoint, load_encoder
-from phonestream.asr.config import AugmentConfig, TrainConfig, to_dict
-from phonestream.asr.corpora import load_cuts
+from phonestream.asr.config import AugmentConfig, to_dict
 from phonestream.asr.distillation import divergence, fingerprint, taught_rows
 from phonestream.asr.encoder import FRAME, Encoder
 from phonestream.asr.process import SETTINGS
@@ -26,15 +23,7 @@ CONFIG = dataclasses.replace(CONFIG, distillation=0.5)
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +34,6 @@ def teacher() -> Encoder:
     encoder.frontend.mean.fill_(10.0)
     encoder.frontend.scale.fill_(0.3)
     return encoder
-
-
-def batch_of(data: Path, config: TrainConfig) -> Batch:
-    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
-    return Batches(corpus, [], config).batch(0)
 
 
 def test_the_divergence_is_kl_over_the_rows_of_each_recording() -> None:
@@ -78,12 +62,12 @@ def test_the_divergence_is_kl_over_the_rows_of_each_recording() -> None:
 
 
 def test_the_teacher_hears_the_augmented_audio_without_masks_and_learns_nothing(
-    data: Path, teacher: Encoder
+    small_corpus: Path, teacher: Encoder
 ) -> None:
     masked = dataclasses.replace(
         CONFIG, augment=AugmentConfig(speeds=(1.1,), frequency_masks=8, time_masks_per_second=9.0)
     )
-    batch = batch_of(data, masked)
+    batch = batch_of(small_corpus, masked)
     assert batch.mask.any()
     before = fingerprint(teacher)
     rows = taught_rows(teacher.eval(), batch)
@@ -97,10 +81,10 @@ def test_the_teacher_hears_the_augmented_audio_without_masks_and_learns_nothing(
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-def test_the_share_weighs_the_two_losses(data: Path, teacher: Encoder) -> None:
+def test_the_share_weighs_the_two_losses(small_corpus: Path, teacher: Encoder) -> None:
     teacher.eval()
     student = Encoder(MODEL)
-    batch = batch_of(data, CONFIG)
+    batch = batch_of(small_corpus, CONFIG)
     by_share = {
         share: learn(
             student, batch, dataclasses.replace(CONFIG, distillation=share, layer_drop=0.0), CPU, teacher
@@ -114,46 +98,50 @@ def test_the_share_weighs_the_two_losses(data: Path, teacher: Encoder) -> None:
     assert by_share[1.0] == pytest.approx(alone.item(), rel=1e-5)
 
 
-def test_a_student_comes_to_say_what_its_teacher_says(data: Path, teacher: Encoder, tmp_path: Path) -> None:
+def test_a_student_comes_to_say_what_its_teacher_says(
+    small_corpus: Path, teacher: Encoder, tmp_path: Path
+) -> None:
     config = dataclasses.replace(CONFIG, steps=20, distillation=1.0, layer_drop=0.0, learning_rate=2e-2)
-    train(config, tmp_path / "run", data, teacher=teacher)
+    train(config, tmp_path / "run", small_corpus, teacher=teacher)
     course = losses(tmp_path / "run")
     assert np.mean(course[-5:]) < 0.5 * course[0]
 
 
-def test_stopped_and_resumed_it_learns_the_same(data: Path, teacher: Encoder, tmp_path: Path) -> None:
+def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, teacher: Encoder, tmp_path: Path) -> None:
     longer = dataclasses.replace(CONFIG, steps=12)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(longer, whole, data, teacher=teacher)
-    stopped(lambda: train(longer, parts, data, teacher=teacher), parts, 3)
+    train(longer, whole, small_corpus, teacher=teacher)
+    stopped(lambda: train(longer, parts, small_corpus, teacher=teacher), parts, 3)
     assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, data, teacher=teacher, resume=True)
+    train(longer, parts, small_corpus, teacher=teacher, resume=True)
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
 
 
 def test_a_run_teaches_through_the_command_line(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, recipe, run = tmp_path / "teacher", tmp_path / "student.toml", tmp_path / "run"
-    train(dataclasses.replace(CONFIG, distillation=0.0, steps=2), model, data)
+    train(dataclasses.replace(CONFIG, distillation=0.0, steps=2), model, small_corpus)
     write_toml(recipe, CONFIG)
     for name, value in SETTINGS.items():  # or the command would start itself again
         monkeypatch.setenv(name, value)
-    arguments = ["train", str(recipe), "--run", str(run), "--data", str(data), "--threads", "1"]
+    arguments = ["train", str(recipe), "--run", str(run), "--data", str(small_corpus), "--threads", "1"]
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--teacher", str(model)])
     assert ended.value.code == 0
     assert load_checkpoint(run).teacher == fingerprint(load_encoder(model))
 
 
-def test_a_run_goes_on_with_the_teacher_it_began_with(data: Path, teacher: Encoder, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_teacher_it_began_with(
+    small_corpus: Path, teacher: Encoder, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    train(CONFIG, run, data, teacher=teacher)
+    train(CONFIG, run, small_corpus, teacher=teacher)
     assert load_checkpoint(run).teacher == fingerprint(teacher)
     with pytest.raises(ConfigError, match="another teacher"):
-        train(CONFIG, run, data, teacher=Encoder(MODEL), resume=True)
+        train(CONFIG, run, small_corpus, teacher=Encoder(MODEL), resume=True)
     with pytest.raises(ConfigError, match="name one with --teacher"):
-        train(CONFIG, run, data, resume=True)
+        train(CONFIG, run, small_corpus, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -178,13 +166,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     changes: dict[str, object],
     with_teacher: bool,
     message: str,
-    data: Path,
+    small_corpus: Path,
     teacher: Encoder,
     tmp_path: Path,
 ) -> None:
     config = dataclasses.replace(CONFIG, **changes)
     with pytest.raises(ConfigError, match=message):
-        train(config, tmp_path / "run", data, teacher=teacher if with_teacher else None)
+        train(config, tmp_path / "run", small_corpus, teacher=teacher if with_teacher else None)
     assert not (tmp_path / "run").exists()
 
 
@@ -194,8 +182,8 @@ def test_a_share_is_a_share(share: float) -> None:
         dataclasses.replace(CONFIG, distillation=share)
 
 
-def test_the_share_of_the_transcript_alone_is_ctc(data: Path) -> None:
-    batch = batch_of(data, CONFIG)
+def test_the_share_of_the_transcript_alone_is_ctc(small_corpus: Path) -> None:
+    batch = batch_of(small_corpus, CONFIG)
     plain = dataclasses.replace(CONFIG, distillation=0.0, layer_drop=0.0)
     student = Encoder(MODEL)
     loss, _ = learn(student, batch, plain, CPU)

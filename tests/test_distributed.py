@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_training import CONFIG, losses, stopped, write_corpus, write_toml
+from small_training import CONFIG, losses, stopped, write_toml
 
 from phonestream.asr.audio_cache import cached_corpus
 from phonestream.asr.batches import Batches
@@ -20,16 +20,7 @@ from phonestream.asr.encoder import Encoder
 from phonestream.asr.train import DevSet, train
 from phonestream.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def torchrun(processes: int, *arguments: str) -> str:
@@ -43,14 +34,14 @@ def torchrun(processes: int, *arguments: str) -> str:
     return ended.stderr
 
 
-def test_two_processes_go_on_from_one_and_learn_the_same(data: Path, tmp_path: Path) -> None:
+def test_two_processes_go_on_from_one_and_learn_the_same(small_corpus: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=16, batch_seconds=20.0, evaluate_every=8, optimiser="muon")
     alone, together = tmp_path / "alone", tmp_path / "together"
-    train(config, alone, data)
-    stopped(lambda: train(config, together, data), together, 3)
+    train(config, alone, small_corpus)
+    stopped(lambda: train(config, together, small_corpus), together, 3)
     assert 3 <= load_checkpoint(together).step < 16
     recipe = write_toml(tmp_path / "recipe.toml", config)
-    said = torchrun(2, str(recipe), "--run", str(together), "--data", str(data), "--resume")
+    said = torchrun(2, str(recipe), "--run", str(together), "--data", str(small_corpus), "--resume")
     assert said.count("step 16: dev PER") == 1
     assert losses(together) == pytest.approx(losses(alone), abs=1e-4)
     mine, theirs = load_checkpoint(alone), load_checkpoint(together)
@@ -63,8 +54,10 @@ def test_two_processes_go_on_from_one_and_learn_the_same(data: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_every_recording_of_a_step_is_learnt_once(count: int, data: Path) -> None:
-    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
+def test_every_recording_of_a_step_is_learnt_once(count: int, small_corpus: Path) -> None:
+    corpus = cached_corpus(
+        list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
+    )
     config = dataclasses.replace(CONFIG, batch_seconds=20.0)
     whole = Batches(corpus, [], config).batch(3)
     shares = [Batches(corpus, [], config, Processes(rank, count)).batch(3) for rank in range(count)]
@@ -83,9 +76,9 @@ def test_every_recording_of_a_step_is_learnt_once(count: int, data: Path) -> Non
     np.testing.assert_allclose(learnt, expected, rtol=1e-5)
 
 
-def test_dev_is_shared_out_too(data: Path) -> None:
-    whole = DevSet(data, 0)
-    shares = [DevSet(data, 0, Processes(rank, 2)) for rank in range(2)]
+def test_dev_is_shared_out_too(small_corpus: Path) -> None:
+    whole = DevSet(small_corpus, 0)
+    shares = [DevSet(small_corpus, 0, Processes(rank, 2)) for rank in range(2)]
     assert sorted(map(tuple, shares[0].references + shares[1].references)) == sorted(
         map(tuple, whole.references)
     )
@@ -100,10 +93,10 @@ def test_half_told_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         assert processes == Processes(0, 1)
 
 
-def test_bfloat16_learns_what_float32_does_nearly(data: Path, tmp_path: Path) -> None:
+def test_bfloat16_learns_what_float32_does_nearly(small_corpus: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=10, learning_rate=5e-3, layer_drop=0.0)
-    train(config, tmp_path / "wide", data)
-    train(dataclasses.replace(config, precision="bfloat16"), tmp_path / "half", data)
+    train(config, tmp_path / "wide", small_corpus)
+    train(dataclasses.replace(config, precision="bfloat16"), tmp_path / "half", small_corpus)
     wide, half = losses(tmp_path / "wide"), losses(tmp_path / "half")
     assert half != wide
     assert half == pytest.approx(wide, rel=0.02)

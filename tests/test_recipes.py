@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from small_training import losses, write_corpus
 from test_corpora import librispeech
 from test_corpora_wsj import wsj
@@ -20,10 +19,7 @@ from phonestream.asr.train import train
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def corpus_for(recipe: Path, folder: Path, speech_dir: Path) -> Path:

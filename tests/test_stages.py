@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import CONFIG, losses, stopped, write_corpus, write_toml
+from small_training import CONFIG, losses, stopped, write_toml
 
 from phonestream.asr.checkpoint import load_checkpoint, load_encoder, repeat_rows
 from phonestream.asr.config import TrainConfig
@@ -24,46 +24,40 @@ SECOND = dataclasses.replace(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PHONESTREAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, speech_dir: Path) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"), speech_dir)
-
-
-def stages(run: Path, data: Path, *configs: TrainConfig, resume: bool = False) -> bool:
+def stages(run: Path, small_corpus: Path, *configs: TrainConfig, resume: bool = False) -> bool:
     return train_stages(
-        configs, run, data, resume=resume, threads=None, initial=None, teacher=None, processes=ALONE
+        configs, run, small_corpus, resume=resume, threads=None, initial=None, teacher=None, processes=ALONE
     )
 
 
-def test_a_chain_is_its_stages_run_by_hand_and_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
+def test_a_chain_is_its_stages_run_by_hand_and_goes_on_where_it_stopped(
+    small_corpus: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    stopped(lambda: stages(run, data, FIRST, SECOND), run / "1", 3)
+    stopped(lambda: stages(run, small_corpus, FIRST, SECOND), run / "1", 3)
     assert not (run / "2").exists()
     with pytest.raises(ConfigError, match="1: holds a run already; go on with --resume"):
-        stages(run, data, FIRST, SECOND)
-    stopped(lambda: stages(run, data, FIRST, SECOND, resume=True), run / "2", 3)
+        stages(run, small_corpus, FIRST, SECOND)
+    stopped(lambda: stages(run, small_corpus, FIRST, SECOND, resume=True), run / "2", 3)
     with pytest.raises(ConfigError, match="1: its checkpoint was made with another configuration: seed"):
-        stages(run, data, dataclasses.replace(FIRST, seed=9), SECOND, resume=True)
-    assert stages(run, data, FIRST, SECOND, resume=True)
+        stages(run, small_corpus, dataclasses.replace(FIRST, seed=9), SECOND, resume=True)
+    assert stages(run, small_corpus, FIRST, SECOND, resume=True)
 
     first, by_hand = tmp_path / "first", tmp_path / "by-hand"
-    train(FIRST, first, data)
+    train(FIRST, first, small_corpus)
     assert losses(first) == pytest.approx(losses(run / "1"), abs=1e-4)
     weights = load_encoder(run / "1")
     handed_on = read_weights(run / "1" / "model.onnx")
     for name, weight in rounded(weights).state_dict().items():
         assert torch.equal(handed_on[name], weight), name
-    train(SECOND, by_hand, data, initial=handed_on)
+    train(SECOND, by_hand, small_corpus, initial=handed_on)
     assert losses(by_hand) == pytest.approx(losses(run / "2"), abs=1e-4)
 
 
-def test_one_command_trains_all(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_trains_all(small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SETTINGS.items():  # or the command would start itself again
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
@@ -73,24 +67,26 @@ def test_one_command_trains_all(data: Path, tmp_path: Path, monkeypatch: pytest.
     short = [dataclasses.replace(config, steps=2, cooldown_steps=0) for config in (FIRST, SECOND)]
     recipes = [str(write_toml(tmp_path / f"{config.name}.toml", config)) for config in short]
     with pytest.raises(SystemExit) as ended:
-        main(["train", *recipes, "--run", str(tmp_path / "run"), "--data", str(data), "--threads", "1"])
+        main(
+            ["train", *recipes, "--run", str(tmp_path / "run"), "--data", str(small_corpus), "--threads", "1"]
+        )
     assert ended.value.code == 0
     assert [load_checkpoint(tmp_path / "run" / number).config.name for number in "12"] == ["first", "second"]
 
 
-def test_what_cannot_work_is_refused_before_the_first_step(data: Path, tmp_path: Path) -> None:
+def test_what_cannot_work_is_refused_before_the_first_step(small_corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     wider = dataclasses.replace(FIRST, model=dataclasses.replace(CONFIG.model, width=24))
     with pytest.raises(ConfigError, match="stage 1, from which stage 2 starts: is of another configuration"):
-        stages(run, data, FIRST, wider)
+        stages(run, small_corpus, FIRST, wider)
     whole = dataclasses.replace(FIRST, model=dataclasses.replace(CONFIG.model, attention="softmax"))
     with pytest.raises(ConfigError, match="no state to stream with"):
-        stages(run, data, whole, whole)
+        stages(run, small_corpus, whole, whole)
     with pytest.raises(ConfigError, match="no teacher"):
-        stages(run, data, FIRST, dataclasses.replace(FIRST, distillation=0.5))
+        stages(run, small_corpus, FIRST, dataclasses.replace(FIRST, distillation=0.5))
     with pytest.raises(ConfigError, match=r"1: has no checkpoint\.pt"):
-        stages(run, data, FIRST, FIRST, resume=True)
+        stages(run, small_corpus, FIRST, FIRST, resume=True)
     assert not run.exists()
-    train(dataclasses.replace(FIRST, steps=1), run, data)
+    train(dataclasses.replace(FIRST, steps=1), run, small_corpus)
     with pytest.raises(ConfigError, match="holds a run of one configuration"):
-        stages(run, data, FIRST, FIRST)
+        stages(run, small_corpus, FIRST, FIRST)

@@ -42,10 +42,10 @@ class LshBlock(Block):
         self.lsh = Lsh(rounds, causal=False)
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
+        self, qk: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
     ) -> tuple[Tensor, State]:
-        q, v = (part.reshape(*part.shape[:2], self.config.heads, -1).transpose(1, 2) for part in (q, v))
-        return self.lsh(q, v, frames).transpose(1, 2).flatten(2), state
+        q, _ = self._heads(qk).chunk(2, dim=1)
+        return self.lsh(q, self._heads(v), frames).transpose(1, 2).flatten(2), state
 
 
 class ForgetfulBlock(Block):
@@ -56,15 +56,15 @@ class ForgetfulBlock(Block):
         self.chunk = chunk
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
+        self, qk: Tensor, v: Tensor, state: State, frames: Tensor | None, backend: str | None
     ) -> tuple[Tensor, State]:
-        batch, time = q.shape[:2]
-        chunks = [functional.pad(part, (0, 0, 0, -time % self.chunk)) for part in (q, k, v)]
-        q, k, v = (
-            part.reshape(-1, self.chunk, self.config.heads, self.config.head_width).transpose(1, 2)
-            for part in chunks
+        batch, time = v.shape[:2]
+        qk, v = (
+            functional.pad(part, (0, 0, 0, -time % self.chunk)).reshape(-1, self.chunk, part.shape[-1])
+            for part in (feature_map(qk), v)
         )
-        y = causal_linear_attention(feature_map(q), feature_map(k), v, decay=self.decay(), backend=backend)[0]
+        q, k = self._heads(qk).chunk(2, dim=1)
+        y = causal_linear_attention(q, k, self._heads(v), decay=self.decay(), backend=backend)[0]
         return y.transpose(1, 2).reshape(batch, -1, self.inner)[:, :time], state
 
 
