@@ -364,6 +364,27 @@ def test_a_recording_that_kills_its_worker_twice_is_a_failure_and_the_others_go_
         assert next(results).failure is None
 
 
+def test_a_death_before_a_recording_has_arrived_does_not_count_against_it(long: Path, toy: Path) -> None:
+    tasks = [Task(Source(str(path), str(path), "x"), Settings()) for path in (long / "0.wav", long / "3.wav")]
+    pool = Pool(1, Opening(str(toy)))
+    with pool:
+        results = pool.run(tasks, lambda *_: None)
+        assert next(results).failure is None
+        (idle,) = pool._workers
+        os.kill(idle.process.pid, signal.SIGSTOP)  # so that the next task is sent to it and never taken
+
+        def kill() -> None:
+            wait_for(lambda: idle.task == 1)
+            idle.process.kill()
+            wait_for(lambda: any(worker.begun for worker in pool._workers if worker is not idle))
+            pool._workers[-1].process.kill()
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        assert next(results).failure is None  # one death while it was heard; two would be a failure
+        killing.join()
+
+
 def test_ctrl_c_ends_all_processes_quietly(long: Path, toy: Path, tmp_path: Path) -> None:
     arguments = command("--model", toy, "--jobs", "2", "--format", "json", "--output", tmp_path / "out", long)
     running = subprocess.Popen(

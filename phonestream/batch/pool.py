@@ -13,7 +13,7 @@ from typing import Self
 
 from ..errors import PhonestreamError
 from .work import Result, Task
-from .worker import Bug, Hearing, Opening, Ready, Refused, work
+from .worker import Begun, Bug, Hearing, Opening, Ready, Refused, work
 
 WINDOW = 16  # tasks a worker that may be begun before an earlier one has ended: their results wait in memory
 TRIES = 2  # of a recording whose worker dies
@@ -30,6 +30,7 @@ class Worker:
     connection: Connection
     ready: bool = False
     task: int | None = None
+    begun: bool = False  # whether the task has arrived; until then it has no part in the process's death
 
 
 class Pool:
@@ -47,7 +48,7 @@ class Pool:
         self._opening = opening
         self._folder = folder
         self._workers: list[Worker] = []
-        self._stillborn = 0  # processes that died before they were ready
+        self._stillborn = 0  # processes that died before they did anything
 
     def run(self, tasks: Sequence[Task], progress: Progress) -> Iterator[Result]:
         """The result of each task, in order.
@@ -73,7 +74,7 @@ class Pool:
                         index = self._bury(worker)
                         if index is None:
                             continue
-                        deaths[index] = deaths.get(index, 0) + 1
+                        deaths[index] = deaths.get(index, 0) + worker.begun
                         if deaths[index] < TRIES:
                             waiting.appendleft(index)
                         else:
@@ -84,6 +85,8 @@ class Pool:
                             worker.ready = True
                         case Refused():
                             raise message.error
+                        case Begun():
+                            worker.begun = True
                         case Hearing() if worker.task is not None:
                             progress(worker.task, message.seconds, message.length)
                         case Bug():
@@ -123,7 +126,7 @@ class Pool:
             if worker.ready and worker.task is None and waiting:
                 if waiting[0] >= following + WINDOW * self._jobs:
                     return
-                worker.task = waiting.popleft()
+                worker.task, worker.begun = waiting.popleft(), False
                 with suppress(OSError):  # it died; reading from it says so
                     worker.connection.send(tasks[worker.task])
 
@@ -140,11 +143,11 @@ class Pool:
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        if not worker.ready:
+        if not worker.ready or (worker.task is not None and not worker.begun):
             self._stillborn += 1
             if self._stillborn >= TRIES * self._jobs:
                 raise PhonestreamError(
-                    f"a worker process {_cause(worker)} while it opened the model; try fewer --jobs"
+                    f"a worker process {_cause(worker)} before it began to work; try fewer --jobs"
                 )
         return worker.task
 

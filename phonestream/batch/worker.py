@@ -42,6 +42,10 @@ class Refused(NamedTuple):
     error: PhonestreamError
 
 
+class Begun(NamedTuple):
+    """The task has arrived."""
+
+
 class Hearing(NamedTuple):
     """How far the task has come."""
 
@@ -56,7 +60,7 @@ class Bug(NamedTuple):
 
 
 def work(connection: Connection, opening: Opening, folder: str | None) -> None:
-    """Send Ready or Refused, then for each Task that is received any number of Hearing, and Result or Bug.
+    """Send Ready or Refused, then for each Task that is received Begun, any number of Hearing, and Result or Bug.
 
     It ends when None is received, or the other end is closed.
     """
@@ -70,6 +74,7 @@ def work(connection: Connection, opening: Opening, folder: str | None) -> None:
             return
         connection.send(Ready())
         while (task := connection.recv()) is not None:
+            connection.send(Begun())
             connection.send(_answer(task, recognizer, folder, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody is left to hear of it
