@@ -1,6 +1,7 @@
 """Changes to training audio and features. Every draw comes from a generator that the caller seeds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,43 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .channel import microphone, room, telephone
 from .config import AugmentConfig
+from .music import music
 
+MUSIC_PIECES, PIECE_SECONDS = 60, 10.0
 SPEECHLESS_DB = (-70.0, -15.0)  # loudness of what takes a recording's place, below full scale
 
 Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Noises:
+    """What is mixed into recordings or takes their place."""
+
+    recorded: Sequence[Samples]
+    music: Sequence[Samples]
+    music_share: float  # of the cuts
+
+    def cut(self, length: int, rng: Generator) -> Samples:
+        """`length` samples from as many recordings in a row as it takes, or from as many pieces of music."""
+        source = self.music if _happens(self.music_share, rng) else self.recorded
+        pieces: list[Samples] = []
+        while sum(map(len, pieces)) < length:
+            pieces.append(source[int(rng.integers(len(source)))])
+        start = rng.integers(sum(map(len, pieces)) - length + 1)
+        return np.concatenate(pieces)[start : start + length]
+
+
+def noises_of(config: AugmentConfig, data: Path) -> Noises:
+    """The recordings of `config.noise_dir` and always the same pieces of music, as far as `config` makes use of them.
+
+    Raises:
+        DataError: as `load_noises`.
+    """
+    folders = config.needs_noises and config.music_share < 1
+    recorded = load_noises(data / config.noise_dir) if folders else []
+    count = MUSIC_PIECES if config.needs_noises and config.music_share > 0 else 0
+    rng = np.random.default_rng(0)
+    return Noises(recorded, [music(PIECE_SECONDS, rng) for _ in range(count)], config.music_share)
 
 
 def load_noises(folder: Path) -> list[Samples]:
@@ -40,20 +74,18 @@ def load_noises(folder: Path) -> list[Samples]:
     return noises
 
 
-def speechless(
-    length: int, config: AugmentConfig, noises: Sequence[Samples], rng: Generator
-) -> Samples | None:
+def speechless(length: int, config: AugmentConfig, noises: Noises, rng: Generator) -> Samples | None:
     """Noise `[length]` in place of a recording, at the level of speech or far below, or None: seldom is it its turn."""
     if not _happens(config.speechless_probability, rng):
         return None
-    noise = _cut(noises, length, rng)
+    noise = noises.cut(length, rng)
     loudness = 10 ** (rng.uniform(*SPEECHLESS_DB) / 20)
     gain = np.float32(loudness / (np.sqrt(np.mean(np.square(noise))) + 1e-9))
     louder: Samples = np.clip(noise * gain, -1.0, 1.0, dtype=np.float32)
     return louder
 
 
-def augment(samples: Samples, config: AugmentConfig, noises: Sequence[Samples], rng: Generator) -> Samples:
+def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Generator) -> Samples:
     """Speed, room, noise, microphone, telephone and gain, in this order: `[n]` to `[n / speed]`."""
     speed = rng.choice(config.speeds)
     if speed != 1.0:
@@ -77,21 +109,12 @@ def _happens(probability: float, rng: Generator) -> bool:
     return probability > 0 and bool(rng.random() < probability)
 
 
-def _noise(samples: Samples, noises: Sequence[Samples], snr_db: float, rng: Generator) -> Samples:
+def _noise(samples: Samples, noises: Noises, snr_db: float, rng: Generator) -> Samples:
     """Noise `[n]` at `snr_db` below the speech's power."""
-    noise = _cut(noises, len(samples), rng)
+    noise = noises.cut(len(samples), rng)
     power = float(np.mean(np.square(noise))) + 1e-12
     wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)
     return noise * np.float32(np.sqrt(wanted / power))
-
-
-def _cut(noises: Sequence[Samples], length: int, rng: Generator) -> Samples:
-    """`length` samples from as many recordings in a row as it takes."""
-    pieces: list[Samples] = []
-    while sum(map(len, pieces)) < length:
-        pieces.append(noises[int(rng.integers(len(noises)))])
-    start = rng.integers(sum(map(len, pieces)) - length + 1)
-    return np.concatenate(pieces)[start : start + length]
 
 
 def feature_mask(mels: int, frames: int, config: AugmentConfig, rng: Generator) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 Nothing here keeps a generator's state, so a run resumed in the middle of an epoch sees what it would have seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .audio_cache import CachedCorpus, Utterance
-from .augment import augment, feature_mask, speechless
+from .augment import Noises, augment, feature_mask, speechless
 from .config import TrainConfig
 from .corpora_rows import frames_needed
 from .distributed import ALONE, Processes
@@ -66,7 +66,7 @@ class Batches:
     def __init__(
         self,
         corpus: CachedCorpus,
-        noises: Sequence[NDArray[np.float32]],
+        noises: Noises,
         config: TrainConfig,
         processes: Processes = ALONE,
     ) -> None:

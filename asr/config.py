@@ -58,6 +58,9 @@ class AugmentConfig:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 25.0)
     noise_dir: str = ""  # folder of audio files; relative to the data folder
+    music_share: float = (
+        0.0  # of the noises: synthesised music in which nobody sings, in place of the folder's
+    )
     speechless_probability: float = (
         0.0  # of a recording's place being taken by noise alone, in which nobody speaks
     )
@@ -90,7 +93,9 @@ class AugmentConfig:
             probability = getattr(self, f"{kind}_probability")
             if not 0.0 <= probability <= 1.0:
                 raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")
-        if self.needs_noises and not self.noise_dir:
+        if not 0.0 <= self.music_share <= 1.0:
+            raise ConfigError(f"augment.music_share is {self.music_share}: give a number from 0 to 1")
+        if self.needs_noises and not self.noise_dir and self.music_share < 1:
             raise ConfigError(
                 "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
                 "folder of noises"

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ..errors import ConfigError
 from .audio_cache import CachedCorpus, cached_corpus
-from .augment import load_noises
+from .augment import noises_of
 from .batches import Batch, Batches
 from .checkpoint import (
     Checkpoint,
@@ -93,7 +93,7 @@ def train(
                 progress=progress.decoding,
             )
         dev = DevSet(data, config.evaluate_recordings, processes)
-        noises = load_noises(data / config.augment.noise_dir) if config.augment.needs_noises else []
+        noises = noises_of(config.augment, data)
         device = processes.device
 
         taught_by = "" if teacher is None else fingerprint(teacher)

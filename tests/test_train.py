@@ -19,6 +19,7 @@ import torch
 
 from phonestream.asr import checkpoint
 from phonestream.asr.audio_cache import cached_corpus
+from phonestream.asr.augment import Noises, noises_of
 from phonestream.asr.batches import Batches, epoch_plan
 from phonestream.asr.checkpoint import load_checkpoint, load_encoder, load_weights, repeat_rows
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, load_config, to_dict
@@ -210,7 +211,7 @@ def test_more_rows_a_frame_start_as_copies_that_say_the_same(config: TrainConfig
 
 
 def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Path) -> None:
-    noises = [np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)]
+    noises = Noises([np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)], [], 0.0)
     silent = dataclasses.replace(config.augment, speechless_probability=1.0)
     corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
     batch = Batches(corpus, noises, dataclasses.replace(config, augment=silent)).batch(0)
@@ -291,16 +292,12 @@ def test_an_epoch_holds_every_recording_once_in_batches_of_like_length(seed: int
 
 
 def test_a_step_is_a_function_of_its_number(config: TrainConfig, data: Path) -> None:
-    from phonestream.asr.audio_cache import cached_corpus
-    from phonestream.asr.augment import load_noises
-    from phonestream.asr.corpora import load_cuts
-
     corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=30, report=print)
     assert (
         cached_corpus(list(load_cuts(data, "train")), longest_seconds=30, report=print).digest
         == corpus.digest
     )
-    noises = load_noises(data / "noise")
+    noises = noises_of(config.augment, data)
     forwards = {batch.step: batch for batch in Batches(corpus, noises, config).steps(0, 8)}
     backwards = Batches(corpus, noises, config)
     for step in reversed(range(8)):
@@ -354,6 +351,8 @@ def test_muon_descends() -> None:
         ("steps = ", "not valid TOML"),
         ("[augment]\nnoise_probability = 0.5", "noise_dir"),
         ("[augment]\nspeechless_probability = 0.1", "noise_dir"),
+        ("[augment]\nspeechless_probability = 0.1\nmusic_share = 0.5", "noise_dir"),
+        ("[augment]\nmusic_share = 1.5", r"augment\.music_share is 1\.5"),
         ("[augment]\nspeeds = []", "speeds"),
     ],
 )
