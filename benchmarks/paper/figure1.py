@@ -5,6 +5,7 @@
 Attention over the full context, from queries, keys and values to their gradients; linear attention's feature map and
 LSH's hashing are counted in. `softmax, matrix` keeps the matrix of all weights, as the paper's did; `softmax` is
 torch's scaled_dot_product_attention, which never has it whole: its memory is linear, its time quadratic as ever.
+Times are taken with the settings that `phonestream train` makes, memory with glibc's defaults.
 Methods take turns, round by round; medians are given. A method leaves off after the length at which its step takes
 longer than `--patience` seconds, and the matrix where it would need more than a quarter of the machine's memory. Needs
 a quiet machine.
@@ -32,6 +33,7 @@ from memory import peak_bytes
 from torch import Tensor
 from torch.nn import functional
 
+from phonestream.asr.process import restart_script_with_settings
 from phonestream.kernels import causal_linear_attention, feature_map, linear_attention
 
 LEAST_SECONDS = 0.1  # for which a method is measured in a round
@@ -193,6 +195,7 @@ def draw(settings: dict[str, Any], rows: Sequence[records.Row], path: Path) -> N
 
 
 def main() -> None:
+    restart_script_with_settings()
     parser = records.parser(__doc__)
     parser.add_argument("--full", action="store_true", help="up to 2^16 elements, however long it takes")
     parser.add_argument("--lengths", type=int, nargs="+", default=[2**n for n in range(9, 16)])
