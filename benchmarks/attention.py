@@ -21,7 +21,7 @@ says instead, for one length on a CPU, how much of ours is matrix products, and 
 
 import os
 
-from phonestream.asr.process import SETTINGS, restart_script_with_settings
+from phonestream.asr.process import restart_script_with_settings
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -30,48 +30,27 @@ if __name__ == "__main__":
 
 import argparse
 import math
-import multiprocessing
-import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from attention_profile import print_profile
 from attention_rivals import Inputs, contestants, gemm_rate, limit, operations, seconds
+from paper.memory import peak_bytes
 
 PICTURE = Path(__file__).parent / "pictures" / "attention.png"
 
 
-def peak_bytes(name: str, shape: Sequence[int]) -> int:
-    """What a step takes in a fresh process on the CPU, beyond the inputs; pages are taken as glibc does by itself."""
-    settings = {name: os.environ.pop(name) for name in SETTINGS if name in os.environ}
-    try:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return int(pool.apply(_peak, (name, tuple(shape))))
-    finally:
-        os.environ.update(settings)
-
-
-def _peak(name: str, shape: tuple[int, int, int, int]) -> int:
+def warmed_step(name: str, shape: tuple[int, int, int, int]) -> Callable[[], object]:
+    """For `peak_bytes`: one forward and backward over [batch, heads, frames, width]."""
     torch.set_num_threads(1)
     attention = contestants("cpu")[name]
     batch, heads, _, width = shape
     Inputs(batch, heads, 64, width, "cpu", torch.float32).step(attention)  # loads what is loaded once
     inputs = Inputs(*shape, "cpu", torch.float32)
-    # getrusage's peak is inherited from whoever started this process; the kernel's can be set back (proc(5)).
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _resident_peak()
-    inputs.step(attention)
-    return _resident_peak() - before
-
-
-def _resident_peak() -> int:
-    """Most memory, in bytes, that this process has had since its peak was set back. Linux only."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])
+    return lambda: inputs.step(attention)
 
 
 def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: bool) -> None:
@@ -101,7 +80,7 @@ def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: boo
         for name, found in measured.items():
             times[name][frames] = statistics.median(found)
             if memory:
-                peaks[name][frames] = peak_bytes(name, (1, heads, frames, width))
+                peaks[name][frames] = peak_bytes(warmed_step, name, (1, heads, frames, width))
         mine = times["phonestream"][frames]
         cells = [f"{1000 * times[name][frames]:.2f}" if frames in times[name] else "" for name in rivals]
         for name in rivals:
