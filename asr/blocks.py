@@ -59,6 +59,29 @@ class CausalConvolution(nn.Module):
         return y.squeeze(2).transpose(1, 2), x[:, -(self.taps - 1) :]
 
 
+class LookAhead(nn.Module):
+    """Holds the stream back by some frames, so that each frame also hears those after it.
+
+    The row convolution of Amodei et al. (2016), "Deep Speech 2", beside a plain delay. CTC is free to speak as soon as
+    it is sure enough, and then leaves a look-ahead unused; what comes out of a delay has heard it. New weights are
+    zero, so that a model to which the delay is added hears what it heard before.
+    """
+
+    def __init__(self, width: int, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.norm = nn.LayerNorm(width)
+        self.convolution = nn.Conv1d(width, width, kernel_size=frames + 1)
+        nn.init.zeros_(self.convolution.weight)
+        nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames `[batch, time, width]` and the `[batch, frames, width]` before them to late frames and next tail."""
+        x = torch.cat([tail, x], dim=1)
+        heard = self.convolution(self.norm(x).transpose(1, 2)).transpose(1, 2)
+        return x[:, : -self.frames] + heard, x[:, -self.frames :]
+
+
 class Block(nn.Module):
     """Pre-norm block: attention and a gated convolution side by side, then a feed-forward layer.
 

@@ -127,17 +127,23 @@ def load_weights(encoder: Encoder, weights: dict[str, Tensor], origin: str) -> N
     encoder.load_state_dict(weights)
 
 
-def repeat_rows(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
-    """`weights` of a model with fewer CTC rows a frame, its head repeated until it has `encoder`'s.
+def grown(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` of a smaller model made to fit `encoder`, so that the new model starts where the old one stood.
 
-    Rows that agree collapse into one phone under CTC, so the new model starts where the old one stood.
+    A head of fewer CTC rows a frame is repeated until it has `encoder`'s: rows that agree collapse into one phone. A
+    look-ahead convolution that the old model lacks is `encoder`'s own, which as it is made is a mere delay.
     """
+    lacking = {
+        name: weight
+        for name, weight in encoder.state_dict().items()
+        if name.startswith("look_ahead.") and name not in weights
+    }
     wanted = encoder.head.out_features
     own = len(weights.get("head.bias", ()))
-    if own == 0 or wanted == own or wanted % own:
-        return weights
-    head = {name: torch.cat([weights[name]] * (wanted // own)) for name in ("head.weight", "head.bias")}
-    return weights | head
+    head = {}
+    if 0 < own < wanted and wanted % own == 0:
+        head = {name: torch.cat([weights[name]] * (wanted // own)) for name in ("head.weight", "head.bias")}
+    return weights | lacking | head
 
 
 def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:

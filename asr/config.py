@@ -33,6 +33,7 @@ class EncoderConfig:
     shortest_half_life: float = 4.0  # encoder frames, of the head that forgets fastest
     longest_half_life: float = 1024.0  # encoder frames, of the head that forgets slowest
     look_ahead_frames: int = 3  # encoder frames of 40 ms
+    look_ahead_convolution: int = 0  # of those, how many the later blocks hear through a convolution; 0: none
     rows_per_frame: int = 1  # CTC rows for each encoder frame
 
     def __post_init__(self) -> None:
@@ -41,6 +42,11 @@ class EncoderConfig:
         if self.convolution != 0:
             _at_least(self, "convolution", 2)
         _at_least(self, "look_ahead_frames", 0)
+        if not 0 <= self.look_ahead_convolution <= self.look_ahead_frames:
+            raise ConfigError(
+                f"look_ahead_convolution is {self.look_ahead_convolution}: it must be at least 0 and not above "
+                f"look_ahead_frames, {self.look_ahead_frames}"
+            )
         _at_least(self, "rows_per_frame", 1)
         if not 0 < self.shortest_half_life <= self.longest_half_life:
             raise ConfigError(

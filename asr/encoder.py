@@ -11,7 +11,7 @@ from torch import Tensor, autocast, nn
 
 from ..errors import ConfigError
 from ..kernels import State
-from .blocks import Block, Subsampling
+from .blocks import Block, LookAhead, Subsampling
 from .config import EncoderConfig
 from .frontend import CARRY, HOP, LogMel
 from .phones import PHONES
@@ -20,7 +20,7 @@ FRAME = 4 * HOP  # samples in an encoder frame, 40 ms
 
 
 class Encoder(nn.Module):
-    """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head.
+    """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head; a delay in between if configured.
 
     `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device. `precision`
     is that of the blocks' matrix products (`torch.autocast`), None float32; front end, norms, sums and the attention's
@@ -35,6 +35,9 @@ class Encoder(nn.Module):
         self.frontend = LogMel(config.mels)
         self.subsampling = Subsampling(config.mels, config.subsampling_width, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        later = config.look_ahead_convolution
+        self.look_ahead = LookAhead(config.width, later) if later else None
+        self.held_back_after = (config.layers - 1) // 3  # a block; those after it hear ahead
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.rows_per_frame * (len(PHONES) + 1))
 
@@ -56,6 +59,8 @@ class Encoder(nn.Module):
             shapes[f"z{layer}"] = (config.heads, config.head_width)
             if config.convolution > 1:
                 shapes[f"convolution_tail{layer}"] = (config.convolution - 1, config.width)
+        if config.look_ahead_convolution:
+            shapes["look_ahead_tail"] = (config.look_ahead_convolution, config.width)
         device = self.head.weight.device
         return {name: torch.zeros(batch, *shape, device=device) for name, shape in shapes.items()}
 
@@ -104,6 +109,8 @@ class Encoder(nn.Module):
             after[f"s{layer}"], after[f"z{layer}"] = attention
             if tail is not None:
                 after[f"convolution_tail{layer}"] = tail
+            if self.look_ahead is not None and layer == self.held_back_after:
+                x, after["look_ahead_tail"] = self.look_ahead(x, state["look_ahead_tail"])
         scores = self.head(self.norm(x))
         if self.config.rows_per_frame > 1:
             scores = scores.unflatten(-1, (self.config.rows_per_frame, -1)).flatten(1, 2)

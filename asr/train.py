@@ -21,9 +21,9 @@ from .batches import Batch, Batches
 from .checkpoint import (
     Checkpoint,
     check_same,
+    grown,
     load_checkpoint,
     load_weights,
-    repeat_rows,
     save_checkpoint,
     start_run,
 )
@@ -107,7 +107,7 @@ def train(
                 start_run(run, config, corpus.digest)
             set_statistics(encoder, corpus)
             if initial is not None:
-                load_weights(encoder, repeat_rows(initial, encoder), "the initial model")
+                load_weights(encoder, grown(initial, encoder), "the initial model")
         else:
             check_same(before, config, corpus.digest, taught_by, run)
             load_weights(encoder, before.encoder, str(run))

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..asr.checkpoint import (
     CHECKPOINT,
     check_same_config,
+    grown,
     load_checkpoint,
     load_weights,
-    repeat_rows,
 )
 from ..asr.config import TrainConfig
 from ..asr.distillation import check_teacher
@@ -99,7 +99,7 @@ def check_stages(stages: Sequence[TrainConfig], teacher: Encoder | None) -> None
     encoders = [Encoder(config.model) for config in stages]
     for number, (before, encoder) in enumerate(pairwise(encoders), start=2):
         check_streams(before)
-        weights = repeat_rows(before.state_dict(), encoder)
+        weights = grown(before.state_dict(), encoder)
         load_weights(encoder, weights, f"stage {number - 1}, from which stage {number} starts")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from phonestream.asr.audio_cache import cached_corpus
+from phonestream.asr.augment import Noises
 from phonestream.asr.batches import Batch, Batches
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, to_dict
 from phonestream.asr.corpora import load_cuts
@@ -45,7 +46,7 @@ def write_corpus(folder: Path, speech_dir: Path) -> Path:
 def batch_of(data: Path, config: TrainConfig) -> Batch:
     """The first step of a training on `data`, without noises."""
     corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
-    return Batches(corpus, [], config).batch(0)
+    return Batches(corpus, Noises([], [], 0.0), config).batch(0)
 
 
 def losses(run: Path) -> list[float]:

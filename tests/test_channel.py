@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from phonestream.asr.augment import augment
+from phonestream.asr.augment import Noises, augment
 from phonestream.asr.channel import microphone, room, telephone
 from phonestream.asr.config import AugmentConfig
 from phonestream.errors import ConfigError
@@ -82,7 +82,7 @@ def test_everything_at_once_is_a_function_of_the_seed_and_stays_in_range(speech:
         microphone_probability=1.0,
         telephone_probability=1.0,
     )
-    noises = [np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)]
+    noises = Noises([np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)], [], 0.0)
     first, again = (augment(speech, config, noises, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.dtype == np.float32

@@ -12,6 +12,7 @@ import torch
 from small_training import CONFIG, losses, stopped, write_toml
 
 from phonestream.asr.audio_cache import cached_corpus
+from phonestream.asr.augment import Noises
 from phonestream.asr.batches import Batches
 from phonestream.asr.checkpoint import load_checkpoint
 from phonestream.asr.corpora import load_cuts
@@ -59,8 +60,9 @@ def test_every_recording_of_a_step_is_learnt_once(count: int, small_corpus: Path
         list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
     )
     config = dataclasses.replace(CONFIG, batch_seconds=20.0)
-    whole = Batches(corpus, [], config).batch(3)
-    shares = [Batches(corpus, [], config, Processes(rank, count)).batch(3) for rank in range(count)]
+    noises = Noises([], [], 0.0)
+    whole = Batches(corpus, noises, config).batch(3)
+    shares = [Batches(corpus, noises, config, Processes(rank, count)).batch(3) for rank in range(count)]
     assert sum(share.seconds for share in shares) == pytest.approx(whole.seconds)
     assert all(len(share.rows) > 0 for share in shares)
     learnt = sorted(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from phonestream.asr.checkpoint import grown, load_weights
 from phonestream.asr.config import EncoderConfig
 from phonestream.asr.encoder import FRAME, Encoder, check_streams, pad
 from phonestream.errors import ConfigError
@@ -21,12 +22,16 @@ VARIANTS = {
     "paper": dataclasses.replace(SMALL, convolution=0, decay="none"),
     "learnt-decay": dataclasses.replace(SMALL, decay="learnt"),
     "two-rows": dataclasses.replace(SMALL, rows_per_frame=2),
+    "look-ahead-convolution": dataclasses.replace(SMALL, look_ahead_convolution=2),
 }
 
 
 def make(config: EncoderConfig) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(config).eval()
+    encoder = Encoder(config)
+    if encoder.look_ahead is not None:  # as made it is a mere delay
+        torch.nn.init.normal_(encoder.look_ahead.convolution.weight, std=0.1)
+    return encoder.eval()
 
 
 def noise(batch: int, frames: int, seed: int = 0) -> torch.Tensor:
@@ -65,6 +70,23 @@ def test_a_row_depends_on_no_later_audio(config: EncoderConfig) -> None:
     assert not torch.equal(before[:, kept:], after[:, kept:])
 
 
+@torch.no_grad()
+def test_a_look_ahead_convolution_lets_rows_hear_later_frames_and_starts_as_a_delay() -> None:
+    plain, audio = make(SMALL), noise(1, 30)
+    late = dataclasses.replace(SMALL, look_ahead_convolution=2)
+    delayed = Encoder(late).eval()
+    load_weights(delayed, grown(plain.state_dict(), delayed), "plain")
+    ahead = delayed(audio)[0][:, 2:]
+    far = (ahead - plain(audio)[0][:, :-2]).abs().amax(dim=(0, 2))
+    assert far[-1] < 0.05  # the two frames of zeros before the first fade from attention's sums
+    assert far[-1] < far[0]
+    hears = make(late)
+    changed = audio.clone()
+    changed[:, 11 * FRAME : 12 * FRAME] = 0.5
+    held_back = torch.cat([hears(sound)[0] for sound in (audio, changed)])[:, 2:]
+    assert (held_back[0] != held_back[1]).any(dim=1).nonzero()[0] == 9
+
+
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 @torch.no_grad()
 def test_batching_changes_nothing(config: EncoderConfig) -> None:
@@ -99,7 +121,7 @@ def test_backends_agree() -> None:
 
 
 def test_every_weight_learns() -> None:
-    encoder = make(dataclasses.replace(SMALL, decay="learnt")).train()
+    encoder = make(dataclasses.replace(SMALL, decay="learnt", look_ahead_convolution=2)).train()
     encoder(noise(2, 20))[0][..., 1].sum().backward()
     silent = [
         name for name, weight in encoder.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -121,6 +143,7 @@ def test_other_attentions_train_but_do_not_stream(attention: str) -> None:
         ({"layers": 0}, "layers is 0"),
         ({"convolution": 1}, "convolution is 1"),
         ({"longest_half_life": 1.0}, "half_life"),
+        ({"look_ahead_convolution": 4}, "look_ahead_convolution is 4: .* not above look_ahead_frames, 3"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(change: dict[str, float], message: str) -> None:

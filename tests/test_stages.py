@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_training import CONFIG, losses, stopped, write_toml
 
-from phonestream.asr.checkpoint import load_checkpoint, load_encoder, repeat_rows
+from phonestream.asr.checkpoint import grown, load_checkpoint, load_encoder
 from phonestream.asr.config import TrainConfig
 from phonestream.asr.distributed import ALONE
 from phonestream.asr.encoder import Encoder
@@ -62,7 +62,7 @@ def test_one_command_trains_all(small_corpus: Path, tmp_path: Path, monkeypatch:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
         "phonestream.export.stages.handed_on",
-        lambda folder: repeat_rows(load_checkpoint(folder).averaged, Encoder(FIRST.model)),
+        lambda folder: grown(load_checkpoint(folder).averaged, Encoder(FIRST.model)),
     )
     short = [dataclasses.replace(config, steps=2, cooldown_steps=0) for config in (FIRST, SECOND)]
     recipes = [str(write_toml(tmp_path / f"{config.name}.toml", config)) for config in short]

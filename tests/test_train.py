@@ -21,7 +21,7 @@ from phonestream.asr import checkpoint
 from phonestream.asr.audio_cache import cached_corpus
 from phonestream.asr.augment import Noises, noises_of
 from phonestream.asr.batches import Batches, epoch_plan
-from phonestream.asr.checkpoint import load_checkpoint, load_encoder, load_weights, repeat_rows
+from phonestream.asr.checkpoint import grown, load_checkpoint, load_encoder, load_weights
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, load_config, to_dict
 from phonestream.asr.corpora import load_cuts
 from phonestream.asr.encoder import Encoder
@@ -202,12 +202,12 @@ def test_warm_start_begins_with_the_weights_given(config: TrainConfig, data: Pat
 def test_more_rows_a_frame_start_as_copies_that_say_the_same(config: TrainConfig) -> None:
     one = Encoder(config.model)
     two = Encoder(dataclasses.replace(config.model, rows_per_frame=2))
-    load_weights(two, repeat_rows(one.state_dict(), two), "one")
+    load_weights(two, grown(one.state_dict(), two), "one")
     audio = torch.randn(1, 640 * 20) * 0.1
     torch.testing.assert_close(two(audio)[0], one(audio)[0].repeat_interleave(2, dim=1))
     unfit = Encoder(dataclasses.replace(config.model, rows_per_frame=3))
     with pytest.raises(ConfigError, match=r"head\.bias"):
-        load_weights(unfit, repeat_rows(two.state_dict(), unfit), "two")
+        load_weights(unfit, grown(two.state_dict(), unfit), "two")
 
 
 def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Path) -> None:
