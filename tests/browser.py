@@ -73,6 +73,12 @@ def hear(page: Page, file: Path) -> None:
     expect(page.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
 
 
+def hear_microphone(page: Page, expected: list[str]) -> None:
+    """Wait until three quarters of the phones are shown, and for what the rest takes to be spoken and heard."""
+    expect(page.locator("[data-symbol]").nth(len(expected) * 3 // 4 - 1)).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(2000)
+
+
 def symbols(page: Page) -> list[str]:
     """The phones that the page shows, by their ARPAbet names."""
     shown: list[str] = page.eval_on_selector_all(

@@ -28,6 +28,7 @@ from virtual_microphone import RATE, VirtualMicrophone, virtual_microphone
 import phonestream
 from phonestream.asr.phones import IPA
 from phonestream.commands import listen_lines, recording
+from phonestream.commands.info import describe
 from phonestream.commands.listen_display import Status, meter, numbers
 from phonestream.commands.listen_lines import Lines
 from phonestream.commands.listen_status import Level
@@ -131,7 +132,8 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     assert (process.wait(), watched.wait(), player.wait()) == (0, 0, 0)
 
     found = told(heard)
-    assert found[0] == Listening("default (ALSA)", RATE, str(shipped_model()), 0.12)
+    look_ahead = describe("default")["look_ahead_ms"] / 1000
+    assert found[0] == Listening("default (ALSA)", RATE, str(shipped_model()), look_ahead)
     assert found[-1] == Final(6.0, 0.0)
     (endpoint,) = (event for event in found if isinstance(event, Endpoint))  # the silence after it
     assert (endpoint.rule, endpoint.start) == ("pause", 0.0)

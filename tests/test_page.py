@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import PATIENCE, beginning, check_ipa, chromium, hear, opened, symbols
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, hear_microphone, opened, symbols
 from playwright.sync_api import Browser, Page, expect
 from server_process import Process, serving, transcribed
 
@@ -53,8 +53,7 @@ def test_the_microphone_is_heard(page: Page, recording: Path, tmp_path: Path) ->
     [transcript] = transcribed(beginning(recording, tmp_path))
     expected = [phone["symbol"] for phone in transcript["phones"]]
     page.locator("#listen").press("Enter")
-    expect(page.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=PATIENCE)
-    page.wait_for_timeout(800)
+    hear_microphone(page, expected)
     assert "s" in page.locator("#latency").inner_text()
     page.locator("#listen").press("Enter")
     expect(page.locator("body[data-state=idle]")).to_be_attached()

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from browser import PATIENCE, beginning, check_ipa, chromium, hear, opened, symbols
+from browser import PATIENCE, beginning, check_ipa, chromium, hear, hear_microphone, opened, symbols
 from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, toy_metadata, toy_model
@@ -161,8 +161,7 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
     offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")
     offline.locator("#behind.some").wait_for()
-    expect(offline.locator("[data-symbol]").nth(len(expected) - 3)).to_be_visible(timeout=PATIENCE)
-    offline.wait_for_timeout(800)
+    hear_microphone(offline, expected)
     offline.locator("#listen").press("Enter")
     expect(offline.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
     expect(offline.locator("#behind")).to_have_text("0 s")
