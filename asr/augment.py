@@ -117,6 +117,12 @@ def _noise(samples: Samples, noises: Noises, snr_db: float, rng: Generator) -> S
     return noise * np.float32(np.sqrt(wanted / power))
 
 
+def vocal_tract(config: AugmentConfig, rng: Generator) -> float:
+    """By how much a voice's resonances are moved; 1 without a draw where they are never moved."""
+    low, high = config.vocal_tract
+    return float(rng.uniform(low, high)) if low < high else low
+
+
 def feature_mask(mels: int, frames: int, config: AugmentConfig, rng: Generator) -> NDArray[np.bool_]:
     """SpecAugment (Park et al. 2019): bands of mel filters and stretches of time to hide, bool `[mels, frames]`."""
     mask = np.zeros((mels, frames), np.bool_)

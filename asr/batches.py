@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .audio_cache import CachedCorpus, Utterance
-from .augment import Noises, augment, feature_mask, speechless
+from .augment import Noises, augment, feature_mask, speechless, vocal_tract
 from .config import TrainConfig
 from .corpora_rows import frames_needed
 from .distributed import ALONE, Processes
 from .encoder import FRAME, pad
-from .frontend import HOP
+from .frontend import HOP, LogMel
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
 
@@ -31,6 +31,7 @@ class Batch:
     epoch: float  # passes over the data before this step
     audio: Tensor  # [batch, samples]
     mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
+    filters: Tensor | None  # float32 [views * batch, bins, mels], as `LogMel.warped`; None: the front end's
     rows: Tensor  # int64 [batch], CTC rows of each recording
     targets: Tensor  # int64 [sum of phones]
     phones: Tensor  # int64 [batch], phones of each recording
@@ -74,6 +75,7 @@ class Batches:
         self.noises = noises
         self.config = config
         self._processes = processes
+        self._frontend = LogMel(config.model.mels)
         self._lengths = np.array([utterance.samples for utterance in corpus.utterances], np.int64)
         self._epoch = 0
         self._first = 0  # step with which the current epoch starts
@@ -125,11 +127,14 @@ class Batches:
             for row, recording, rng in zip(view, recordings, generators, strict=True):
                 frames = len(recording) // HOP
                 row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
+        voices = [vocal_tract(config.augment, rng) for _ in range(config.views) for rng in generators]
+        changed = any(voice != 1.0 for voice in voices)
         return Batch(
             step=step,
             epoch=epoch,
             audio=audio,
             mask=torch.from_numpy(mask).flatten(0, 1),
+            filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
             rows=torch.tensor(
                 [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
             ),

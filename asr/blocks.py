@@ -82,6 +82,36 @@ class LookAhead(nn.Module):
         return x[:, : -self.frames] + heard, x[:, -self.frames :]
 
 
+class SelfConditioning(nn.Module):
+    """Tells the blocks after it what the blocks before it would say: an intermediate CTC head and its way back.
+
+    Self-conditioned CTC (Nozaki and Komatsu 2021). CTC takes each row to be independent of what the others say; blocks
+    that are told which phones came before can do better. The way back is zero as it is made, so that a model to which
+    it is added hears what it heard before.
+    """
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, outputs)
+        self.back = nn.Linear(outputs, width, bias=False)
+        nn.init.zeros_(self.back.weight)
+
+    def forward(self, x: Tensor, rows_per_frame: int) -> tuple[Tensor, Tensor]:
+        """Frames `[batch, time, width]` to the same, knowing what was heard, and scores `[batch, rows, outputs]`."""
+        scores = by_row(self.head(self.norm(x)), rows_per_frame)
+        heard = scores.softmax(dim=-1).reshape(*x.shape[:2], -1)
+        return x + self.back(heard), scores
+
+
+def by_row(scores: Tensor, rows_per_frame: int) -> Tensor:
+    """A CTC head's scores `[batch, time, rows_per_frame * labels]` as `[batch, time * rows_per_frame, labels]`."""
+    if rows_per_frame == 1:
+        return scores
+    apart: Tensor = scores.unflatten(-1, (rows_per_frame, -1))  # type: ignore[no-untyped-call]
+    return apart.flatten(1, 2)
+
+
 class Block(nn.Module):
     """Pre-norm block: attention and a gated convolution side by side, then a feed-forward layer.
 

@@ -131,19 +131,19 @@ def grown(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
     """`weights` of a smaller model made to fit `encoder`, so that the new model starts where the old one stood.
 
     A head of fewer CTC rows a frame is repeated until it has `encoder`'s: rows that agree collapse into one phone. A
-    look-ahead convolution that the old model lacks is `encoder`'s own, which as it is made is a mere delay.
+    look-ahead convolution that the old model lacks is `encoder`'s own, which as it is made is a mere delay. So is an
+    intermediate head's way back, which as it is made says nothing; the head itself begins as the last one.
     """
-    lacking = {
-        name: weight
-        for name, weight in encoder.state_dict().items()
-        if name.startswith("look_ahead.") and name not in weights
-    }
-    wanted = encoder.head.out_features
-    own = len(weights.get("head.bias", ()))
-    head = {}
+    wanted, own = encoder.head.out_features, len(weights.get("head.bias", ()))
     if 0 < own < wanted and wanted % own == 0:
-        head = {name: torch.cat([weights[name]] * (wanted // own)) for name in ("head.weight", "head.bias")}
-    return weights | lacking | head
+        names = ("head.weight", "head.bias")
+        weights = weights | {name: torch.cat([weights[name]] * (wanted // own)) for name in names}
+    added = {
+        name: weights.get(name.removeprefix("conditioning."), as_made)
+        for name, as_made in encoder.state_dict().items()
+        if name.startswith(("look_ahead.", "conditioning.")) and name not in weights
+    }
+    return weights | added
 
 
 def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:

@@ -35,6 +35,9 @@ class EncoderConfig:
     look_ahead_frames: int = 3  # encoder frames of 40 ms
     look_ahead_convolution: int = 0  # of those, how many the later blocks hear through a convolution; 0: none
     rows_per_frame: int = 1  # CTC rows for each encoder frame
+    self_condition_after: int = (
+        0  # blocks, after which an intermediate CTC head's phones are fed back; 0: nowhere
+    )
 
     def __post_init__(self) -> None:
         for name in ("mels", "subsampling_width", "width", "layers", "heads", "head_width", "feed_forward"):
@@ -48,6 +51,11 @@ class EncoderConfig:
                 f"look_ahead_frames, {self.look_ahead_frames}"
             )
         _at_least(self, "rows_per_frame", 1)
+        if not 0 <= self.self_condition_after < self.layers:
+            raise ConfigError(
+                f"self_condition_after is {self.self_condition_after}: it must be at least 0 and below layers, "
+                f"{self.layers}: a block has to come after it to make use of it"
+            )
         if not 0 < self.shortest_half_life <= self.longest_half_life:
             raise ConfigError(
                 f"encoder.shortest_half_life is {self.shortest_half_life} and longest_half_life "
@@ -76,6 +84,7 @@ class AugmentConfig:
     microphone_probability: float = 0.0
     microphone_deviation_db: float = 4.0  # standard deviation of a microphone's frequency response
     telephone_probability: float = 0.0
+    vocal_tract: tuple[float, float] = (1.0, 1.0)  # drawn uniformly; 1.1 moves all resonances a tenth higher
     frequency_masks: int = 2
     frequency_mask_mels: int = 10  # widest frequency mask, in mel filters
     time_masks_per_second: float = 0.5
@@ -85,12 +94,16 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         if not self.speeds or min(self.speeds) < 0.5 or max(self.speeds) > 2.0:
             raise ConfigError(f"augment.speeds is {list(self.speeds)}: give factors from 0.5 to 2.0")
-        for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db"):
+        for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db", "vocal_tract"):
             low, high = getattr(self, name)
             if low > high:
                 raise ConfigError(
                     f"augment.{name} is [{low}, {high}]: the first must not be above the second"
                 )
+        if self.vocal_tract[0] < 0.7 or self.vocal_tract[1] > 1.4:
+            raise ConfigError(
+                f"augment.vocal_tract is {list(self.vocal_tract)}: give factors from 0.7 to 1.4"
+            )
         if self.room_decay_seconds[0] < 0.01 or self.room_decay_seconds[1] > 5.0:
             raise ConfigError(
                 f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
@@ -135,6 +148,7 @@ class TrainConfig:
     dropout: float = 0.0  # after each residual branch
     average_decay: float = 0.999  # of the exponentially averaged copy of the weights
     distillation: float = 0.0  # share of the loss that a teacher's rows are, 0 to 1; the rest is CTC's
+    intermediate: float = 0.0  # share of the loss that the intermediate CTC head's is, 0 to 1
     consistency: float = (
         0.0  # weight of how far two views of a recording, masked differently, disagree; 0: one view
     )
@@ -156,6 +170,13 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         if not 0 <= self.distillation <= 1:
             raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
+        if not 0 <= self.intermediate < 1:
+            raise ConfigError(f"intermediate is {self.intermediate}: it must be at least 0 and below 1")
+        if self.intermediate > 0 and not self.model.self_condition_after:
+            raise ConfigError(
+                f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "
+                "set model.self_condition_after, or intermediate to 0"
+            )
         if not 0 <= self.consistency < math.inf:
             raise ConfigError(
                 f"consistency is {self.consistency}: it must be at least 0 and finite; 0.2 is usual"

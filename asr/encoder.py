@@ -11,7 +11,7 @@ from torch import Tensor, autocast, nn
 
 from ..errors import ConfigError
 from ..kernels import State
-from .blocks import Block, LookAhead, Subsampling
+from .blocks import Block, LookAhead, SelfConditioning, Subsampling, by_row
 from .config import EncoderConfig
 from .frontend import CARRY, HOP, LogMel
 from .phones import PHONES
@@ -20,7 +20,9 @@ FRAME = 4 * HOP  # samples in an encoder frame, 40 ms
 
 
 class Encoder(nn.Module):
-    """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head; a delay in between if configured.
+    """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head.
+
+    Between blocks there are, if configured, a delay and an intermediate head whose phones the later blocks are told.
 
     `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device. `precision`
     is that of the blocks' matrix products (`torch.autocast`), None float32; front end, norms, sums and the attention's
@@ -38,8 +40,10 @@ class Encoder(nn.Module):
         later = config.look_ahead_convolution
         self.look_ahead = LookAhead(config.width, later) if later else None
         self.held_back_after = (config.layers - 1) // 3  # a block; those after it hear ahead
+        outputs = config.rows_per_frame * (len(PHONES) + 1)
+        self.conditioning = SelfConditioning(config.width, outputs) if config.self_condition_after else None
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.rows_per_frame * (len(PHONES) + 1))
+        self.head = nn.Linear(config.width, outputs)
 
     @property
     def streams(self) -> bool:
@@ -70,6 +74,8 @@ class Encoder(nn.Module):
         state: dict[str, Tensor] | None = None,
         *,
         feature_mask: Tensor | None = None,
+        filters: Tensor | None = None,
+        intermediate: list[Tensor] | None = None,
         keep_blocks: Sequence[bool] | None = None,
         frames: Tensor | None = None,
         dropout: float = 0.0,
@@ -80,6 +86,9 @@ class Encoder(nn.Module):
             audio: float32 `[batch, samples]` in [-1, 1] at 16 kHz, `samples` a multiple of 640 and not 0.
             state: what the call before returned, or None at the start.
             feature_mask: bool `[batch, mels, samples / 160]`; True hides a feature (SpecAugment).
+            filters: float32 `[batch, bins, mels]`, mel filters in place of the front end's (`LogMel.warped`).
+            intermediate: a list to which the intermediate head's log-probabilities are added, of the shape of the
+                last head's.
             keep_blocks: for each block whether it takes part (layer drop).
             frames: int64 `[batch]`, encoder frames of each recording in a padded batch, look-ahead included. Attention
                 over the full context stops there; causal attention has no need of it.
@@ -93,7 +102,7 @@ class Encoder(nn.Module):
             state = self.initial_state(audio.shape[0])
         heard = torch.cat([state["audio_tail"], audio], dim=1)
         after = {"audio_tail": heard[:, -CARRY:]}
-        features = self.frontend(heard)
+        features = self.frontend(heard, filters)
         if feature_mask is not None:
             features = features.masked_fill(feature_mask, 0.0)
         x, tails = self.subsampling(features, (state["feature_tail"], state["subsampling_tail"]))
@@ -111,14 +120,20 @@ class Encoder(nn.Module):
                 after[f"convolution_tail{layer}"] = tail
             if self.look_ahead is not None and layer == self.held_back_after:
                 x, after["look_ahead_tail"] = self.look_ahead(x, state["look_ahead_tail"])
-        scores = self.head(self.norm(x))
-        if self.config.rows_per_frame > 1:
-            scores = scores.unflatten(-1, (self.config.rows_per_frame, -1)).flatten(1, 2)
+            if self.conditioning is not None and layer + 1 == self.config.self_condition_after:
+                x, early = self.conditioning(x, self.config.rows_per_frame)
+                if intermediate is not None:
+                    intermediate.append(early.float().log_softmax(dim=-1))
+        scores = by_row(self.head(self.norm(x)), self.config.rows_per_frame)
         return scores.float().log_softmax(dim=-1), after
 
     def offline(self, audio: Tensor, **options: object) -> Tensor:
         """Log-probabilities `[batch, rows, phones + 1]` of recordings padded by `pad`, the look-ahead taken off."""
         log_probs: Tensor = self(audio, **options)[0]
+        return self.in_time(log_probs)
+
+    def in_time(self, log_probs: Tensor) -> Tensor:
+        """Rows `[batch, rows, …]` without those that came before the first frame of audio had its look-ahead."""
         return log_probs[:, self.config.look_ahead_frames * self.config.rows_per_frame :]
 
     def rows(self, samples: int) -> int:

@@ -27,6 +27,7 @@ PRE_EMPHASIS = 0.97
 LOWEST_HZ = 20.0
 FLOOR = 1.1920928955078125e-07  # of a filter's energy, before the logarithm: float32 epsilon, as in Kaldi
 AUDIBLE = 55.0  # energy that the model hears as silence: about what rounding to 16 bits leaves in a filter
+WARPED_BELOW = 4800.0  # Hz, about where a vocal tract's resonances end
 FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
 
 
@@ -80,14 +81,22 @@ class LogMel(nn.Module):
         filters = mel_filters(mels)
         used = (filters > 0).any(dim=0)  # bins that no filter looks at need not be computed
         self.bases = HalfBases.of(used)
+        self._used = used
         self.register_buffer("cosines", self.bases.cosines(), persistent=False)
         self.register_buffer("sines", self.bases.sines(), persistent=False)
         self.register_buffer("filters", filters[:, used].T.float().contiguous(), persistent=False)
         self.register_buffer("mean", torch.zeros(mels, 1))
         self.register_buffer("scale", torch.ones(mels, 1))
 
-    def energies(self, audio: Tensor) -> Tensor:
-        """Audio `[batch, 240 + 160 n]` in [-1, 1], the carried samples first, to filter energies `[batch, n, mels]`."""
+    def warped(self, factor: float) -> Tensor:
+        """Filters float32 `[bins, mels]` to which a voice sounds as if its resonances were `factor` times as high."""
+        return mel_filters(self.filters.shape[1], factor)[:, self._used].T.float()
+
+    def energies(self, audio: Tensor, filters: Tensor | None = None) -> Tensor:
+        """Audio `[batch, 240 + 160 n]` in [-1, 1], the carried samples first, to filter energies `[batch, n, mels]`.
+
+        `filters`, `[batch, bins, mels]`, take the place of this front end's own.
+        """
         before = torch.cat([audio[:, :1], audio[:, :-1]], dim=1)
         frames = _frames(audio - PRE_EMPHASIS * before)
         after_centre, before_centre = frames[..., WINDOW // 2 :], frames[..., : WINDOW // 2].flip(-1)
@@ -96,26 +105,36 @@ class LogMel(nn.Module):
         even = (after_centre + before_centre).double() - 2 * (1 - PRE_EMPHASIS) * mean
         odd = (after_centre - before_centre).double()
         real, imaginary = (even @ self.cosines).float(), (odd @ self.sines).float()
-        return (real * real + imaginary * imaginary) @ self.filters
+        return (real * real + imaginary * imaginary) @ (self.filters if filters is None else filters)
 
     def log_mel(self, audio: Tensor) -> Tensor:
         """Kaldi's features `[batch, mels, n]`, from audio as for `energies`."""
         return self.energies(audio).clamp(min=FLOOR).log().transpose(1, 2)
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, filters: Tensor | None = None) -> Tensor:
         """Like `log_mel`, but no lower than `AUDIBLE`, and normalised to mean 0 and variance 1 over the training set.
 
         Band-limited audio has filters with nothing in them, where Kaldi's floor is lower than any recording has taught
         the model to expect: it would amplify what rounding there is.
         """
-        return (self.energies(audio).clamp(min=AUDIBLE).log().transpose(1, 2) - self.mean) * self.scale
+        energies = self.energies(audio, filters).clamp(min=AUDIBLE)
+        return (energies.log().transpose(1, 2) - self.mean) * self.scale
 
 
-def mel_filters(mels: int) -> Tensor:
-    """Kaldi's triangular filters on the mel scale `1127 ln(1 + f / 700)`, 20 Hz to 8 kHz: float64 `[mels, 257]`."""
+def mel_filters(mels: int, warp: float = 1.0) -> Tensor:
+    """Kaldi's triangular filters on the mel scale `1127 ln(1 + f / 700)`, 20 Hz to 8 kHz: float64 `[mels, 257]`.
+
+    With `warp` they take a frequency for one `warp` times as high, up to where 4800 Hz are either of the two; from
+    there to 8 kHz in a straight line, so that nothing leaves the band (Jaitly and Hinton 2013, vocal tract length
+    perturbation).
+    """
     lowest, highest = (1127.0 * math.log(1.0 + hz / 700.0) for hz in (LOWEST_HZ, SAMPLE_RATE / 2))
     edges = torch.linspace(lowest, highest, mels + 2, dtype=torch.float64)
     bins = torch.arange(FFT // 2 + 1, dtype=torch.float64) * (SAMPLE_RATE / FFT)
+    if warp != 1.0:
+        nyquist, bend = SAMPLE_RATE / 2, WARPED_BELOW / max(warp, 1.0)
+        above = nyquist - (nyquist - warp * bend) / (nyquist - bend) * (nyquist - bins)
+        bins = torch.where(bins <= bend, warp * bins, above)
     position = 1127.0 * torch.log1p(bins / 700.0)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (position - left) / (centre - left)

@@ -189,20 +189,26 @@ def learn(
         parameter.grad = None
     count = config.views
     rows = batch.rows.repeat(count)
+    early: list[Tensor] = []
     log_probs = encoder.offline(
         batch.audio.to(device).repeat(count, 1),
         feature_mask=batch.mask.to(device),
+        filters=None if batch.filters is None else batch.filters.to(device),
+        intermediate=early,
         keep_blocks=keep,
         frames=(rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
         dropout=config.dropout,
     )
     targets, phones_each = batch.targets.to(device).repeat(count), batch.phones.repeat(count)
-    total = functional.ctc_loss(
-        log_probs.transpose(0, 1), targets, rows, phones_each, blank=BLANK, reduction="sum"
+    total, *sooner = (
+        functional.ctc_loss(heard.transpose(0, 1), targets, rows, phones_each, blank=BLANK, reduction="sum")
+        for heard in (log_probs, *map(encoder.in_time, early if config.intermediate > 0 else []))
     )
     if teacher is not None:
         far = divergence(log_probs, taught_rows(teacher, batch).repeat(count, 1, 1), rows)
         total = (1 - config.distillation) * total + config.distillation * far
+    for loss_sooner in sooner:
+        total = (1 - config.intermediate) * total + config.intermediate * loss_sooner
     total = total / count
     if config.consistency > 0:
         total = total + config.consistency * disagreement(log_probs, batch.rows)

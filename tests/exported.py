@@ -17,6 +17,7 @@ SMALL = EncoderConfig(subsampling_width=48, width=32, layers=1, heads=2, head_wi
 CONFIGS = {
     "fixed decay": SMALL,
     "learnt decay": replace(SMALL, decay="learnt", convolution=2, heads=3, look_ahead_convolution=2),
+    "self-conditioned": replace(SMALL, layers=2, rows_per_frame=2, self_condition_after=1),
     "the paper's": replace(
         SMALL, layers=2, decay="none", convolution=0, rows_per_frame=2, look_ahead_frames=0
     ),
@@ -33,6 +34,8 @@ def make_encoder(config: EncoderConfig, seed: int = 0) -> Encoder:
         encoder.head.weight.mul_(8.0)
         if encoder.look_ahead is not None:  # as made it is a mere delay
             encoder.look_ahead.convolution.weight.normal_(std=0.1)
+        if encoder.conditioning is not None:  # as made it tells nothing
+            encoder.conditioning.back.weight.normal_(std=0.1)
         for name, parameter in encoder.named_parameters():
             if name.endswith("bias"):
                 parameter.uniform_(-0.1, 0.1)

@@ -23,6 +23,7 @@ VARIANTS = {
     "learnt-decay": dataclasses.replace(SMALL, decay="learnt"),
     "two-rows": dataclasses.replace(SMALL, rows_per_frame=2),
     "look-ahead-convolution": dataclasses.replace(SMALL, look_ahead_convolution=2),
+    "self-conditioned": dataclasses.replace(SMALL, rows_per_frame=2, self_condition_after=1),
 }
 
 
@@ -31,6 +32,8 @@ def make(config: EncoderConfig) -> Encoder:
     encoder = Encoder(config)
     if encoder.look_ahead is not None:  # as made it is a mere delay
         torch.nn.init.normal_(encoder.look_ahead.convolution.weight, std=0.1)
+    if encoder.conditioning is not None:  # as made it tells nothing
+        torch.nn.init.normal_(encoder.conditioning.back.weight, std=0.1)
     return encoder.eval()
 
 
@@ -87,6 +90,24 @@ def test_a_look_ahead_convolution_lets_rows_hear_later_frames_and_starts_as_a_de
     assert (held_back[0] != held_back[1]).any(dim=1).nonzero()[0] == 9
 
 
+@torch.no_grad()
+def test_an_intermediate_head_starts_as_the_last_one_and_untold_then_tells_what_it_hears() -> None:
+    plain, audio = make(SMALL), noise(2, 30)
+    told = Encoder(dataclasses.replace(SMALL, self_condition_after=1)).eval()
+    load_weights(told, grown(plain.state_dict(), told), "plain")
+    early: list[torch.Tensor] = []
+    untold = told(audio, intermediate=early)[0]
+    torch.testing.assert_close(untold, plain(audio)[0])
+    assert told.conditioning is not None
+    torch.testing.assert_close(told.conditioning.head.weight, told.head.weight)
+    (first,) = early
+    torch.testing.assert_close(first.exp().sum(dim=-1), torch.ones(2, 30))
+    told.conditioning.back.weight.normal_()
+    after, later = told(audio, intermediate=early)[0], early[-1]
+    assert torch.equal(first, later)
+    assert (after - untold).abs().max() > 0.01
+
+
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 @torch.no_grad()
 def test_batching_changes_nothing(config: EncoderConfig) -> None:
@@ -121,7 +142,9 @@ def test_backends_agree() -> None:
 
 
 def test_every_weight_learns() -> None:
-    encoder = make(dataclasses.replace(SMALL, decay="learnt", look_ahead_convolution=2)).train()
+    encoder = make(
+        dataclasses.replace(SMALL, decay="learnt", look_ahead_convolution=2, self_condition_after=1)
+    ).train()
     encoder(noise(2, 20))[0][..., 1].sum().backward()
     silent = [
         name for name, weight in encoder.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -143,6 +166,7 @@ def test_other_attentions_train_but_do_not_stream(attention: str) -> None:
         ({"layers": 0}, "layers is 0"),
         ({"convolution": 1}, "convolution is 1"),
         ({"longest_half_life": 1.0}, "half_life"),
+        ({"self_condition_after": 2}, "self_condition_after is 2: .* below layers, 2"),
         ({"look_ahead_convolution": 4}, "look_ahead_convolution is 4: .* not above look_ahead_frames, 3"),
     ],
 )

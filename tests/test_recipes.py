@@ -43,7 +43,14 @@ def smaller(config: TrainConfig) -> TrainConfig:
     """Fewer steps on less audio, fewer and narrower layers; all else as it is."""
     model = config.model
     narrow = dataclasses.replace(
-        model, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32
+        model,
+        subsampling_width=16,
+        width=16,
+        layers=2,
+        heads=2,
+        head_width=8,
+        feed_forward=32,
+        self_condition_after=min(model.self_condition_after, 1),
     )
     return dataclasses.replace(config, steps=2, batch_seconds=20.0, evaluate_recordings=1, model=narrow)
 

@@ -1,0 +1,76 @@
+"""An intermediate CTC head learns its share of the loss, and what it hears is told to the blocks after it."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from small_training import CONFIG, MODEL, batch_of, losses, stopped
+
+from phonestream.asr.checkpoint import load_checkpoint
+from phonestream.asr.config import EncoderConfig, TrainConfig
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.phones import BLANK
+from phonestream.asr.train import learn, train
+from phonestream.errors import ConfigError
+
+MODEL: EncoderConfig = dataclasses.replace(MODEL, self_condition_after=1)
+CONFIG: TrainConfig = dataclasses.replace(CONFIG, intermediate=0.3, layer_drop=0.0, model=MODEL)
+CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("consistency", [0.0, 0.2])
+def test_the_loss_is_both_heads_each_with_its_share(small_corpus: Path, consistency: float) -> None:
+    config = dataclasses.replace(CONFIG, consistency=consistency)
+    batch, encoder = batch_of(small_corpus, config), Encoder(MODEL)
+    rows, targets = batch.rows.repeat(config.views), batch.targets.repeat(config.views)
+    loss, _ = learn(encoder, batch, config, CPU)
+    last_alone, _ = learn(encoder, batch, dataclasses.replace(config, intermediate=0.0), CPU)
+    early: list[torch.Tensor] = []
+    with torch.no_grad():
+        last = encoder.offline(
+            batch.audio.repeat(config.views, 1), feature_mask=batch.mask, intermediate=early
+        )
+        ours, first = (
+            torch.nn.functional.ctc_loss(
+                heard.transpose(0, 1), targets, rows, batch.phones.repeat(config.views), BLANK, "sum"
+            ).item()
+            / (config.views * batch.phones.sum().item())
+            for heard in (last, encoder.in_time(early[0]))
+        )
+    assert first != pytest.approx(ours, rel=1e-3)
+    assert loss == pytest.approx(last_alone + 0.3 * (first - ours), rel=1e-4)
+
+
+def test_without_a_share_the_head_is_told_to_say_phones_by_nobody(small_corpus: Path) -> None:
+    config = dataclasses.replace(CONFIG, intermediate=0.0)
+    encoder = Encoder(MODEL)
+    learn(encoder, batch_of(small_corpus, config), config, CPU)
+    assert encoder.conditioning is not None
+    assert not encoder.conditioning.head.weight.grad.any()  # the way back is zero as it is made
+    learn(encoder, batch_of(small_corpus, CONFIG), CONFIG, CPU)
+    assert encoder.conditioning.head.weight.grad.any()
+
+
+def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, tmp_path: Path) -> None:
+    longer = dataclasses.replace(CONFIG, steps=12)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(longer, whole, small_corpus)
+    stopped(lambda: train(longer, parts, small_corpus), parts, 3)
+    assert 3 <= load_checkpoint(parts).step < 12
+    train(longer, parts, small_corpus, resume=True)
+    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_a_share_is_a_share(share: float) -> None:
+    with pytest.raises(ConfigError, match="it must be at least 0 and below 1"):
+        dataclasses.replace(CONFIG, intermediate=share)
+
+
+def test_a_share_needs_a_head() -> None:
+    with pytest.raises(ConfigError, match=r"has no intermediate CTC head: set model\.self_condition_after"):
+        dataclasses.replace(CONFIG, model=dataclasses.replace(MODEL, self_condition_after=0))
