@@ -35,9 +35,7 @@ class EncoderConfig:
     look_ahead_frames: int = 3  # encoder frames of 40 ms
     look_ahead_convolution: int = 0  # of those, how many the later blocks hear through a convolution; 0: none
     rows_per_frame: int = 1  # CTC rows for each encoder frame
-    self_condition_after: int = (
-        0  # blocks, after which an intermediate CTC head's phones are fed back; 0: nowhere
-    )
+    self_condition_after: int = 0  # blocks, then an intermediate CTC head whose phones are fed back; 0: none
 
     def __post_init__(self) -> None:
         for name in ("mels", "subsampling_width", "width", "layers", "heads", "head_width", "feed_forward"):

@@ -1,5 +1,6 @@
 """Training small enough for a test: a corpus of the six shipped recordings, a model of a few thousand weights."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -7,11 +8,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from phonestream.asr.audio_cache import cached_corpus
 from phonestream.asr.augment import Noises
 from phonestream.asr.batches import Batch, Batches
+from phonestream.asr.checkpoint import load_checkpoint
 from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, to_dict
 from phonestream.asr.corpora import load_cuts
+from phonestream.asr.encoder import Encoder
+from phonestream.asr.train import train
 
 MODEL = EncoderConfig(
     mels=20, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32, convolution=3
@@ -68,6 +74,17 @@ def stopped(training: Callable[[], bool], run: Path, steps: int) -> None:
     asking.start()
     assert not training(), "it was over before it could be stopped: make it longer"
     asking.join()
+
+
+def check_resumes(config: TrainConfig, data: Path, folder: Path, teacher: Encoder | None = None) -> None:
+    """Twelve steps of `config` stopped on the way and resumed give the losses of twelve in one go."""
+    longer = dataclasses.replace(config, steps=12)
+    whole, parts = folder / "whole", folder / "parts"
+    train(longer, whole, data, teacher=teacher)
+    stopped(lambda: train(longer, parts, data, teacher=teacher), parts, 3)
+    assert 3 <= load_checkpoint(parts).step < 12
+    train(longer, parts, data, teacher=teacher, resume=True)
+    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
 
 
 def write_toml(path: Path, config: TrainConfig) -> Path:

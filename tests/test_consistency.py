@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import CONFIG, MODEL, batch_of, losses, stopped
+from small_training import CONFIG, MODEL, batch_of, check_resumes
 
-from phonestream.asr.checkpoint import load_checkpoint
 from phonestream.asr.config import AugmentConfig
 from phonestream.asr.consistency import disagreement
 from phonestream.asr.distillation import divergence, taught_rows
 from phonestream.asr.encoder import Encoder
-from phonestream.asr.train import learn, train
+from phonestream.asr.train import learn
 from phonestream.errors import ConfigError
 
 MASKED = AugmentConfig(speeds=(0.9, 1.1), frequency_masks=3, time_masks_per_second=4.0)
@@ -84,13 +83,7 @@ def test_the_loss_is_the_mean_of_the_views_and_their_weighted_disagreement(
 
 
 def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, tmp_path: Path) -> None:
-    longer = dataclasses.replace(CONFIG, steps=12)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(longer, whole, small_corpus)
-    stopped(lambda: train(longer, parts, small_corpus), parts, 3)
-    assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, small_corpus, resume=True)
-    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
+    check_resumes(CONFIG, small_corpus, tmp_path)
 
 
 @pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])

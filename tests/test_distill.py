@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_training import CONFIG, MODEL, batch_of, losses, stopped, write_toml
+from small_training import CONFIG, MODEL, batch_of, check_resumes, losses, write_toml
 from torch.nn import functional
 
 from phonestream.asr.checkpoint import load_checkpoint, load_encoder
@@ -108,13 +108,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(
 
 
 def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, teacher: Encoder, tmp_path: Path) -> None:
-    longer = dataclasses.replace(CONFIG, steps=12)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(longer, whole, small_corpus, teacher=teacher)
-    stopped(lambda: train(longer, parts, small_corpus, teacher=teacher), parts, 3)
-    assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, small_corpus, teacher=teacher, resume=True)
-    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
+    check_resumes(CONFIG, small_corpus, tmp_path, teacher)
 
 
 def test_a_run_teaches_through_the_command_line(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import CONFIG, MODEL, batch_of, losses, stopped
+from small_training import CONFIG, MODEL, batch_of, check_resumes
 
-from phonestream.asr.checkpoint import load_checkpoint
 from phonestream.asr.config import EncoderConfig, TrainConfig
 from phonestream.asr.encoder import Encoder
 from phonestream.asr.phones import BLANK
-from phonestream.asr.train import learn, train
+from phonestream.asr.train import learn
 from phonestream.errors import ConfigError
 
 MODEL: EncoderConfig = dataclasses.replace(MODEL, self_condition_after=1)
@@ -56,13 +55,7 @@ def test_without_a_share_the_head_is_told_to_say_phones_by_nobody(small_corpus: 
 
 
 def test_stopped_and_resumed_it_learns_the_same(small_corpus: Path, tmp_path: Path) -> None:
-    longer = dataclasses.replace(CONFIG, steps=12)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(longer, whole, small_corpus)
-    stopped(lambda: train(longer, parts, small_corpus), parts, 3)
-    assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, small_corpus, resume=True)
-    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
+    check_resumes(CONFIG, small_corpus, tmp_path)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
