@@ -18,69 +18,53 @@ from numpy.typing import NDArray
 
 from phonestream import Recognizer
 from phonestream.asr.corpora import load_samples, reference_phones
+from phonestream.asr.offline import greedy_phones
+from phonestream.asr.phones import BLANK
 from phonestream.asr.score import PhoneErrors, phone_errors
-from phonestream.streaming.decode import Decoder, DecoderState
 
 PENALTIES = tuple(round(0.2 * step, 1) for step in range(-4, 5))  # nats
 
 
-def lowered(rows: NDArray[np.float32], blank: int, penalty: float) -> NDArray[np.float32]:
+def lowered(rows: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
     """`rows` [rows, columns] with blank's score `penalty` lower, as log-probabilities again."""
     scores = rows.copy()
-    scores[:, blank] -= penalty
+    scores[:, BLANK] -= penalty
     summed: NDArray[np.float32] = np.logaddexp.reduce(scores, axis=1, keepdims=True)
     return scores - summed
 
 
-def by_frame(rows: NDArray[np.float32], blank: int, rows_per_frame: int) -> NDArray[np.float32]:
+def by_frame(rows: NDArray[np.float32], rows_per_frame: int) -> NDArray[np.float32]:
     """`rows` with a phone made certain in each frame of blanks that rather holds one than none."""
     probabilities = np.exp(rows).reshape(-1, rows_per_frame, rows.shape[1])
-    quiet = (probabilities.argmax(axis=2) == blank).all(axis=1)
+    quiet = (probabilities.argmax(axis=2) == BLANK).all(axis=1)
     within = 1 - (1 - probabilities).prod(axis=1)  # that a phone is in the frame: rows are independent in CTC
-    within[:, blank] = probabilities[:, :, blank].prod(axis=1)
+    within[:, BLANK] = probabilities[:, :, BLANK].prod(axis=1)
     column = within.argmax(axis=1)
     read = rows.copy()
-    for frame in np.flatnonzero(quiet & (column != blank)):
+    for frame in np.flatnonzero(quiet & (column != BLANK)):
         row = probabilities[frame, :, column[frame]].argmax()
         read[frame * rows_per_frame + row, column[frame]] = 0
     return read
 
 
-def symbols(decoder: Decoder, rows: NDArray[np.float32]) -> list[str]:
-    """The phones that greedy decoding finds."""
-    phones, state = decoder.decode(DecoderState(), rows)
-    return [phone.symbol for phone in phones + decoder.finish(state)]
-
-
-def table_row(name: str, errors: PhoneErrors) -> str:
-    parts = (errors.substitutions, errors.insertions, errors.deletions)
-    shares = " | ".join(f"{100 * part / errors.reference_length:.2f}" for part in parts)
-    return f"| {name} | {100 * errors.per:.2f} | {shares} |"
-
-
 def main() -> None:
-    parser = on_split.parser(__doc__, "dev")
-    parser.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
-    options = parser.parse_args()
+    options = on_split.parser(__doc__, "dev").parse_args()
 
     recognizer = Recognizer(options.model)
-    meta = recognizer.metadata
-    cuts = on_split.cuts(options.split, options.limit)
+    cuts = on_split.cuts(options.split)
     log_probs = [recognizer.log_probs(load_samples(cut)) for cut in cuts]
     references = [reference_phones(cut) for cut in cuts]
 
-    print(f"{options.model}: {len(cuts)} recordings of {options.split}")
-    for title in ("rows", "frames"):
-        print(f"\n| off blank, nats; {title} | PER % | substitutions | insertions | deletions |")
-        print("| --- | --- | --- | --- | --- |")
-        for penalty in PENALTIES:
-            errors = PhoneErrors()
-            for rows, reference in zip(log_probs, references, strict=True):
-                read = lowered(rows, meta.blank, penalty)
-                if title == "frames":
-                    read = by_frame(read, meta.blank, meta.rows_per_frame)
-                errors += phone_errors(reference, symbols(meta.decoder, read))
-            print(table_row(f"{penalty:+.1f}", errors), flush=True)
+    print(f"{options.model}: PER % of {len(cuts)} recordings of {options.split}\n")
+    print("| off blank, nats | best path | by frames |\n| --- | --- | --- |")
+    for penalty in PENALTIES:
+        by_rows, by_frames = PhoneErrors(), PhoneErrors()
+        for original, reference in zip(log_probs, references, strict=True):
+            rows = lowered(original, penalty)
+            by_rows += phone_errors(reference, greedy_phones(rows))
+            frames = by_frame(rows, recognizer.metadata.rows_per_frame)
+            by_frames += phone_errors(reference, greedy_phones(frames))
+        print(f"| {penalty:+.1f} | {100 * by_rows.per:.2f} | {100 * by_frames.per:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
