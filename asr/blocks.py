@@ -1,9 +1,10 @@
 """Building blocks of the encoder. Each takes its carried state and returns the next one; none keeps any."""
 
 import math
+from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, autocast, nn
 from torch.nn import functional
 
 from ..kernels import State, causal_linear_attention, feature_map, linear_attention
@@ -54,8 +55,12 @@ class CausalConvolution(nn.Module):
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `[batch, time, width]` and the `[batch, taps - 1, width]` before them to frames and next tail."""
         x = torch.cat([tail, x], dim=1)
-        # As a 2-D convolution in channels-last order: oneDNN's 1-D backward is twice as slow.
-        y = functional.conv2d(x.transpose(1, 2).unsqueeze(2), self.weight, self.bias, groups=self.width)
+        # As a 2-D convolution in channels-last order: oneDNN's 1-D backward is twice as slow. Always in float32 on a
+        # CPU: with AVX512-BF16, oneDNN (torch 2.11) may not return from a bfloat16 depthwise convolution of few
+        # channels (16 with 15 taps), and such a convolution is too small a part of a block to gain from bfloat16.
+        exact = autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
+        with exact:
+            y = functional.conv2d(x.transpose(1, 2).unsqueeze(2), self.weight, self.bias, groups=self.width)
         return y.squeeze(2).transpose(1, 2), x[:, -(self.taps - 1) :]
 
 

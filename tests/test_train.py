@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from phonestream.asr import checkpoint
 from phonestream.asr.audio_cache import cached_corpus
@@ -381,3 +383,49 @@ def test_weights_of_another_shape_are_refused_by_name() -> None:
     small, large = Encoder(EncoderConfig(layers=1)), Encoder(EncoderConfig(layers=2))
     with pytest.raises(ConfigError, match=r"blocks\.1\..* is missing"):
         load_weights(large, small.state_dict(), "small.onnx")
+
+
+STUCK = """
+import hashlib, os, signal, sys
+from phonestream.asr.interrupt import StopOnSignal
+with StopOnSignal():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as in a step that does not return
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_twice_it_stops_within_a_step(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # the first one asks for an end after the step
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+
+
+class Convolutions(TorchDispatchMode):
+    """Keeps the type of what each convolution takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: list[torch.dtype] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "convolution" in str(function):
+            self.types.append(args[0].dtype)
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_convolution_is_computed_in_bfloat16_on_a_cpu(config: TrainConfig, data: Path) -> None:
+    """oneDNN may not return from one: a run with `precision = "bfloat16"` hung in its first step."""
+    corpus = cached_corpus(list(load_cuts(data, "train")), longest_seconds=35.0, report=lambda line: None)
+    batch = Batches(corpus, noises_of(config.augment, data), config).batch(0)
+    encoder = Encoder(config.model)
+    encoder.precision = torch.bfloat16
+    with Convolutions() as seen:
+        learn(encoder, batch, config, torch.device("cpu"))
+    assert len(seen.types) > 2 * config.model.layers
+    assert set(seen.types) == {torch.float32}
