@@ -1,6 +1,6 @@
 """Changes to training audio and features. Every draw comes from a generator that the caller seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .channel import microphone, room, telephone
 from .config import AugmentConfig
 from .music import music
 
+BABBLE_VOICES = (2, 7)  # fewest, and one more than the most
 MUSIC_PIECES, PIECE_SECONDS = 60, 10.0
 SPEECHLESS_DB = (-70.0, -15.0)  # loudness of what takes a recording's place, below full scale
 
@@ -28,6 +29,7 @@ class Noises:
     recorded: Sequence[Samples]
     music: Sequence[Samples]
     music_share: float  # of the cuts
+    voices: Callable[[Generator], Samples] | None = None  # draws a recording of somebody who speaks
 
     def cut(self, length: int, rng: Generator) -> Samples:
         """`length` samples from as many recordings in a row as it takes, or from as many pieces of music."""
@@ -86,7 +88,7 @@ def speechless(length: int, config: AugmentConfig, noises: Noises, rng: Generato
 
 
 def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Generator) -> Samples:
-    """Speed, room, noise, microphone, telephone and gain, in this order: `[n]` to `[n / speed]`."""
+    """Speed, room, noise, babble, microphone, telephone and gain, in this order: `[n]` to `[n / speed]`."""
     speed = rng.choice(config.speeds)
     if speed != 1.0:
         samples = soxr.resample(samples, 16000 * speed, 16000, quality="MQ")
@@ -95,6 +97,9 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
         samples = room(samples, decay, direct, rng)
     if _happens(config.noise_probability, rng):
         samples = samples + _noise(samples, noises, rng.uniform(*config.noise_snr_db), rng)
+    if noises.voices is not None and _happens(config.babble_probability, rng):
+        snr = rng.uniform(*config.noise_snr_db)
+        samples = samples + _at_snr(samples, babble(noises.voices, len(samples), rng), snr)
     if _happens(config.microphone_probability, rng):
         samples = microphone(samples, config.microphone_deviation_db, rng)
     if _happens(config.telephone_probability, rng):
@@ -111,7 +116,23 @@ def _happens(probability: float, rng: Generator) -> bool:
 
 def _noise(samples: Samples, noises: Noises, snr_db: float, rng: Generator) -> Samples:
     """Noise `[n]` at `snr_db` below the speech's power."""
-    noise = noises.cut(len(samples), rng)
+    return _at_snr(samples, noises.cut(len(samples), rng), snr_db)
+
+
+def babble(voices: Callable[[Generator], Samples], length: int, rng: Generator) -> Samples:
+    """Several people speaking at once, each as loud as the others: `[length]`."""
+    mixed = np.zeros(length, np.float32)
+    for _ in range(int(rng.integers(*BABBLE_VOICES))):
+        voice = voices(rng)
+        voice = voice / (np.sqrt(np.mean(np.square(voice))) + np.float32(1e-6))
+        repeated = np.tile(voice, -(-(length + len(voice)) // len(voice)))
+        start = int(rng.integers(len(voice)))
+        mixed += repeated[start : start + length]
+    return mixed
+
+
+def _at_snr(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """`noise` at `snr_db` below the power of `samples`."""
     power = float(np.mean(np.square(noise))) + 1e-12
     wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)
     return noise * np.float32(np.sqrt(wanted / power))

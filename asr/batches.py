@@ -5,10 +5,11 @@ Nothing here keeps a generator's state, so a run resumed in the middle of an epo
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from .corpora_rows import frames_needed
 from .distributed import ALONE, Processes
 from .encoder import FRAME, pad
 from .frontend import HOP, LogMel
+from .leads import lead_of, leads
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
 
@@ -31,6 +33,10 @@ class Batch:
     epoch: float  # passes over the data before this step
     audio: Tensor  # [batch, samples]
     mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
+    leads: (
+        Tensor | None
+    )  # float32 [leads, samples], what streams heard before; None: they begin with these recordings
+    lead_of: Tensor  # int64 [batch], which of `leads` each recording follows, or -1
     filters: Tensor | None  # float32 [views * batch, bins, mels], as `LogMel.warped`; None: the front end's
     rows: Tensor  # int64 [batch], CTC rows of each recording
     targets: Tensor  # int64 [sum of phones]
@@ -72,7 +78,7 @@ class Batches:
         processes: Processes = ALONE,
     ) -> None:
         self.corpus = corpus
-        self.noises = noises
+        self.noises = replace(noises, voices=self._voice)
         self.config = config
         self._processes = processes
         self._frontend = LogMel(config.model.mels)
@@ -80,6 +86,10 @@ class Batches:
         self._epoch = 0
         self._first = 0  # step with which the current epoch starts
         self._plan = self._plan_of(0)
+
+    def _voice(self, rng: Generator) -> NDArray[np.float32]:
+        """Any recording of the corpus."""
+        return self.corpus.audio(self.corpus.utterances[int(rng.integers(len(self.corpus.utterances)))])
 
     def _plan_of(self, epoch: int) -> list[list[int]]:
         look_ahead = self.config.model.look_ahead_frames * FRAME
@@ -106,7 +116,7 @@ class Batches:
         if idle:  # fewer recordings than processes: this one keeps step with the others, for nothing
             chosen = of_all[:1]
         config = self.config
-        recordings, generators, targets = [], [], []
+        recordings, generators, targets, led = [], [], [], []
         for utterance in chosen:
             rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
             columns = utterance.columns
@@ -120,6 +130,7 @@ class Batches:
                 samples = np.pad(samples, (0, least - len(samples)))
             recordings.append(torch.from_numpy(samples))
             generators.append(rng)
+            led.append(lead_of(config.augment, rng) if config.augment.lead_probability else -1)
             targets.append(columns)
         audio = pad(recordings, config.model.look_ahead_frames)
         mask = np.zeros((config.views, len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
@@ -134,6 +145,10 @@ class Batches:
             epoch=epoch,
             audio=audio,
             mask=torch.from_numpy(mask).flatten(0, 1),
+            leads=leads(
+                config.augment, self.noises, self._voice, np.random.default_rng([config.seed, step, 4])
+            ),
+            lead_of=torch.tensor(led),
             filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
             rows=torch.tensor(
                 [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]

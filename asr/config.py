@@ -82,6 +82,9 @@ class AugmentConfig:
     microphone_probability: float = 0.0
     microphone_deviation_db: float = 4.0  # standard deviation of a microphone's frequency response
     telephone_probability: float = 0.0
+    babble_probability: float = 0.0  # of other people speaking behind the speaker, at noise_snr_db
+    lead_probability: float = 0.0  # of a state that has heard something before the recording begins
+    lead_seconds: tuple[float, float] = (0.3, 60.0)  # drawn uniformly in the logarithm
     vocal_tract: tuple[float, float] = (1.0, 1.0)  # drawn uniformly; 1.1 moves all resonances a tenth higher
     frequency_masks: int = 2
     frequency_mask_mels: int = 10  # widest frequency mask, in mel filters
@@ -106,7 +109,11 @@ class AugmentConfig:
             raise ConfigError(
                 f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
             )
-        for kind in ("noise", "speechless", "room", "microphone", "telephone"):
+        if not 0.04 <= self.lead_seconds[0] <= self.lead_seconds[1] <= 600:
+            raise ConfigError(
+                f"augment.lead_seconds is {list(self.lead_seconds)}: give a range within 0.04 to 600 seconds"
+            )
+        for kind in ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead"):
             probability = getattr(self, f"{kind}_probability")
             if not 0.0 <= probability <= 1.0:
                 raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")

@@ -35,6 +35,7 @@ from .distributed import ALONE, Processes
 from .encoder import Encoder, pad
 from .frontend import CARRY
 from .interrupt import StopOnSignal
+from .leads import led_state
 from .offline import encoder_log_probs, greedy_phones
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
 from .phones import BLANK
@@ -192,6 +193,7 @@ def learn(
     early: list[Tensor] = []
     log_probs = encoder.offline(
         batch.audio.to(device).repeat(count, 1),
+        state=None if batch.leads is None else led_state(encoder, batch.leads, batch.lead_of.repeat(count)),
         feature_mask=batch.mask.to(device),
         filters=None if batch.filters is None else batch.filters.to(device),
         intermediate=early,
