@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the training loop looks at between steps, so that a run ends with a checkpoint."""
+"""Ctrl-C and SIGTERM as a request that the training loop looks at between steps: a run ends with a checkpoint."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopOnSignal:
     """While open, the first SIGINT or SIGTERM sets `requested`; a second one ends the process at once.
 
-    Python runs signal handlers between bytecodes only, so a process inside a long call of C code would ignore the second
-    signal, too. It is therefore counted in a thread, which reads the numbers that the interpreter writes to the wake-up
-    descriptor as signals arrive. The process then exits with 128 + the signal's number, and no cleaning up: the last
+    Python runs signal handlers between bytecodes only, so a process inside a long call of C code would ignore the
+    second signal, too. It is therefore counted in a thread, which reads the numbers that the interpreter writes to the
+    wake-up descriptor as signals arrive. The process then exits with 128 + the signal's number, and no cleaning up: the last
     checkpoint is whole, since checkpoints are replaced, never rewritten.
 
     For the main thread, as everything that sets signal handlers.

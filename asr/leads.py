@@ -1,8 +1,8 @@
 """What a stream heard before a training recording begins: silence, room tone, noise, other people's speech.
 
-A live stream seldom begins with speech. A model trained from fresh states alone makes twice the errors after ten seconds
-of silence, since the attention's sums `s` and `z` then hold what it has never seen there. So in every step a few leads
-are computed without gradient, and recordings begin with the state that one of them has left.
+A live stream seldom begins with speech. A model trained from fresh states alone makes twice the errors after ten
+seconds of silence, since the attention's sums `s` and `z` then hold what it has never seen there. So in every step a few
+leads are computed without gradient, and recordings begin with the state that one of them has left.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ def leads(
 ) -> Tensor | None:
     """Leads of one step, float32 `[LEADS, samples]`, whole frames; None where no recording takes one.
 
-    All are of one length, drawn from `config.lead_seconds` uniformly in its logarithm. Each begins with digital silence;
-    room tone, noise or speech may follow, and more silence after that.
+    All are of one length, drawn from `config.lead_seconds` uniformly in its logarithm. Each begins with digital
+    silence; room tone, noise or speech may follow, and more silence after that.
 
     Args:
         speech: draws somebody else's recording `[n]`.

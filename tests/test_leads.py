@@ -12,7 +12,7 @@ from phonestream.asr.augment import Noises
 from phonestream.asr.batches import Batch
 from phonestream.asr.config import AugmentConfig
 from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.leads import LEADS, led_state, leads
+from phonestream.asr.leads import LEADS, leads, led_state
 from phonestream.asr.train import learn
 from phonestream.errors import ConfigError
 
