@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from pocketsphinx import Decoder
 
 from phonestream import DataError, Recognizer
-from phonestream.asr.align import AlignedWord, Alignment, fit, spoken
-from phonestream.asr.align_hearing import Hearing, hear
-from phonestream.asr.corpora import load_cuts, load_samples
-from phonestream.asr.phones import PHONES
-from phonestream.asr.score import align as match
+from phonestream.asr.align.aligner import AlignedWord, Alignment, fit, spoken
+from phonestream.asr.align.posteriors import Hearing, hear
+from phonestream.asr.corpora.corpus import load_cuts, load_samples
+from phonestream.asr.evaluation.score import align as match
+from phonestream.asr.lexicon.phones import PHONES
 
 FRAME_SECONDS = 0.01  # of pocketsphinx's alignment
 TOUCHING = 0.015  # seconds between two phones below which there is no pause

@@ -21,7 +21,7 @@ says instead, for one length on a CPU, how much of ours is matrix products, and 
 
 import os
 
-from phonestream.asr.process import restart_script_with_settings
+from phonestream.asr.training.process import restart_script_with_settings
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")

@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from phonestream import Phone, Recognizer
-from phonestream.asr.corpora import load_cuts, load_samples, reference_phones
-from phonestream.asr.phone_lm import estimate, perplexity, save
-from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.asr.corpora.corpus import load_cuts, load_samples, reference_phones
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.asr.phone_lm.estimate import estimate, perplexity, save
 from phonestream.streaming.arrays import Floats
 from phonestream.streaming.beam import Beam, BeamDecoder
 from phonestream.streaming.beam_config import BeamSearch

@@ -17,10 +17,10 @@ import on_split
 from numpy.typing import NDArray
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_samples, reference_phones
-from phonestream.asr.offline import greedy_phones
-from phonestream.asr.phones import BLANK
-from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.asr.corpora.corpus import load_samples, reference_phones
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.asr.lexicon.phones import BLANK
+from phonestream.asr.model.offline import greedy_phones
 
 PENALTIES = tuple(round(0.2 * step, 1) for step in range(-4, 5))  # nats
 

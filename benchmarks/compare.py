@@ -27,13 +27,14 @@ import numpy as np
 import on_split
 
 from phonestream import Recognizer
-from phonestream.asr.checkpoint import CHECKPOINT, load_checkpoint
-from phonestream.asr.config import EncoderConfig, TrainConfig, load_config
-from phonestream.asr.corpora import load_samples, speech_root
-from phonestream.asr.evaluate import evaluate
-from phonestream.asr.foreign_alignment import forced_alignment, foreign_aligner, matched
-from phonestream.asr.process import restart_script_with_settings
-from phonestream.asr.train import train
+from phonestream.asr.corpora.corpus import load_samples, speech_root
+from phonestream.asr.evaluation.evaluate import evaluate
+from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.training.checkpoint import CHECKPOINT, load_checkpoint
+from phonestream.asr.training.config import TrainConfig, load_config
+from phonestream.asr.training.process import restart_script_with_settings
+from phonestream.asr.training.train import train
 from phonestream.export import export
 
 if TYPE_CHECKING:

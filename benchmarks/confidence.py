@@ -20,9 +20,9 @@ import on_split
 from numpy.typing import NDArray
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_samples, reference_phones
-from phonestream.asr.reliability import BINS, Judged, Reliability, judge, reliability
-from phonestream.asr.score import align
+from phonestream.asr.corpora.corpus import load_samples, reference_phones
+from phonestream.asr.evaluation.reliability import BINS, Judged, Reliability, judge, reliability
+from phonestream.asr.evaluation.score import align
 from phonestream.streaming.decode import Decoder, DecoderState
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import numpy as np
 import on_split
 from numpy.typing import NDArray
 
-from phonestream.asr.evaluate import evaluate
-from phonestream.asr.phones import PHONES
-from phonestream.asr.score import top_confusions
+from phonestream.asr.evaluation.evaluate import evaluate
+from phonestream.asr.evaluation.score import top_confusions
+from phonestream.asr.lexicon.phones import PHONES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,7 +1,7 @@
 """What happens to speech on its way to a recogniser: noise, clipping, telephones, codecs and rooms, for robustness.py.
 
-Written apart from asr/channel.py, which training uses, and by other means (libsndfile's mu-law, real codecs, rooms by
-the image-source method), so that a model is not asked what it was taught.
+Written apart from asr/training/channel.py, which training uses, and by other means (libsndfile's mu-law, real codecs,
+rooms by the image-source method), so that a model is not asked what it was taught.
 """
 
 import io

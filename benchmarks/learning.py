@@ -2,7 +2,7 @@
 
     python benchmarks/learning.py
 
-reads the records that are shipped beside the model (`phonestream/models/default.dev*.tsv`, `default.losses*.tsv`),
+reads the records that are shipped beside the model (`src/phonestream/models/default.dev*.tsv`, `default.losses*.tsv`),
 prints what each stage cost and gained, and draws benchmarks/pictures/learning.png.
 """
 
@@ -16,7 +16,7 @@ import on_split
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-MODELS = Path(__file__).parent.parent / "phonestream" / "models"
+MODELS = Path(__file__).parent.parent / "src" / "phonestream" / "models"
 PICTURE = Path(__file__).parent / "pictures" / "learning.png"
 SMOOTHING = 50  # steps that a point of the loss is the mean of
 

@@ -32,8 +32,8 @@ from typing import NamedTuple
 import numpy as np
 
 from phonestream import Recognizer
+from phonestream.streaming.model import Model
 from phonestream.streaming.scheduler import StreamPool
-from phonestream.streaming.session import Model
 from streaming import RATE, SHIPPED, Samples, load
 
 CHUNKS_MS = (40, 80, 160, 320)

@@ -31,11 +31,11 @@ import numpy as np
 import on_split
 from degrade import RATE, Samples
 
-from phonestream.asr.corpora import load_samples, reference_phones, speech_root
-from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.streaming import state
 from phonestream.streaming.decode import Phone
-from phonestream.streaming.session import Model
+from phonestream.streaming.model import Model
 from phonestream.streaming.state import StreamState
 
 if TYPE_CHECKING:

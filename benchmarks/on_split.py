@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phonestream.asr.corpora import load_cuts, speech_root, spread
+from phonestream.asr.corpora.corpus import load_cuts, speech_root, spread
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut

@@ -24,8 +24,8 @@ from degrade import RATE, Samples
 from numpy.random import Generator
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_samples, reference_phones, speech_root
-from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,8 +15,8 @@ import numpy as np
 import on_split
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_samples
-from phonestream.asr.foreign_alignment import (
+from phonestream.asr.corpora.corpus import load_samples
+from phonestream.asr.evaluation.pocketsphinx_alignment import (
     FRAME_SECONDS,
     Aligned,
     forced_alignment,

@@ -14,8 +14,8 @@ import numpy as np
 import on_split
 
 from phonestream import Recognizer
-from phonestream.asr.corpora import load_samples
-from phonestream.asr.foreign_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.corpora.corpus import load_samples
+from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
 
 
 def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:

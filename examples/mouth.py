@@ -18,7 +18,7 @@ import phonestream
 from phonestream.formats.document import Interval
 from phonestream.formats.tiling import tile
 from phonestream.formats.visemes import to_visemes
-from phonestream.streaming.files import AudioFile
+from phonestream.streaming.audio.files import AudioFile
 
 
 class Mouth(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from ..asr.frontend import TO_SINE, TURN, HalfBases
+from ..asr.model.frontend import TO_SINE, TURN, HalfBases
 
 TABLE, ODD, BINS, WINDOW, STEPS, ONE_TURN, QUARTER = (
     f"frontend.{name}" for name in ("table", "odd", "bins", "window", "steps", "turn", "to_sine")

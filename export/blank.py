@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..asr.encoder import Encoder
-from ..asr.offline import greedy_phones
-from ..asr.phones import BLANK, PHONES
-from ..asr.score import PhoneErrors, phone_errors
+from ..asr.evaluation.score import PhoneErrors, phone_errors
+from ..asr.lexicon.phones import BLANK, PHONES
+from ..asr.model.encoder import Encoder
+from ..asr.model.offline import greedy_phones
 
 PENALTIES = tuple(round(0.1 * step, 1) for step in range(-5, 16))  # nats, tried
 AS_GOOD = 1.005  # times the fewest errors: among such penalties the smallest, since what is not speech must stay blank

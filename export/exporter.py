@@ -9,11 +9,11 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from ..asr.checkpoint import load_checkpoint, load_weights
-from ..asr.config import to_dict
-from ..asr.encoder import FRAME, Encoder, check_streams
-from ..asr.frontend import SAMPLE_RATE
-from ..asr.phones import BLANK, PHONES
+from ..asr.lexicon.phones import BLANK, PHONES
+from ..asr.model.config import to_dict
+from ..asr.model.encoder import FRAME, Encoder, check_streams
+from ..asr.model.frontend import SAMPLE_RATE
+from ..asr.training.checkpoint import load_checkpoint, load_weights
 from ..errors import ModelError
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from .graph import trace
@@ -161,10 +161,10 @@ def describe(encoder: Encoder, description: Description, temperature: float) -> 
 
 def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:
     """Lower blank in `encoder`: by how much; the temperature after that; on how many recordings both were fitted."""
-    from ..asr.offline import (
-        encoder_log_probs,
-    )  # reading a corpus takes packages that an export without data does not
-    from ..asr.train import DevSet
+    from ..asr.model.offline import (
+        encoder_log_probs,  # reading a corpus takes packages that an export without data does not
+    )
+    from ..asr.training.train import DevSet
     from .blank import fit_blank_penalty, lower_blank
     from .temperature import fit_temperature
 

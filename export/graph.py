@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.func import functional_call
 
-from ..asr.config import EncoderConfig
-from ..asr.encoder import FRAME, Encoder, check_streams
+from ..asr.model.config import EncoderConfig
+from ..asr.model.encoder import FRAME, Encoder, check_streams
 from ..errors import ModelError
 from ..streaming.metadata import AUDIO, BATCH, LOG_PROBS, NEXT
 from .bases import write_as_formula

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..asr.encoder import Encoder
+from ..asr.model.encoder import Encoder
 
 HIGHEST_LEVEL = 127  # levels run from -127 to 127, so that zero is one of them and the scale has no offset
 FEWEST_INPUTS = 32  # of an output channel, from which int8 and a float32 scale are worth it

@@ -10,18 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..asr.checkpoint import (
-    CHECKPOINT,
-    check_same_config,
-    grown,
-    load_checkpoint,
-    load_weights,
-)
-from ..asr.config import TrainConfig
-from ..asr.distillation import check_teacher
-from ..asr.distributed import Processes
-from ..asr.encoder import Encoder, check_streams
-from ..asr.train import train
+from ..asr.model.encoder import Encoder, check_streams
+from ..asr.training.checkpoint import CHECKPOINT, check_same_config, grown, load_checkpoint, load_weights
+from ..asr.training.config import TrainConfig
+from ..asr.training.distillation import check_teacher
+from ..asr.training.distributed import Processes
+from ..asr.training.train import train
 from ..errors import ConfigError
 from .exporter import export
 from .weights import read_weights

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..asr.phones import BLANK, PHONES
-from ..asr.score import align
+from ..asr.evaluation.score import align
+from ..asr.lexicon.phones import BLANK, PHONES
 from ..errors import DataError
 from ..streaming.decode import Decoder, DecoderState, Phone
 

@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from ..asr.encoder import FRAME, Encoder
+from ..asr.model.encoder import FRAME, Encoder
 from ..errors import ModelError
 from ..streaming.metadata import AUDIO, LOG_PROBS, NEXT
 

@@ -15,8 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from ..asr.config import EncoderConfig, from_dict
-from ..asr.encoder import Encoder
+from ..asr.model.config import EncoderConfig, from_dict
+from ..asr.model.encoder import Encoder
 from ..errors import ConfigError, ModelError
 from ..streaming.metadata import ModelMetadata
 from .quantise import Int8

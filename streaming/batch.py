@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from ..errors import PhonestreamError
 from . import state
 from .arrays import AnyArray, Floats
-from .samples import check_rate, check_samples, mono, slices
-from .session import MAX_BLOCK_SECONDS, Model
+from .audio.samples import check_rate, check_samples, mono, slices
+from .model import MAX_BLOCK_SECONDS, Model
 from .state import Event, StreamState
 from .stream import Stream, check_open
 

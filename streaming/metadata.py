@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import ModelError
 from .arrays import Floats
+from .audio.samples import MAX_RATE, MIN_RATE
 from .decode import Decoder
-from .samples import MAX_RATE, MIN_RATE
 
 FORMAT = 1
 FORMAT_KEY = "phonestream_format"

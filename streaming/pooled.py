@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AudioError
-from . import resample, state
+from . import state
 from .arrays import Floats
-from .samples import check_samples, mono
+from .audio import resample
+from .audio.samples import check_samples, mono
 from .state import Event, Lost, StreamState
 from .stream import check_gap
 

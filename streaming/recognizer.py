@@ -15,7 +15,7 @@ from .beam_config import N_BEST, BeamSearch
 from .decode import Phone
 from .endpoint import EndpointConfig
 from .metadata import ModelMetadata
-from .session import Model
+from .model import Model
 from .stream import DEFAULT_RATE, Event, Stream
 
 

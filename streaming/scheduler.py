@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from ..errors import AudioError, ConfigError, PhonestreamError
 from . import batch, snapshot, state
+from .audio.samples import check_rate
 from .endpoint import EndpointConfig
+from .model import MAX_BLOCK_SECONDS, Model
 from .pooled import PooledStream
 from .recognizer import Recognizer, endpoint_config
-from .samples import check_rate
-from .session import MAX_BLOCK_SECONDS, Model
 from .slots import Slots
 from .state import Event, StreamState
 from .stream import DEFAULT_RATE

@@ -14,7 +14,7 @@ from ..errors import ModelError
 from .arrays import Floats
 from .batch import split
 from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT
-from .session import Buffer, Model
+from .model import Buffer, Model
 
 Key = TypeVar("Key")
 

@@ -13,13 +13,13 @@ import safetensors
 from safetensors.numpy import save as save_tensors
 
 from ..errors import ConfigError, SnapshotError
-from . import resample
 from .arrays import Floats
+from .audio import resample
+from .audio.resample import ResamplerState
+from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
-from .resample import ResamplerState
-from .samples import MAX_LEVEL, MAX_RATE, MIN_RATE
-from .session import Model
+from .model import Model
 from .state import Endpointing, StreamState
 
 FORMAT = 1

@@ -17,14 +17,15 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from . import decode, resample
+from . import decode
 from .arrays import Floats
+from .audio import resample
+from .audio.resample import ResamplerState
 from .beam import Beam
 from .decode import DecoderState, Phone
 from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
-from .resample import ResamplerState
-from .session import Model
+from .model import Model
 
 
 class Lost(NamedTuple):

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from ..errors import AudioError, ConfigError
 from . import snapshot, state
 from .arrays import AnyArray, Floats
+from .audio.samples import check_rate, check_samples, mono, slices
 from .beam import Hypothesis
 from .decode import clip
-from .samples import check_rate, check_samples, mono, slices
-from .session import MAX_BLOCK_SECONDS, Model
+from .model import MAX_BLOCK_SECONDS, Model
 from .state import Event as Event
 from .state import Lost as Lost
 from .state import StreamState

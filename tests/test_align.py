@@ -17,13 +17,13 @@ from model_fixture import shipped_model
 from toy_model import FRAME, levels, toy_model
 
 from phonestream import AudioError, ConfigError, DataError, Recognizer
-from phonestream.asr.align import Alignment, align
-from phonestream.asr.align_hearing import HEARINGS, hear
-from phonestream.asr.align_score import goodness
-from phonestream.asr.align_times import EDGE, LEAD, PAUSE, TAIL, spans
-from phonestream.asr.align_transcript import phones_of, words_of
-from phonestream.asr.lexicon import Lexicon
-from phonestream.asr.phones import PHONES
+from phonestream.asr.align.aligner import Alignment, align
+from phonestream.asr.align.posteriors import HEARINGS, hear
+from phonestream.asr.align.score import goodness
+from phonestream.asr.align.times import EDGE, LEAD, PAUSE, TAIL, spans
+from phonestream.asr.align.transcript import phones_of, words_of
+from phonestream.asr.lexicon.lexicon import Lexicon
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.commands import align as command
 from phonestream.commands.align_output import document

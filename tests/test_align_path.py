@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchaudio.functional import forced_align
 
-from phonestream.asr.align_graph import PLAIN, Costs, Graph, build, emissions
-from phonestream.asr.align_viterbi import STRIDE, best_path
+from phonestream.asr.align.graph import PLAIN, Costs, Graph, build, emissions
+from phonestream.asr.align.viterbi import STRIDE, best_path
 
 COLUMNS = 4  # the blank and three phones
 NEVER = float("inf")

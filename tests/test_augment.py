@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phonestream.asr.augment import MUSIC_PIECES, Noises, augment, noises_of, speechless
-from phonestream.asr.config import AugmentConfig
-from phonestream.asr.music import music
+from phonestream.asr.training.augment import MUSIC_PIECES, Noises, augment, noises_of, speechless
+from phonestream.asr.training.config import AugmentConfig
+from phonestream.asr.training.music import music
 
 ONLY_MUSIC = AugmentConfig(speechless_probability=1.0, noise_probability=1.0, music_share=1.0)
 

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from phonestream.asr.frontend import HalfBases, LogMel
+from phonestream.asr.model.frontend import HalfBases, LogMel
 from phonestream.export.bases import write_as_formula
 
 

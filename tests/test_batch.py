@@ -30,8 +30,8 @@ from phonestream.batch.work import Settings, Task, decode
 from phonestream.batch.worker import Opening
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
+from phonestream.streaming.audio.files import AudioFile
 from phonestream.streaming.decode import Phone
-from phonestream.streaming.files import AudioFile
 from phonestream.streaming.recognizer import Recognizer
 
 RATE = 16_000

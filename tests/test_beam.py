@@ -17,8 +17,8 @@ from model_fixture import shipped_model
 from toy_model import levels, toy_model
 
 from phonestream import ConfigError, ModelError, Phone, Recognizer, SnapshotError
-from phonestream.asr import phone_lm
-from phonestream.asr.score import PhoneErrors, phone_errors
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.asr.phone_lm import estimate as phone_lm
 from phonestream.cli import main
 from phonestream.extras import missing_extra
 from phonestream.streaming.beam import BeamDecoder, BeamState

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonestream import DataError
-from phonestream.asr.phone_lm import estimate, perplexity, save
-from phonestream.asr.phones import PHONES
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.asr.phone_lm.estimate import estimate, perplexity, save
 from phonestream.streaming.beam_lm import bundled_language_models
 
-MODELS = Path(__file__).parent.parent / "phonestream" / "models"
+MODELS = Path(__file__).parent.parent / "src" / "phonestream" / "models"
 
 
 def references(speech_dir: Path) -> list[list[str]]:

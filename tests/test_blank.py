@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from small_training import MODEL
 
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.phones import BLANK, PHONES
+from phonestream.asr.lexicon.phones import BLANK, PHONES
+from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.export import read_encoder
 from phonestream.export.blank import PENALTIES, fit_blank_penalty, lower_blank
 from phonestream.export.exporter import Description, export_encoder

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from phonestream.asr.augment import Noises, augment
-from phonestream.asr.channel import microphone, room, telephone
-from phonestream.asr.config import AugmentConfig
+from phonestream.asr.training.augment import Noises, augment
+from phonestream.asr.training.channel import microphone, room, telephone
+from phonestream.asr.training.config import AugmentConfig
 from phonestream.errors import ConfigError
 
 Samples = NDArray[np.float32]

@@ -19,7 +19,7 @@ import soundfile
 from model_fixture import shipped_model
 
 import phonestream
-from phonestream.asr.process import SETTINGS
+from phonestream.asr.training.process import SETTINGS
 from phonestream.batch import run
 from phonestream.cli import main
 from phonestream.commands import progress

@@ -8,11 +8,11 @@ import pytest
 import torch
 from small_training import CONFIG, MODEL, batch_of, check_resumes
 
-from phonestream.asr.config import AugmentConfig
-from phonestream.asr.consistency import disagreement
-from phonestream.asr.distillation import divergence, taught_rows
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.train import learn
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.config import AugmentConfig
+from phonestream.asr.training.consistency import disagreement
+from phonestream.asr.training.distillation import divergence, taught_rows
+from phonestream.asr.training.train import learn
 from phonestream.errors import ConfigError
 
 MASKED = AugmentConfig(speeds=(0.9, 1.1), frequency_masks=3, time_masks_per_second=4.0)

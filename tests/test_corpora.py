@@ -15,8 +15,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr import corpora_cuts
-from phonestream.asr.corpora import (
+from phonestream.asr.corpora import cuts as corpora_cuts
+from phonestream.asr.corpora.corpus import (
     PreparedCorpus,
     format_prepared,
     frames_needed,
@@ -28,10 +28,10 @@ from phonestream.asr.corpora import (
     reference_phones,
     speech_root,
 )
-from phonestream.asr.corpora_rows import parse_phones
-from phonestream.asr.corpora_timit import fold
-from phonestream.asr.lexicon import Lexicon
-from phonestream.asr.phones import PHONES
+from phonestream.asr.corpora.rows import parse_phones
+from phonestream.asr.corpora.timit import fold
+from phonestream.asr.lexicon.lexicon import Lexicon
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.errors import AudioError, DataError
 
 SPEECH = Path(__file__).parent / "data" / "speech"

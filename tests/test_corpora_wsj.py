@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from phonestream.asr.corpora import PreparedCorpus, load_cuts, load_samples, prepare, reference_phones
-from phonestream.asr.corpora_wsj import words
-from phonestream.asr.lexicon import Lexicon
+from phonestream.asr.corpora.corpus import PreparedCorpus, load_cuts, load_samples, prepare, reference_phones
+from phonestream.asr.corpora.wsj import words
+from phonestream.asr.lexicon.lexicon import Lexicon
 
 SPEECH = Path(__file__).parent / "data" / "speech"
 ROWS = [line.split("\t") for line in (SPEECH / "manifest.tsv").read_text("utf-8").splitlines()]

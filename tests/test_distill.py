@@ -10,12 +10,13 @@ import torch
 from small_training import CONFIG, MODEL, batch_of, check_resumes, losses, write_toml
 from torch.nn import functional
 
-from phonestream.asr.checkpoint import load_checkpoint, load_encoder
-from phonestream.asr.config import AugmentConfig, to_dict
-from phonestream.asr.distillation import divergence, fingerprint, taught_rows
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.process import SETTINGS
-from phonestream.asr.train import learn, train
+from phonestream.asr.model.config import to_dict
+from phonestream.asr.model.encoder import FRAME, Encoder
+from phonestream.asr.training.checkpoint import load_checkpoint, load_encoder
+from phonestream.asr.training.config import AugmentConfig
+from phonestream.asr.training.distillation import divergence, fingerprint, taught_rows
+from phonestream.asr.training.process import SETTINGS
+from phonestream.asr.training.train import learn, train
 from phonestream.cli import main
 from phonestream.errors import ConfigError
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from small_training import CONFIG, losses, stopped, write_toml
 
-from phonestream.asr.audio_cache import cached_corpus
-from phonestream.asr.augment import Noises
-from phonestream.asr.batches import Batches
-from phonestream.asr.checkpoint import load_checkpoint
-from phonestream.asr.corpora import load_cuts
-from phonestream.asr.distributed import Processes, joined
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.train import DevSet, train
+from phonestream.asr.corpora.corpus import load_cuts
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.audio_cache import cached_corpus
+from phonestream.asr.training.augment import Noises
+from phonestream.asr.training.batches import Batches
+from phonestream.asr.training.checkpoint import load_checkpoint
+from phonestream.asr.training.distributed import Processes, joined
+from phonestream.asr.training.train import DevSet, train
 from phonestream.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from phonestream.asr.checkpoint import grown, load_weights
-from phonestream.asr.config import EncoderConfig
-from phonestream.asr.encoder import FRAME, Encoder, check_streams, pad
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import FRAME, Encoder, check_streams, pad
+from phonestream.asr.training.checkpoint import grown, load_weights
 from phonestream.errors import ConfigError
 
 SMALL = EncoderConfig(

@@ -13,13 +13,14 @@ from model_fixture import shipped_model
 from toy_model import toy_model
 
 import phonestream
-from phonestream.asr.checkpoint import Checkpoint, save_checkpoint
-from phonestream.asr.config import EncoderConfig, TrainConfig
-from phonestream.asr.corpora import load_cuts, load_samples, prepare, reference_phones
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.evaluate import Report, evaluate, format_report
-from phonestream.asr.offline import encoder_log_probs, greedy_phones
-from phonestream.asr.phones import PHONES
+from phonestream.asr.corpora.corpus import load_cuts, load_samples, prepare, reference_phones
+from phonestream.asr.evaluation.evaluate import Report, evaluate, format_report
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.model.offline import encoder_log_probs, greedy_phones
+from phonestream.asr.training.checkpoint import Checkpoint, save_checkpoint
+from phonestream.asr.training.config import TrainConfig
 from phonestream.errors import AudioError, ConfigError, DataError, ModelError
 
 SPEECH = Path(__file__).parent / "data" / "speech"

@@ -9,10 +9,10 @@ import soxr
 from model_fixture import shipped_model
 
 from phonestream import Phone, Recognizer, bundled_models
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.offline import encoder_log_probs, greedy_phones
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.model.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
-from phonestream.streaming import resample
+from phonestream.streaming.audio import resample
 
 TOLERANCE = 1e-4  # of a log-probability above LEAST
 LEAST = -15.0

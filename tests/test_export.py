@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toy_model import toy_model
 
-from phonestream.asr.checkpoint import Checkpoint, save_checkpoint
-from phonestream.asr.config import TrainConfig, to_dict
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.phones import PHONES
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.asr.model.config import to_dict
+from phonestream.asr.model.encoder import FRAME, Encoder
+from phonestream.asr.training.checkpoint import Checkpoint, save_checkpoint
+from phonestream.asr.training.config import TrainConfig
 from phonestream.errors import ConfigError, ModelError
 from phonestream.export import (
     Description,
@@ -30,7 +31,7 @@ from phonestream.export import (
     read_encoder,
     read_weights,
 )
-from phonestream.streaming.session import Model
+from phonestream.streaming.model import Model
 
 TOLERANCE = 1e-4
 FRAMES = 24

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phonestream import AudioError
-from phonestream.streaming import files
-from phonestream.streaming.files import AudioFile
+from phonestream.streaming.audio import files
+from phonestream.streaming.audio.files import AudioFile
 
 RATE = 16_000
 FORMATS = {

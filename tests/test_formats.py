@@ -19,7 +19,7 @@ from lhotse import SupervisionSegment, SupervisionSet
 from praatio import textgrid as praat
 from pympi import Elan, TextGrid
 
-from phonestream.asr.phones import PHONES
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.errors import ConfigError
 from phonestream.formats import subtitles
 from phonestream.formats.document import Document, Interval, Word

@@ -8,7 +8,7 @@ import soundfile
 import torch
 import torchaudio
 
-from phonestream.asr.frontend import CARRY, HOP, LogMel
+from phonestream.asr.model.frontend import CARRY, HOP, LogMel
 
 
 def speech(path: Path) -> torch.Tensor:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from phonestream.asr import g2p_train
-from phonestream.asr.g2p import METADATA_KEY, GraphoneModel, g2p
-from phonestream.asr.graphones import align, estimate
-from phonestream.asr.lexicon import Lexicon
-from phonestream.asr.phones import PHONES
+from phonestream.asr.lexicon import g2p_train
+from phonestream.asr.lexicon.g2p import METADATA_KEY, GraphoneModel, g2p
+from phonestream.asr.lexicon.graphones import align, estimate
+from phonestream.asr.lexicon.lexicon import Lexicon
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.errors import ConfigError, DataError, ModelError
 
 SHIPPED = Path(g2p_train.__file__).parent / "data" / "g2p.safetensors"
@@ -118,7 +118,7 @@ def test_a_result_can_be_changed_without_changing_the_next() -> None:
 def test_unseen_words_are_mostly_right(
     lexicon: Lexicon, short_words: list[str], small: bytes, tmp_path: Path
 ) -> None:
-    """With a twentieth of the dictionary to learn from; asr/data/README.md has the figures of all of it."""
+    """With a twentieth of the dictionary to learn from; asr/lexicon/data/README.md has the figures of all of it."""
     path = tmp_path / "small.safetensors"
     path.write_bytes(small)
     unseen = [word for word in short_words if g2p_train.held_out(word)][::16]

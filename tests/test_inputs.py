@@ -20,7 +20,7 @@ from phonestream.batch.manifests import read_manifest
 from phonestream.batch.sources import Entry, Failure, Source, expand, read_list
 from phonestream.cli import main
 from phonestream.errors import AudioError, DataError
-from phonestream.streaming.files import AudioFile, open_audio
+from phonestream.streaming.audio.files import AudioFile, open_audio
 from phonestream.streaming.recognizer import Recognizer
 
 RATE = 16_000

@@ -8,12 +8,12 @@ import pytest
 import torch
 from small_training import CONFIG, MODEL, batch_of
 
-from phonestream.asr.augment import Noises
-from phonestream.asr.batches import Batch
-from phonestream.asr.config import AugmentConfig
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.leads import LEADS, leads, led_state
-from phonestream.asr.train import learn
+from phonestream.asr.model.encoder import FRAME, Encoder
+from phonestream.asr.training.augment import Noises
+from phonestream.asr.training.batches import Batch
+from phonestream.asr.training.config import AugmentConfig
+from phonestream.asr.training.leads import LEADS, leads, led_state
+from phonestream.asr.training.train import learn
 from phonestream.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr.lexicon import Lexicon, normalise
-from phonestream.asr.numbers import readings
-from phonestream.asr.phones import PHONES, encode
+from phonestream.asr.lexicon.lexicon import Lexicon, normalise
+from phonestream.asr.lexicon.numbers import readings
+from phonestream.asr.lexicon.phones import PHONES, encode
 from phonestream.errors import DataError
 
 

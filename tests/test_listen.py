@@ -26,7 +26,7 @@ from model_fixture import shipped_model
 from virtual_microphone import RATE, VirtualMicrophone, virtual_microphone
 
 import phonestream
-from phonestream.asr.phones import IPA
+from phonestream.asr.lexicon.phones import IPA
 from phonestream.commands import listen_lines, recording
 from phonestream.commands.info import describe
 from phonestream.commands.listen_display import Status, meter, numbers
@@ -38,10 +38,10 @@ from phonestream.formats import text
 from phonestream.formats.document import Document
 from phonestream.formats.phone_sets import PHONE_SETS
 from phonestream.streaming import events
+from phonestream.streaming.audio.files import AudioFile
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.endpoint import Endpoint
 from phonestream.streaming.events import Event, Failure, Final, Listening
-from phonestream.streaming.files import AudioFile
 from phonestream.streaming.stream import Lost
 
 SETTLING = RATE // 20  # samples at the beginning that PulseAudio may change, played as silence

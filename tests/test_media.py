@@ -14,8 +14,8 @@ from test_cli import BLOCKING
 from toy_model import toy_model
 
 from phonestream.errors import AudioError
-from phonestream.streaming.files import open_audio
-from phonestream.streaming.media import MediaFile
+from phonestream.streaming.audio.files import open_audio
+from phonestream.streaming.audio.media import MediaFile
 
 RATE = 48_000
 CODECS = {

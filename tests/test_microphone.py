@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phonestream.errors import AudioError
-from phonestream.streaming.devices import Device, find
-from phonestream.streaming.wall_clock import WallClock
+from phonestream.streaming.audio.devices import Device, find
+from phonestream.streaming.audio.wall_clock import WallClock
 
 RATE = 16_000
 CHUNK = 640  # 40 ms

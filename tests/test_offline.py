@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr.config import EncoderConfig
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.offline import encoder_log_probs, greedy_phones
-from phonestream.asr.phones import BLANK, PHONES, encode
+from phonestream.asr.lexicon.phones import BLANK, PHONES, encode
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import FRAME, Encoder
+from phonestream.asr.model.offline import encoder_log_probs, greedy_phones
 from phonestream.errors import AudioError
 
 SMALL = {"subsampling_width": 8, "width": 16, "layers": 2, "heads": 2, "head_width": 8, "feed_forward": 16}

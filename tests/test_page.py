@@ -9,8 +9,8 @@ from browser import PATIENCE, beginning, check_ipa, chromium, hear, hear_microph
 from playwright.sync_api import Browser, Page, expect
 from server_process import Process, serving, transcribed
 
-from phonestream.asr.phones import IPA
-from phonestream.asr.score import phone_errors
+from phonestream.asr.evaluation.score import phone_errors
+from phonestream.asr.lexicon.phones import IPA
 
 PAGE = Path(__file__).parent.parent / "streaming" / "server" / "page"
 TOKEN = "s3cret"

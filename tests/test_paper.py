@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from phonestream.asr.blocks import Block
-from phonestream.asr.config import EncoderConfig
-from phonestream.asr.encoder import FRAME
-from phonestream.asr.process import SETTINGS
+from phonestream.asr.model.blocks import Block
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import FRAME
+from phonestream.asr.training.process import SETTINGS
 from phonestream.kernels import State
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "paper"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonestream.asr.phones import BLANK, IPA, PHONES, decode, encode
+from phonestream.asr.lexicon.phones import BLANK, IPA, PHONES, decode, encode
 from phonestream.errors import DataError
 
 phone_lists = st.lists(st.sampled_from(PHONES))

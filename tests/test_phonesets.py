@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr.phones import IPA, PHONES
+from phonestream.asr.lexicon.phones import IPA, PHONES
 from phonestream.errors import ConfigError
 from phonestream.formats.document import Interval
 from phonestream.formats.options import Options

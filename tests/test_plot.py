@@ -15,7 +15,7 @@ from model_fixture import shipped_model
 from toy_model import levels, toy_model
 
 import phonestream
-from phonestream.asr.phones import PHONES
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.commands.plot import hear_excerpt
 from phonestream.errors import AudioError, ConfigError

@@ -12,12 +12,12 @@ from exported import SMALL, export_small, make_encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr.config import EncoderConfig
-from phonestream.asr.encoder import FRAME, Encoder
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.export import read_encoder, rounded
 from phonestream.export.graph import trace
 from phonestream.export.quantise import HIGHEST_LEVEL, Int8, quantise, quantise_weights
-from phonestream.streaming.session import Model
+from phonestream.streaming.model import Model
 
 TOLERANCE = 1e-4
 TIE = 2e-4  # the best two log-probabilities this close may be in either order

@@ -58,7 +58,7 @@ def cluster() -> Iterator[Cluster]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")
         process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("ray_cluster.py"), str(CPUS)],
+            [sys.executable, Path(__file__).parent / "support" / "ray_cluster.py", str(CPUS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -10,11 +10,11 @@ from small_training import losses, write_corpus
 from test_corpora import librispeech
 from test_corpora_wsj import wsj
 
-from phonestream.asr.config import TrainConfig, load_config
-from phonestream.asr.corpora import prepare
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.evaluate import evaluate
-from phonestream.asr.train import train
+from phonestream.asr.corpora.corpus import prepare
+from phonestream.asr.evaluation.evaluate import evaluate
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.config import TrainConfig, load_config
+from phonestream.asr.training.train import train
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 

@@ -16,19 +16,20 @@ from model_fixture import shipped_model
 from playwright.sync_api import sync_playwright
 
 import phonestream
-from phonestream.asr.checkpoint import Checkpoint, save_checkpoint
-from phonestream.asr.config import EncoderConfig, TrainConfig
-from phonestream.asr.corpora import Problem, load_cuts, load_samples, prepare
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.evaluate import evaluate
-from phonestream.asr.foreign_alignment import forced_alignment, foreign_aligner, matched
-from phonestream.asr.phones import PHONES
-from phonestream.asr.reliability import BINS, Judged, judge, reliability
-from phonestream.asr.report import RecordingScore, Report
-from phonestream.asr.report_latency import measure_latency, stream_chunks
-from phonestream.asr.report_page import page
-from phonestream.asr.report_pictures import ORDER, _ticks, histogram
-from phonestream.asr.score import align
+from phonestream.asr.corpora.corpus import Problem, load_cuts, load_samples, prepare
+from phonestream.asr.evaluation.evaluate import evaluate
+from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.evaluation.reliability import BINS, Judged, judge, reliability
+from phonestream.asr.evaluation.report import RecordingScore, Report
+from phonestream.asr.evaluation.report_latency import measure_latency, stream_chunks
+from phonestream.asr.evaluation.report_page import page
+from phonestream.asr.evaluation.report_pictures import ORDER, _ticks, histogram
+from phonestream.asr.evaluation.score import align
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.checkpoint import Checkpoint, save_checkpoint
+from phonestream.asr.training.config import TrainConfig
 from phonestream.errors import DataError
 from phonestream.streaming.decode import Phone
 

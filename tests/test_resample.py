@@ -6,7 +6,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.streaming import resample as resampler
+from phonestream.streaming.audio import resample as resampler
 
 TARGET = 16000
 COMMON_RATES = [8000, 11025, 22050, 32000, 44100, 48000]

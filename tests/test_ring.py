@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonestream.streaming.ring import Block, Ring
+from phonestream.streaming.audio.ring import Block, Ring
 
 SLOTS, BLOCK = 3, 5
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonestream.asr.phones import PHONES
-from phonestream.asr.score import (
+from phonestream.asr.evaluation.score import (
     Confusion,
     Edit,
     PhoneErrors,
@@ -20,6 +19,7 @@ from phonestream.asr.score import (
     phone_errors,
     top_confusions,
 )
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.errors import DataError
 
 RANK = {"equal": 0, "substitute": 0, "delete": 1, "insert": 2}

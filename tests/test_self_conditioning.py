@@ -8,10 +8,11 @@ import pytest
 import torch
 from small_training import CONFIG, MODEL, batch_of, check_resumes
 
-from phonestream.asr.config import EncoderConfig, TrainConfig
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.phones import BLANK
-from phonestream.asr.train import learn
+from phonestream.asr.lexicon.phones import BLANK
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.config import TrainConfig
+from phonestream.asr.training.train import learn
 from phonestream.errors import ConfigError
 
 MODEL: EncoderConfig = dataclasses.replace(MODEL, self_condition_after=1)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from small_training import CONFIG, losses, stopped, write_toml
 
-from phonestream.asr.checkpoint import grown, load_checkpoint, load_encoder
-from phonestream.asr.config import TrainConfig
-from phonestream.asr.distributed import ALONE
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.process import SETTINGS
-from phonestream.asr.train import train
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training.checkpoint import grown, load_checkpoint, load_encoder
+from phonestream.asr.training.config import TrainConfig
+from phonestream.asr.training.distributed import ALONE
+from phonestream.asr.training.process import SETTINGS
+from phonestream.asr.training.train import train
 from phonestream.cli import main
 from phonestream.errors import ConfigError
 from phonestream.export import read_weights, rounded

@@ -18,7 +18,7 @@ from model_fixture import shipped_model
 from toy_model import FRAME, levels, toy_metadata, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, Phone, Recognizer, Stream
-from phonestream.streaming import resample as resampler
+from phonestream.streaming.audio import resample as resampler
 
 RATES = [8000, 16000, 22050, 44100, 48000]
 TIE = 2e-4  # columns whose log-probabilities are closer may change places with the rounding

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phonestream.asr.phones import BLANK, PHONES
+from phonestream.asr.lexicon.phones import BLANK, PHONES
 from phonestream.errors import DataError
 from phonestream.export.temperature import fit_temperature
 

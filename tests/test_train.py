@@ -19,16 +19,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from phonestream.asr import checkpoint
-from phonestream.asr.audio_cache import cached_corpus
-from phonestream.asr.augment import Noises, noises_of
-from phonestream.asr.batches import Batches, epoch_plan
-from phonestream.asr.checkpoint import grown, load_checkpoint, load_encoder, load_weights
-from phonestream.asr.config import AugmentConfig, EncoderConfig, TrainConfig, load_config, to_dict
-from phonestream.asr.corpora import load_cuts
-from phonestream.asr.encoder import Encoder
-from phonestream.asr.optimisers import Muon, orthogonalise, schedule
-from phonestream.asr.train import learn, train
+from phonestream.asr.corpora.corpus import load_cuts
+from phonestream.asr.model.config import EncoderConfig, to_dict
+from phonestream.asr.model.encoder import Encoder
+from phonestream.asr.training import checkpoint
+from phonestream.asr.training.audio_cache import cached_corpus
+from phonestream.asr.training.augment import Noises, noises_of
+from phonestream.asr.training.batches import Batches, epoch_plan
+from phonestream.asr.training.checkpoint import grown, load_checkpoint, load_encoder, load_weights
+from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_config
+from phonestream.asr.training.optimisers import Muon, orthogonalise, schedule
+from phonestream.asr.training.train import learn, train
 from phonestream.errors import ConfigError, DataError
 from phonestream.export import export, read_weights
 
@@ -367,7 +368,7 @@ def test_a_wrong_configuration_names_the_key(text: str, message: str, tmp_path: 
 
 
 def test_configurations_survive_plain_values(config: TrainConfig) -> None:
-    from phonestream.asr.config import from_dict
+    from phonestream.asr.model.config import from_dict
 
     assert from_dict(TrainConfig, to_dict(config)) == config
     assert from_dict(EncoderConfig, to_dict(config.model)) == config.model
@@ -387,7 +388,7 @@ def test_weights_of_another_shape_are_refused_by_name() -> None:
 
 STUCK = """
 import hashlib, os, signal, sys
-from phonestream.asr.interrupt import StopOnSignal
+from phonestream.asr.training.interrupt import StopOnSignal
 with StopOnSignal():
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as in a step that does not return

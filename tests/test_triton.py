@@ -16,7 +16,7 @@ from triton_interpreter import DEVICE
 
 from phonestream.kernels import State, causal_linear_attention, triton_attention
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parent / "support"
 KERNELS = 6
 
 pytestmark = GPU

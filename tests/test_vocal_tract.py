@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_training import CONFIG, batch_of
 
-from phonestream.asr.config import AugmentConfig
-from phonestream.asr.frontend import CARRY, LogMel, mel_filters
+from phonestream.asr.model.frontend import CARRY, LogMel, mel_filters
+from phonestream.asr.training.config import AugmentConfig
 from phonestream.errors import ConfigError
 
 VARIED = AugmentConfig(speeds=(0.9, 1.1), vocal_tract=(0.9, 1.1))

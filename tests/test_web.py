@@ -24,9 +24,9 @@ from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, toy_metadata, toy_model
 
-from phonestream.asr.score import phone_errors
+from phonestream.asr.evaluation.score import phone_errors
 from phonestream.cli import main
-from phonestream.streaming import resample
+from phonestream.streaming.audio import resample
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page

@@ -33,7 +33,7 @@ from memory import peak_bytes
 from torch import Tensor
 from torch.nn import functional
 
-from phonestream.asr.process import restart_script_with_settings
+from phonestream.asr.training.process import restart_script_with_settings
 from phonestream.kernels import causal_linear_attention, feature_map, linear_attention
 
 LEAST_SECONDS = 0.1  # for which a method is measured in a round

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from phonestream.asr.process import SETTINGS
+from phonestream.asr.training.process import SETTINGS
 
 STATUS = Path("/proc/self/status")
 

@@ -32,16 +32,17 @@ import records
 import torch
 from speech_encoders import Build, WholeRecordings, bi_lstm, forgetful, lsh, parameters
 
-from phonestream.asr.batches import epoch_plan
-from phonestream.asr.checkpoint import load_checkpoint, load_weights
-from phonestream.asr.config import Attention, AugmentConfig, EncoderConfig, TrainConfig
-from phonestream.asr.corpora import load_cuts, load_samples, reference_phones, speech_root, spread
-from phonestream.asr.encoder import FRAME, Encoder
-from phonestream.asr.offline import encoder_log_probs, greedy_phones
-from phonestream.asr.process import restart_script_with_settings
-from phonestream.asr.progress import LOSSES
-from phonestream.asr.score import PhoneErrors, phone_errors
-from phonestream.asr.train import train
+from phonestream.asr.corpora.corpus import load_cuts, load_samples, reference_phones, speech_root, spread
+from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.asr.model.config import Attention, EncoderConfig
+from phonestream.asr.model.encoder import FRAME, Encoder
+from phonestream.asr.model.offline import encoder_log_probs, greedy_phones
+from phonestream.asr.training.batches import epoch_plan
+from phonestream.asr.training.checkpoint import load_checkpoint, load_weights
+from phonestream.asr.training.config import AugmentConfig, TrainConfig
+from phonestream.asr.training.process import restart_script_with_settings
+from phonestream.asr.training.progress import LOSSES
+from phonestream.asr.training.train import train
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from phonestream.asr.blocks import Block
-from phonestream.asr.config import EncoderConfig
-from phonestream.asr.encoder import Encoder
+from phonestream.asr.model.blocks import Block
+from phonestream.asr.model.config import EncoderConfig
+from phonestream.asr.model.encoder import Encoder
 from phonestream.kernels import State, causal_linear_attention, feature_map
 
 Build = Callable[[EncoderConfig], Encoder]

@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from . import session, upload
+from . import upload
+from . import websocket as session
 from .access import Guard
 from .metrics import CONTENT_TYPE
 from .protocol import STREAM_PATH

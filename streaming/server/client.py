@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from ...errors import PhonestreamError
+from ..audio.samples import check_samples, mono, slices
 from ..events import Failure, Final, decode
-from ..samples import check_samples, mono, slices
 from ..stream import DEFAULT_RATE
 from .protocol import (
     STREAM_PATH,

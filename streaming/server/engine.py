@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import ConfigError, PhonestreamError, SnapshotError
-from .. import resample
 from ..arrays import AnyArray
+from ..audio import resample
 from ..decode import Phone
 from ..endpoint import Endpoint
 from ..events import Failure, Final

@@ -16,9 +16,9 @@ import numpy as np
 
 from ...errors import PhonestreamError
 from ..arrays import AnyArray, Floats
+from ..audio.samples import check_samples
 from ..events import Event as Heard
 from ..events import encode
-from ..samples import check_samples
 
 VERSION = 1
 STREAM_PATH = "/v1/stream"

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
 from ...errors import AudioError
+from ..audio.files import AudioFile
 from ..decode import Phone
 from ..events import Failure, Final, encode
-from ..files import AudioFile
 from .engine import Event
 from .protocol import Close, Finish, Opening, RefusedError
 from .service import Service

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from ...errors import ConfigError, ModelError
 from ..metadata import FORMAT_KEY, ModelMetadata
-from ..session import Model, bundled_models
+from ..model import Model, bundled_models
 
 RUNTIME_VERSION = "1.23.2"  # of onnxruntime-web on npm, and of onnxruntime on PyPI, which has the licences
 WASM = "onnxruntime/ort-wasm-simd-threaded.wasm"

@@ -1,4 +1,4 @@
-// Sample-rate conversion, the same windowed sinc as streaming/resample.py, whose docstring has the formulas.
+// Sample-rate conversion, the same windowed sinc as streaming/audio/resample.py, whose docstring has the formulas.
 // However the input is cut, the output is the same, and what a file gives here is what the command line hears.
 
 const PASS_BAND = 0.9; // of the lower rate's Nyquist frequency; the stop band begins at 1.0

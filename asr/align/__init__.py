@@ -1,0 +1,1 @@
+"""Forced alignment of a transcript with a recording, without torch."""

@@ -1,0 +1,293 @@
+"""Forced alignment: where in a recording each word and phone of its transcript is, and how well it was said.
+
+`align_hearing` gives what the model makes of the recording, `align_graph` a graph of what the transcript may sound
+like. `align_viterbi` finds the best path of the one through the other; `align_times` turns it into times and
+`align_score` into scores.
+
+Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them, and of the search, which
+`align_viterbi` bounds. The audio itself need not be in memory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...errors import DataError
+from ...streaming.decode import Phone
+from ...streaming.recognizer import Recognizer
+from ..lexicon.lexicon import Lexicon
+from . import (
+    graph as align_graph,
+)
+from . import (
+    score as align_score,
+)
+from . import (
+    times as align_times,
+)
+from . import (
+    transcript as align_transcript,
+)
+from .posteriors import HEARINGS, Hearing, hear
+from .transcript import Spoken
+from .viterbi import best_path
+
+COSTS = align_graph.Costs(skip_word=5.0, skip_phone=4.0, filler=6.0, dwell=0.1)
+MISMATCH = (
+    0.3  # an alignment's score below which audio and transcript are not of each other; see docs/alignment.md
+)
+EXTRA_PHONES = 4  # in a gap between words, from which on it is called speech that is not in the transcript
+_SHOWN = 12  # phones or words in a message
+
+
+class AlignedPhone(NamedTuple):
+    """A phone of the transcript, in seconds from the start of the recording."""
+
+    symbol: str
+    start: float
+    end: float
+    score: float
+    """Goodness of pronunciation, in [0, 1]; see `align_score`."""
+    word: int
+    """Index of its word in `Alignment.words`."""
+
+
+class AlignedWord(NamedTuple):
+    """A word of the transcript, in seconds from the start of the recording."""
+
+    text: str
+    start: float
+    end: float
+    score: float
+    """Mean of its phones' scores; 0 where it was not found."""
+    known: bool
+    """False where the lexicon lacks the word and its phones are a guess."""
+    found: bool
+    """False where nothing like it was said in its place: it has no phones, and `start` to `end` is where it would
+    have to be, from the end of the word found before it to the start of the one found behind it."""
+    phones: tuple[AlignedPhone, ...]
+    """Of the pronunciation that was heard."""
+
+
+class Extra(NamedTuple):
+    """Speech that is not in the transcript."""
+
+    start: float
+    end: float
+    heard: tuple[Phone, ...]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a transcript is in a recording."""
+
+    words: tuple[AlignedWord, ...]
+    """All words of the transcript, in order. For a phonemic transcript each phone is one."""
+    phones: tuple[AlignedPhone, ...]
+    """All phones that were found, in order."""
+    score: float
+    """Mean of all phones' scores, those of words that were not found counted as 0; in [0, 1]."""
+    seconds: float
+    """Length of the recording."""
+    extra: tuple[Extra, ...] = ()
+
+    @property
+    def missing(self) -> tuple[AlignedWord, ...]:
+        """The words that were not found."""
+        return tuple(word for word in self.words if not word.found)
+
+
+def align(
+    recognizer: Recognizer,
+    samples: ArrayLike,
+    sample_rate: int,
+    transcript: str,
+    *,
+    phonemes: bool = False,
+    lexicon: Lexicon | None = None,
+    hearings: int = HEARINGS,
+) -> Alignment:
+    """Find the words and phones of `transcript` in a recording.
+
+    >>> alignment = align(recognizer, samples, 16_000, "the sea unbroken all round")
+    >>> for word in alignment.words:
+    ...     print(word.text, word.start, word.end, word.score)
+
+    Args:
+        recognizer: hears the recording.
+        samples: the recording, as for `Stream.accept`.
+        sample_rate: in Hz.
+        transcript: English text; with `phonemes` phones with spaces between them.
+        phonemes: the transcript is phones.
+        lexicon: of your own; by default the bundled one.
+        hearings: how often the recording is heard: 4 times take 4 times as long as once, and give times that are a
+            little better.
+
+    Raises:
+        AudioError: the samples cannot be used.
+        DataError: the transcript is empty, has a letter or phone that there is none of, is too long for the
+            audio, or is not of this recording.
+        ConfigError: `hearings` is not from 1 to 8.
+    """
+    words = spoken(transcript, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
+    return fit(recognizer, hear(recognizer, [samples], sample_rate, hearings), words)
+
+
+def spoken(
+    transcript: str, phones: Sequence[str], *, phonemes: bool = False, lexicon: Lexicon | None = None
+) -> list[Spoken]:
+    """The words of a transcript with their pronunciations, of which the model must know all `phones`.
+
+    Raises:
+        DataError: as `align`.
+    """
+    if phonemes:
+        return align_transcript.phones_of(transcript, phones)
+    words = align_transcript.words_of(transcript, lexicon or _lexicon())
+    for word in words:
+        for phone in {phone for variant in word.variants for phone in variant}:
+            if phone not in phones:
+                raise DataError(
+                    f"the model has no phone {phone}, which is in {word.text!r}: take another model, or a lexicon "
+                    f"of its phones ({' '.join(phones)})"
+                )
+    return words
+
+
+def fit(recognizer: Recognizer, hearing: Hearing, words: Sequence[Spoken]) -> Alignment:
+    """The words' places in what was heard.
+
+    Raises:
+        DataError: they are too many for the audio, or not what was said.
+    """
+    meta = recognizer.metadata
+    column = {symbol: index for index, symbol in enumerate(meta.decoder.symbols) if index != meta.blank}
+    variants = [[[column[phone] for phone in variant] for variant in word.variants] for word in words]
+    least = sum(min(map(len, ways)) for ways in variants)
+    if least * meta.row_seconds > hearing.seconds + meta.row_seconds:
+        raise DataError(
+            f"the transcript is too long for the audio: {least} phones in {hearing.seconds:.2f} s, in which at most "
+            f"{int(hearing.seconds / meta.row_seconds)} can be heard; give the transcript of this recording"
+        )
+    graph = align_graph.build(variants, columns=len(column) + 1, costs=COSTS)
+    emissions = align_graph.emissions(hearing.rows, blank=meta.blank, costs=COSTS)
+    path, _ = best_path(graph, emissions)
+    alignment = _alignment(recognizer, hearing, words, graph, path)
+    if alignment.score < MISMATCH:
+        raise DataError(_mismatch(alignment, hearing.heard))
+    return alignment
+
+
+def _alignment(
+    recognizer: Recognizer,
+    hearing: Hearing,
+    words: Sequence[Spoken],
+    graph: align_graph.Graph,
+    path: align_graph.Integers,
+) -> Alignment:
+    meta = recognizer.metadata
+    states, runs = _spikes(graph, path)
+    columns, owners = graph.column[states], graph.word[states].tolist()
+    reach = max(1, round(align_score.REACH / meta.row_seconds))
+    scores = align_score.goodness(
+        hearing.rows, columns, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
+    )
+    centres = align_times.centres(hearing.fine, hearing.fine_times, columns, runs, hearing.hearings)
+    spans = align_times.spans(centres, [one == behind for one, behind in pairwise(owners)], hearing.seconds)
+    phones = tuple(
+        AlignedPhone(meta.decoder.symbols[column], *span, float(score), owner)
+        for column, span, score, owner in zip(columns, spans, scores, owners, strict=True)
+    )
+    by_word = {owner: tuple(members) for owner, members in groupby(phones, key=lambda phone: phone.word)}
+    aligned = _words(words, by_word, hearing.seconds)
+    expected = sum(
+        len(word.phones) or min(map(len, one.variants)) for word, one in zip(aligned, words, strict=True)
+    )
+    return Alignment(
+        words=aligned,
+        phones=phones,
+        score=sum(phone.score for phone in phones) / expected,
+        seconds=hearing.seconds,
+        extra=_extra(aligned, hearing),
+    )
+
+
+def _spikes(
+    graph: align_graph.Graph, path: align_graph.Integers
+) -> tuple[align_graph.Integers, list[tuple[int, int]]]:
+    """The states of phones on a path, and for each its rows [first, behind last).
+
+    The last word may be unfinished, where the path could not get to the end of the graph; it then has none.
+    """
+    last = int(path[-1])
+    unfinished = graph.word[last] if graph.word[last] >= 0 and _goes_on(graph, last) else -1
+    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    runs = [
+        (begin, end)
+        for begin, end in pairwise(edges)
+        if graph.phone[path[begin]] >= 0 and graph.word[path[begin]] != unfinished
+    ]
+    return path[[begin for begin, _ in runs]], runs
+
+
+def _goes_on(graph: align_graph.Graph, state: int) -> bool:
+    """Whether the state behind is of the same pronunciation."""
+    return bool(
+        graph.word[state + 1] == graph.word[state] and graph.variant[state + 1] == graph.variant[state]
+    )
+
+
+def _words(
+    words: Sequence[Spoken], by_word: dict[int, tuple[AlignedPhone, ...]], seconds: float
+) -> tuple[AlignedWord, ...]:
+    following = [seconds] * len(words)  # when the next word that was found begins
+    for index in range(len(words) - 2, -1, -1):
+        following[index] = by_word[index + 1][0].start if index + 1 in by_word else following[index + 1]
+    aligned, before = [], 0.0
+    for index, word in enumerate(words):
+        phones = by_word.get(index, ())
+        start, end = (phones[0].start, phones[-1].end) if phones else (before, following[index])
+        score = sum(phone.score for phone in phones) / len(phones) if phones else 0.0
+        aligned.append(AlignedWord(word.text, start, end, score, word.known, bool(phones), phones))
+        before = end if phones else before
+    return tuple(aligned)
+
+
+def _extra(words: Sequence[AlignedWord], hearing: Hearing) -> tuple[Extra, ...]:
+    """Gaps between the words that were found in which several phones are heard."""
+    found = [word for word in words if word.found]
+    edges = [0.0, *(time for word in found for time in (word.start, word.end)), hearing.seconds]
+    # Times are in order, and so is what was heard: one pass over both.
+    middles = np.array([(phone.start + phone.end) / 2 for phone in hearing.heard])
+    extra = []
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        first, last = np.searchsorted(middles, [start, end])
+        if last - first >= EXTRA_PHONES:
+            extra.append(Extra(start, end, hearing.heard[first:last]))
+    return tuple(extra)
+
+
+def _mismatch(alignment: Alignment, heard: Sequence[Phone]) -> str:
+    """What to say of a transcript that is not the recording's, in one line."""
+    phones = " ".join(phone.symbol for phone in heard[:_SHOWN]) + (" ..." if len(heard) > _SHOWN else "")
+    bad = [word for word in alignment.words if word.score < MISMATCH]
+    shown = ", ".join(
+        f"{word.text!r} at {word.start:.2f} s" if word.found else f"{word.text!r} nowhere"
+        for word in bad[:_SHOWN]
+    )
+    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return (
+        f"audio and transcript do not match: score {alignment.score:.2f}, below {MISMATCH:g}; "
+        f"heard {phones or 'no phones'} in {alignment.seconds:.2f} s; {len(bad)} of {len(alignment.words)} words "
+        f"do not fit ({shown}{more}); give the transcript of this recording"
+    )
+
+
+@lru_cache(maxsize=1)
+def _lexicon() -> Lexicon:
+    return Lexicon()

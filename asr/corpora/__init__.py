@@ -1,0 +1,1 @@
+"""Corpora: layouts of folders, lhotse cut sets, reference phones."""

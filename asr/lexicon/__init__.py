@@ -1,0 +1,1 @@
+"""Words to phones, without torch: dictionary, grapheme-to-phoneme model, numbers, n-grams."""

@@ -1,0 +1,101 @@
+"""A pronouncing dictionary's file: read whole, checked whole, and told apart word by word only when looked up."""
+
+import functools
+import os
+import re
+from importlib.resources import files
+
+from ...errors import DataError
+from .phones import PHONES
+from .text import clean
+
+Entries = dict[str, str | list[str]]
+"""Word to its phones as they stand in the file, with stress; to a list where it has several pronunciations."""
+
+_WITHOUT_STRESS = {phone + stress: phone for phone in PHONES for stress in ("", "0", "1", "2")}
+_LEGAL = frozenset(_WITHOUT_STRESS)
+_VARIANT = re.compile(r"\(\d+\)$")
+
+
+def phones(said: str) -> tuple[str, ...]:
+    """The phones of one pronunciation in `Entries`, without stress."""
+    return tuple(map(_WITHOUT_STRESS.__getitem__, said.split()))
+
+
+def _fields(line: str) -> list[str]:
+    """The word of a dictionary's line and the rest of it, its comment left out."""
+    if "#" in line or line.startswith(";;;"):
+        line = re.sub(r"(^|\s)#.*|^;;;.*", "", line)
+    return line.split(None, 1)
+
+
+def _parse(path: str, text: str) -> Entries:
+    """Entries of the dictionary `text`; `path` is for errors.
+
+    All phones are checked, but at once: line by line would take most of the time of loading.
+    """
+    entries: Entries = {}
+    all_said = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        fields = _fields(line)
+        if not fields:
+            continue
+        if len(fields) == 1:
+            raise DataError(f"{path}:{number}: no phones after {fields[0]!r}: expected a word and its phones")
+        word, said = fields
+        all_said.append(said)
+        if word[-1] == ")":
+            word = _VARIANT.sub("", word)
+        if not (word.isascii() and word.islower()):
+            word = clean(word)
+        known = entries.setdefault(word, said)
+        if isinstance(known, list):
+            known.append(said)
+        elif known is not said:
+            entries[word] = [known, said]
+    if not entries:
+        raise DataError(f"{path}: no entries: expected lines of a word and its phones")
+    if not _LEGAL.issuperset(" ".join(all_said).split()):
+        raise _unknown_phone(path, text)
+    return entries
+
+
+def _unknown_phone(path: str, text: str) -> DataError:
+    """What to say about the first line with a phone that is not ours."""
+    number, wrong = next(
+        (number, phone)
+        for number, line in enumerate(text.split("\n"), start=1)
+        for phone in " ".join(_fields(line)[1:]).split()
+        if phone not in _LEGAL
+    )
+    return DataError(
+        f"{path}:{number}: unknown phone {wrong!r}: expected the ARPAbet phones {' '.join(PHONES)}, "
+        "with or without stress"
+    )
+
+
+def read(path: str | os.PathLike[str]) -> Entries:
+    """Entries of the dictionary at `path`.
+
+    Raises:
+        DataError: it cannot be read, or a line of it is malformed (the message names the line).
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except OSError as error:
+        raise DataError(f"{name}: cannot read the dictionary: {error.strerror}") from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}:{line}: not UTF-8 text: save the dictionary as UTF-8") from error
+    return _parse(name, text)
+
+
+@functools.cache
+def bundled() -> Entries:
+    """Entries of CMUdict, which comes with the package."""
+    data = files(__package__).joinpath("data", "cmudict.dict")
+    return _parse("cmudict.dict", data.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""The acoustic model in torch: front end, encoder, its offline forward pass."""

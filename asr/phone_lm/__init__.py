@@ -1,0 +1,1 @@
+"""Learning the phone language model of the beam search, without torch."""

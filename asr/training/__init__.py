@@ -1,0 +1,1 @@
+"""Training: configuration, augmentation, batches, optimisers, checkpoints, the loop."""

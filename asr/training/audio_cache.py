@@ -1,0 +1,125 @@
+"""Decoded training audio in one memory-mapped file, so that an epoch costs no decoding."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lhotse
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import AudioError, DataError
+from ..corpora.corpus import frames_needed, load_samples, reference_phones
+from ..lexicon.phones import encode
+
+BYTES_PER_SAMPLE = 2
+FRAME = 640  # samples, one encoder frame of 40 ms
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One training recording: where its samples lie in the cache, and what was said."""
+
+    id: str
+    offset: int  # samples
+    samples: int
+    columns: tuple[int, ...]  # CTC columns of the reference phones
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / 16000
+
+
+@dataclass(frozen=True)
+class CachedCorpus:
+    """Utterances and their samples. `digest` changes with any recording, transcript or order."""
+
+    utterances: tuple[Utterance, ...]
+    pcm: NDArray[np.int16]
+    digest: str
+
+    def audio(self, utterance: Utterance) -> NDArray[np.float32]:
+        """Samples `[n]` in [-1, 1]."""
+        pcm = self.pcm[utterance.offset : utterance.offset + utterance.samples]
+        return pcm.astype(np.float32) / np.float32(32768)
+
+
+def cache_folder() -> Path:
+    """`$PHONESTREAM_CACHE`, or `phonestream` in the user's cache folder."""
+    if chosen := os.environ.get("PHONESTREAM_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phonestream"
+
+
+def cached_corpus(
+    cuts: Sequence[lhotse.cut.Cut],
+    *,
+    longest_seconds: float,
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CachedCorpus:
+    """Decode `cuts` into the cache, or find them there.
+
+    Recordings that are too long, or too short for their phones, are left out, and `report` is told how many.
+
+    Raises:
+        DataError: nothing is left, a phone is unknown, or the disk has no room.
+    """
+    kept = [cut for cut in cuts if cut.duration <= longest_seconds]
+    if len(kept) < len(cuts):
+        report(f"{len(cuts) - len(kept)} recordings longer than {longest_seconds:g} s are left out")
+    columns = {cut.id: tuple(encode(reference_phones(cut))) for cut in kept}
+    digest = _digest(kept)
+    path = cache_folder() / f"{digest[:32]}.pcm"
+    sizes = [cut.num_samples if cut.sampling_rate == 16000 else round(cut.duration * 16000) for cut in kept]
+    if not (path.exists() and path.stat().st_size == BYTES_PER_SAMPLE * sum(sizes)):
+        _fill(path, kept, sizes, progress)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    utterances = tuple(
+        Utterance(cut.id, int(offset), size, columns[cut.id])
+        for cut, offset, size in zip(kept, offsets, sizes, strict=False)
+        if 0 < frames_needed(reference_phones(cut)) <= -(-size // FRAME)
+    )
+    if len(utterances) < len(kept):
+        report(f"{len(kept) - len(utterances)} recordings are too short for their phones and are left out")
+    if not utterances:
+        raise DataError("no recording is left to train on: prepare a corpus with transcripts first")
+    return CachedCorpus(utterances, np.memmap(path, np.int16, "r"), digest)
+
+
+def _digest(cuts: Sequence[lhotse.cut.Cut]) -> str:
+    digest = hashlib.sha256()
+    for cut in cuts:
+        digest.update(f"{cut.id}\t{cut.duration:.6f}\t{' '.join(reference_phones(cut))}\n".encode())
+    return digest.hexdigest()
+
+
+def _fill(
+    path: Path, cuts: Sequence[lhotse.cut.Cut], sizes: Sequence[int], progress: Callable[[int, int], None]
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
+                samples = load_samples(cut)
+                if abs(len(samples) - size) > 160:
+                    raise AudioError(
+                        f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
+                        "the file is truncated or was changed; prepare the corpus again"
+                    )
+                fitted = np.zeros(size, np.float32)
+                fitted[: min(size, len(samples))] = samples[:size]
+                (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tofile(file)
+                progress(done + 1, len(cuts))
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(
+            f"decoded audio could not be written to {path.parent}: {error.strerror}; "
+            f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
+            "make room or set PHONESTREAM_CACHE to another folder"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)

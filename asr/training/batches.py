@@ -1,0 +1,170 @@
+"""Which recordings make up which step, and the tensors they become: a pure function of seed and step.
+
+Nothing here keeps a generator's state, so a run resumed in the middle of an epoch sees what it would have seen.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..corpora.rows import frames_needed
+from ..model.encoder import FRAME, pad
+from ..model.frontend import HOP, LogMel
+from .audio_cache import CachedCorpus, Utterance
+from .augment import Noises, augment, feature_mask, speechless, vocal_tract
+from .config import TrainConfig
+from .distributed import ALONE, Processes
+from .leads import lead_of, leads
+
+LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one process learns from in one step."""
+
+    step: int
+    epoch: float  # passes over the data before this step
+    audio: Tensor  # [batch, samples]
+    mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
+    leads: (
+        Tensor | None
+    )  # float32 [leads, samples], what streams heard before; None: they begin with these recordings
+    lead_of: Tensor  # int64 [batch], which of `leads` each recording follows, or -1
+    filters: Tensor | None  # float32 [views * batch, bins, mels], as `LogMel.warped`; None: the front end's
+    rows: Tensor  # int64 [batch], CTC rows of each recording
+    targets: Tensor  # int64 [sum of phones]
+    phones: Tensor  # int64 [batch], phones of each recording
+    seconds: float  # of audio
+    weight: float = (
+        1.0  # 0: there is nothing for this process to learn in this step, and what is here counts nothing
+    )
+
+
+def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of recordings in batches of like length, `longest` samples at most with padding, in random order."""
+    rng = np.random.default_rng([seed, epoch, 1])
+    order = np.argsort(lengths * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths)))
+    batches: list[list[int]] = [[]]
+    widest = 0
+    for index in order.tolist():
+        widest = max(widest, int(lengths[index]))
+        if batches[-1] and widest * (len(batches[-1]) + 1) > longest:
+            batches.append([])
+            widest = int(lengths[index])
+        batches[-1].append(index)
+    rng.shuffle(batches)
+    return batches
+
+
+class Batches:
+    """The steps of a run over one corpus: of each step's recordings, the share of this process.
+
+    What a recording becomes depends on seed and step alone, so however many processes there are, together they hear
+    the same.
+    """
+
+    def __init__(
+        self,
+        corpus: CachedCorpus,
+        noises: Noises,
+        config: TrainConfig,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.corpus = corpus
+        self.noises = replace(noises, voices=self._voice)
+        self.config = config
+        self._processes = processes
+        self._frontend = LogMel(config.model.mels)
+        self._lengths = np.array([utterance.samples for utterance in corpus.utterances], np.int64)
+        self._epoch = 0
+        self._first = 0  # step with which the current epoch starts
+        self._plan = self._plan_of(0)
+
+    def _voice(self, rng: Generator) -> NDArray[np.float32]:
+        """Any recording of the corpus."""
+        return self.corpus.audio(self.corpus.utterances[int(rng.integers(len(self.corpus.utterances)))])
+
+    def _plan_of(self, epoch: int) -> list[list[int]]:
+        look_ahead = self.config.model.look_ahead_frames * FRAME
+        longest = int(self.config.batch_seconds * 16000)
+        return epoch_plan(self._lengths + look_ahead, longest, self.config.seed, epoch)
+
+    def recordings(self, step: int) -> tuple[float, list[Utterance]]:
+        """Epochs passed before `step`, and its recordings."""
+        if step < self._first:
+            self._epoch, self._first, self._plan = 0, 0, self._plan_of(0)
+        while step >= self._first + len(self._plan):
+            self._first += len(self._plan)
+            self._epoch += 1
+            self._plan = self._plan_of(self._epoch)
+        position = step - self._first
+        utterances = [self.corpus.utterances[index] for index in self._plan[position]]
+        return self._epoch + position / len(self._plan), utterances
+
+    def batch(self, step: int) -> Batch:
+        """The tensors of `step`."""
+        epoch, of_all = self.recordings(step)
+        chosen = self._processes.share(of_all)
+        idle = not chosen
+        if idle:  # fewer recordings than processes: this one keeps step with the others, for nothing
+            chosen = of_all[:1]
+        config = self.config
+        recordings, generators, targets, led = [], [], [], []
+        for utterance in chosen:
+            rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
+            columns = utterance.columns
+            samples = speechless(utterance.samples, config.augment, self.noises, rng)
+            if samples is not None:
+                columns = ()
+            else:
+                samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
+            least = FRAME * -(-frames_needed(columns) // config.model.rows_per_frame)
+            if len(samples) < least:  # sped up beyond what CTC can spell
+                samples = np.pad(samples, (0, least - len(samples)))
+            recordings.append(torch.from_numpy(samples))
+            generators.append(rng)
+            led.append(lead_of(config.augment, rng) if config.augment.lead_probability else -1)
+            targets.append(columns)
+        audio = pad(recordings, config.model.look_ahead_frames)
+        mask = np.zeros((config.views, len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
+        for view in mask:
+            for row, recording, rng in zip(view, recordings, generators, strict=True):
+                frames = len(recording) // HOP
+                row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
+        voices = [vocal_tract(config.augment, rng) for _ in range(config.views) for rng in generators]
+        changed = any(voice != 1.0 for voice in voices)
+        return Batch(
+            step=step,
+            epoch=epoch,
+            audio=audio,
+            mask=torch.from_numpy(mask).flatten(0, 1),
+            leads=leads(
+                config.augment, self.noises, self._voice, np.random.default_rng([config.seed, step, 4])
+            ),
+            lead_of=torch.tensor(led),
+            filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
+            rows=torch.tensor(
+                [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
+            ),
+            targets=torch.tensor([column for columns in targets for column in columns], dtype=torch.int64),
+            phones=torch.tensor([len(columns) for columns in targets]),
+            seconds=0.0 if idle else sum(map(len, recordings)) / 16000,
+            weight=0.0 if idle else 1.0,
+        )
+
+    def steps(self, first: int, last: int) -> Iterator[Batch]:
+        """Batches of steps `first … last - 1`, each made in the background while the one before is learnt from."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self.batch, first) if first < last else None
+            for step in range(first, last):
+                assert coming is not None
+                batch = coming.result()
+                coming = pool.submit(self.batch, step + 1) if step + 1 < last else None
+                yield batch

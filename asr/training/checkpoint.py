@@ -1,0 +1,217 @@
+"""A run's folder: its configuration, checkpoints that survive a crash in mid-write, and how to load a model from it."""
+
+import io
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ..model.config import EncoderConfig, from_dict, to_dict
+from ..model.encoder import Encoder
+from .config import TrainConfig
+
+FORMAT = 1
+CHECKPOINT = "checkpoint.pt"
+CONFIG = "config.json"
+PACKAGES = ("phonestream", "torch", "torchaudio", "lhotse", "numpy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on after `step` steps. Random draws derive from seed and step, so none are kept."""
+
+    step: int
+    config: TrainConfig
+    data_digest: str
+    encoder: dict[str, Tensor]
+    averaged: dict[str, Tensor]
+    optimisers: list[dict[str, Any]]
+    teacher: str = ""  # fingerprint of the model that is learnt from, if there is one
+    hours: float = 0.0  # of training so far, stops left out
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
+    """Write `RUN/checkpoint.pt`; the one before stays whole until the new one is.
+
+    Raises:
+        ConfigError: the folder cannot be written, or its disk is full.
+    """
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "format": FORMAT,
+            "step": checkpoint.step,
+            "config": to_dict(checkpoint.config),
+            "data_digest": checkpoint.data_digest,
+            "encoder": checkpoint.encoder,
+            "averaged": checkpoint.averaged,
+            "optimisers": checkpoint.optimisers,
+            "teacher": checkpoint.teacher,
+            "hours": checkpoint.hours,
+        },
+        buffer,
+    )
+    partial = run / f"{CHECKPOINT}.partial"
+    try:
+        with partial.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, run / CHECKPOINT)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(
+            f"{run / CHECKPOINT}: could not be written: {error.strerror}; "
+            f"the checkpoint before it is untouched; make room for {buffer.tell() / 2**20:.0f} MiB"
+        ) from None
+
+
+def load_checkpoint(run: Path) -> Checkpoint:
+    """Read `RUN/checkpoint.pt`.
+
+    Raises:
+        ConfigError: there is none, it is damaged, or of another format.
+    """
+    path = run / CHECKPOINT
+    if not path.is_file():
+        raise ConfigError(f"{run}: has no {CHECKPOINT}; give the folder of a run made by `phonestream train`")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ConfigError(
+                f"{path}: is not a checkpoint of format {FORMAT}; train again with this version"
+            )
+        return Checkpoint(**{**content, "config": from_dict(TrainConfig, content["config"])})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+    except Exception as error:  # torch.load raises many kinds on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{path}: is damaged ({reason}); restore it or start the run anew") from None
+
+
+def load_encoder(run: Path) -> Encoder:
+    """The averaged weights of a run, in evaluation mode.
+
+    Raises:
+        ConfigError: see `load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(run)
+    encoder = Encoder(checkpoint.config.model)
+    load_weights(encoder, checkpoint.averaged, str(run / CHECKPOINT))
+    return encoder.eval()
+
+
+def load_weights(encoder: Encoder, weights: dict[str, Tensor], origin: str) -> None:
+    """Copy `weights` into `encoder`; `origin` names where they come from, for the error.
+
+    Raises:
+        ConfigError: a weight is missing, unknown or of another shape.
+    """
+    own = encoder.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        have, want = weights.get(name), own.get(name)
+        if have is None or want is None or have.shape != want.shape:
+            seen = "missing" if have is None else list(have.shape)
+            expected = "none of this name" if want is None else list(want.shape)
+            raise ConfigError(
+                f"{origin}: is of another configuration: {name} is {seen}, expected {expected}; "
+                "use the [model] table that it was trained with"
+            )
+    encoder.load_state_dict(weights)
+
+
+def grown(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` of a smaller model made to fit `encoder`, so that the new model starts where the old one stood.
+
+    A head of fewer CTC rows a frame is repeated until it has `encoder`'s: rows that agree collapse into one phone. A
+    look-ahead convolution that the old model lacks is `encoder`'s own, which as it is made is a mere delay. So is an
+    intermediate head's way back, which as it is made says nothing; the head itself begins as the last one.
+    """
+    wanted, own = encoder.head.out_features, len(weights.get("head.bias", ()))
+    if 0 < own < wanted and wanted % own == 0:
+        names = ("head.weight", "head.bias")
+        weights = weights | {name: torch.cat([weights[name]] * (wanted // own)) for name in names}
+    added = {
+        name: weights.get(name.removeprefix("conditioning."), as_made)
+        for name, as_made in encoder.state_dict().items()
+        if name.startswith(("look_ahead.", "conditioning.")) and name not in weights
+    }
+    return weights | added
+
+
+def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:
+    """What differs between two model configurations, as `key: theirs, not ours`."""
+    mine, other = to_dict(ours), to_dict(theirs)
+    return [f"{key}: {other[key]!r}, not {mine[key]!r}" for key in mine if mine[key] != other[key]]
+
+
+def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> None:
+    """Refuse to resume a run with another configuration.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    ours, theirs = to_dict(config), to_dict(before.config)
+    differences = [key for key in ours if ours[key] != theirs.get(key)]
+    if differences:
+        key = differences[0]
+        raise ConfigError(
+            f"{run}: its checkpoint was made with another configuration: {key} was {theirs.get(key)!r}, "
+            f"now {ours[key]!r}; resume with the same one, or start another run"
+        )
+
+
+def check_same(before: Checkpoint, config: TrainConfig, data_digest: str, teacher: str, run: Path) -> None:
+    """Refuse to resume a run with another configuration, teacher or other data.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    check_same_config(before, config, run)
+    if before.data_digest != data_digest:
+        raise ConfigError(
+            f"{run}: its checkpoint was made with other data; resume with the same, or start another run"
+        )
+    if before.teacher != teacher:
+        raise ConfigError(
+            f"{run}: its checkpoint was made with another teacher; resume with the same --teacher, "
+            "or start another run"
+        )
+
+
+def start_run(run: Path, config: TrainConfig, data_digest: str) -> None:
+    """Make a run's folder and write down what it is made from.
+
+    Raises:
+        ConfigError: the folder holds a run already, or cannot be written.
+    """
+    if (run / CHECKPOINT).exists():
+        raise ConfigError(f"{run}: holds a run already; go on with --resume, or choose another folder")
+    record = {
+        "command": sys.argv,
+        "config": to_dict(config),
+        "data_digest": data_digest,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / CONFIG).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{run}: cannot be written: {error.strerror}; choose another folder") from None
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

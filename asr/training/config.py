@@ -1,0 +1,162 @@
+"""Configuration of training: dataclasses with units, read from TOML."""
+
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ...errors import ConfigError
+from ..model.config import EncoderConfig, at_least, from_dict
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to a training recording before it is learnt from. Zeros and single values switch a part off."""
+
+    speeds: tuple[float, ...] = (1.0,)  # drawn uniformly; 1.1 is faster and higher
+    gain_db: tuple[float, float] = (0.0, 0.0)  # drawn uniformly from this range
+    noise_probability: float = 0.0
+    noise_snr_db: tuple[float, float] = (5.0, 25.0)
+    noise_dir: str = ""  # folder of audio files; relative to the data folder
+    music_share: float = (
+        0.0  # of the noises: synthesised music in which nobody sings, in place of the folder's
+    )
+    speechless_probability: float = (
+        0.0  # of a recording's place being taken by noise alone, in which nobody speaks
+    )
+    room_probability: float = 0.0
+    room_decay_seconds: tuple[float, float] = (0.1, 0.6)  # until the echo has fallen by 60 dB
+    room_direct_db: tuple[float, float] = (0.0, 15.0)  # energy of the direct sound above the echo's
+    microphone_probability: float = 0.0
+    microphone_deviation_db: float = 4.0  # standard deviation of a microphone's frequency response
+    telephone_probability: float = 0.0
+    babble_probability: float = 0.0  # of other people speaking behind the speaker, at noise_snr_db
+    lead_probability: float = 0.0  # of a state that has heard something before the recording begins
+    lead_seconds: tuple[float, float] = (0.3, 60.0)  # drawn uniformly in the logarithm
+    vocal_tract: tuple[float, float] = (1.0, 1.0)  # drawn uniformly; 1.1 moves all resonances a tenth higher
+    frequency_masks: int = 2
+    frequency_mask_mels: int = 10  # widest frequency mask, in mel filters
+    time_masks_per_second: float = 0.5
+    time_mask_frames: int = 25  # longest time mask, in feature frames of 10 ms
+    time_mask_share: float = 0.3  # at most this part of a recording under time masks
+
+    def __post_init__(self) -> None:
+        if not self.speeds or min(self.speeds) < 0.5 or max(self.speeds) > 2.0:
+            raise ConfigError(f"augment.speeds is {list(self.speeds)}: give factors from 0.5 to 2.0")
+        for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db", "vocal_tract"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(
+                    f"augment.{name} is [{low}, {high}]: the first must not be above the second"
+                )
+        if self.vocal_tract[0] < 0.7 or self.vocal_tract[1] > 1.4:
+            raise ConfigError(
+                f"augment.vocal_tract is {list(self.vocal_tract)}: give factors from 0.7 to 1.4"
+            )
+        if self.room_decay_seconds[0] < 0.01 or self.room_decay_seconds[1] > 5.0:
+            raise ConfigError(
+                f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
+            )
+        if not 0.04 <= self.lead_seconds[0] <= self.lead_seconds[1] <= 600:
+            raise ConfigError(
+                f"augment.lead_seconds is {list(self.lead_seconds)}: give a range within 0.04 to 600 seconds"
+            )
+        for kind in ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead"):
+            probability = getattr(self, f"{kind}_probability")
+            if not 0.0 <= probability <= 1.0:
+                raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")
+        if not 0.0 <= self.music_share <= 1.0:
+            raise ConfigError(f"augment.music_share is {self.music_share}: give a number from 0 to 1")
+        if self.needs_noises and not self.noise_dir and self.music_share < 1:
+            raise ConfigError(
+                "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
+                "folder of noises"
+            )
+
+    @property
+    def needs_noises(self) -> bool:
+        """Whether recordings of noise are mixed in or take a recording's place."""
+        return self.noise_probability > 0 or self.speechless_probability > 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, on what, and with which optimiser."""
+
+    name: str = "phonestream"
+    seed: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the blocks' products; sums stay float32
+    steps: int = 5000
+    batch_seconds: float = 160.0  # audio in one step, over all processes
+    longest_seconds: float = 35.0  # longer recordings are left out, and counted
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 2e-3  # AdamW's peak
+    matrix_learning_rate: float = 0.01  # Muon's peak, for the blocks' matrices
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    warmup_steps: int = 300
+    cooldown_steps: int = 1500  # the rate falls in a straight line to zero over the last steps
+    clip_norm: float = 5.0
+    layer_drop: float = 0.1  # probability that a block is skipped in a step
+    dropout: float = 0.0  # after each residual branch
+    average_decay: float = 0.999  # of the exponentially averaged copy of the weights
+    distillation: float = 0.0  # share of the loss that a teacher's rows are, 0 to 1; the rest is CTC's
+    intermediate: float = 0.0  # share of the loss that the intermediate CTC head's is, 0 to 1
+    consistency: float = (
+        0.0  # weight of how far two views of a recording, masked differently, disagree; 0: one view
+    )
+    evaluate_every: int = 500  # steps between measurements of PER on dev
+    evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
+    checkpoint_minutes: float = 5.0
+    model: EncoderConfig = field(default_factory=EncoderConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "warmup_steps", "evaluate_every"):
+            at_least(self, name, 1)
+        at_least(self, "cooldown_steps", 0)
+        for name in ("batch_seconds", "longest_seconds", "learning_rate", "clip_norm", "checkpoint_minutes"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be above 0")
+        for name in ("layer_drop", "dropout", "average_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        if not 0 <= self.distillation <= 1:
+            raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
+        if not 0 <= self.intermediate < 1:
+            raise ConfigError(f"intermediate is {self.intermediate}: it must be at least 0 and below 1")
+        if self.intermediate > 0 and not self.model.self_condition_after:
+            raise ConfigError(
+                f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "
+                "set model.self_condition_after, or intermediate to 0"
+            )
+        if not 0 <= self.consistency < math.inf:
+            raise ConfigError(
+                f"consistency is {self.consistency}: it must be at least 0 and finite; 0.2 is usual"
+            )
+
+    @property
+    def views(self) -> int:
+        """How many times a step hears each recording, each time with masks of its own."""
+        return 2 if self.consistency > 0 else 1
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a training configuration.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, has a key that does not exist, or a value of the wrong kind.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the path of a TOML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; give the path of a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+    try:
+        return from_dict(TrainConfig, table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,137 @@
+"""Several processes train as one: each learns from its share of every step, and gradients are added up.
+
+torchrun starts them and says by environment variables which is which. The first one alone writes; what it has read, the
+others are sent. With one process nothing here does anything, so that training is one program.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from ...errors import ConfigError
+
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # which torchrun sets
+PATIENCE = timedelta(hours=12)  # with which processes wait for another: the first may decode a large corpus
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all: `rank` of `count`, `local_rank` on its machine."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """The GPU of this process, or the CPU where there is none."""
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """Of `items`, which all processes hold alike, those that are this one's: every `count`-th."""
+        return list(items[self.rank :: self.count])
+
+    def sum(self, value: float) -> float:
+        """A number added up over all processes."""
+        if self.count == 1:
+            return value
+        number = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(number)
+        return float(number)
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set in one of the processes; all get the same answer."""
+        return self.sum(float(flag)) > 0
+
+    def sent(self, value: T) -> T:
+        """The first process's `value`, in all of them."""
+        if self.count == 1:
+            return value
+        holder = [value]
+        distributed.broadcast_object_list(holder, device=torch.device("cpu"))
+        return holder[0]
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its sum over all processes. All must lack one for the same parameters."""
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(whole)
+        parts = torch.split(whole, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    @torch.no_grad()
+    def send_weights(self, module: nn.Module) -> None:
+        """Give `module` the first process's weights and statistics."""
+        if self.count == 1:
+            return
+        tensors: list[Tensor] = list(module.state_dict().values())
+        whole = torch.cat([tensor.flatten() for tensor in tensors])
+        distributed.broadcast(whole, src=0)
+        for tensor, part in zip(
+            tensors, torch.split(whole, [tensor.numel() for tensor in tensors]), strict=True
+        ):
+            tensor.copy_(part.view_as(tensor))
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process of each machine go before the others, which then find what it has made."""
+        if self.local_rank > 0:
+            self.sum(0)  # returns when all have called it
+        yield
+        if self.local_rank == 0:
+            self.sum(0)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that torchrun has started, connected; one alone without torchrun.
+
+    Raises:
+        ConfigError: torchrun's variables are incomplete, or there are fewer GPUs than processes on this machine.
+    """
+    present = [name for name in VARIABLES if name in os.environ]
+    if "WORLD_SIZE" not in present or os.environ["WORLD_SIZE"] == "1":
+        yield ALONE
+        return
+    if len(present) < len(VARIABLES):
+        raise ConfigError(
+            f"WORLD_SIZE is set but {(set(VARIABLES) - set(present)).pop()} is not: start with torchrun, "
+            "or unset it to train with one process"
+        )
+    rank, count, local_rank = (int(os.environ[name]) for name in VARIABLES)
+    processes = Processes(rank, count, local_rank)
+    gpus = torch.cuda.device_count()
+    if 0 < gpus <= local_rank:
+        raise ConfigError(
+            f"process {local_rank} of this machine has no GPU: it has {gpus}; "
+            f"start torchrun with --nproc-per-node {gpus}"
+        )
+    if gpus:
+        torch.cuda.set_device(processes.device)
+    backend = (
+        "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    )  # numbers and checkpoints go by gloo, gradients by NCCL
+    distributed.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield processes
+    finally:
+        distributed.destroy_process_group()

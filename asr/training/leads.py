@@ -1,0 +1,92 @@
+"""What a stream heard before a training recording begins: silence, room tone, noise, other people's speech.
+
+A live stream seldom begins with speech. A model trained from fresh states alone makes twice the errors after ten
+seconds of silence, since the attention's sums `s` and `z` then hold what it has never seen there. So in every step a
+few leads are computed without gradient, and recordings begin with the state that one of them has left.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..model.encoder import FRAME, Encoder
+from .augment import Noises
+from .config import AugmentConfig
+
+LEADS = 3  # in each step
+ROOM_TONE_DB = (-85.0, -45.0)  # RMS below full scale
+NOISE_DB = (-60.0, -20.0)
+
+Samples = NDArray[np.float32]
+
+
+def leads(
+    config: AugmentConfig, noises: Noises, speech: Callable[[Generator], Samples], rng: Generator
+) -> Tensor | None:
+    """Leads of one step, float32 `[LEADS, samples]`, whole frames; None where no recording takes one.
+
+    All are of one length, drawn from `config.lead_seconds` uniformly in its logarithm. Each begins with digital
+    silence; room tone, noise or speech may follow, and more silence after that.
+
+    Args:
+        speech: draws somebody else's recording `[n]`.
+    """
+    if config.lead_probability == 0:
+        return None
+    low, high = np.log(config.lead_seconds)
+    frames = max(1, round(float(np.exp(rng.uniform(low, high))) * 16000 / FRAME))
+    audio = np.zeros((LEADS, frames * FRAME), np.float32)
+    for lead in audio:
+        kind = int(rng.integers(4))
+        if kind == 1:
+            lead[:] = rng.standard_normal(len(lead)) * _amplitude(rng.uniform(*ROOM_TONE_DB))
+        elif kind == 2:
+            _end_with(lead, _noise(noises, len(lead), rng), rng)
+        elif kind == 3:
+            _end_with(lead, speech(rng), rng)
+    return torch.from_numpy(audio)
+
+
+def lead_of(config: AugmentConfig, rng: Generator) -> int:
+    """Which lead a recording begins with, or -1: with a fresh state."""
+    return int(rng.integers(LEADS)) if rng.random() < config.lead_probability else -1
+
+
+@torch.no_grad()
+def led_state(encoder: Encoder, audio: Tensor, chosen: Tensor) -> dict[str, Tensor]:
+    """The states `[batch, …]` of streams that have heard `audio[chosen]`, zeros where `chosen` is -1.
+
+    Args:
+        audio: `[leads, samples]`, whole frames.
+        chosen: int64 `[batch]`, indices of leads.
+    """
+    device = encoder.head.weight.device
+    _, after = encoder(audio.to(device))
+    fresh = encoder.initial_state(1)
+    index = chosen.to(device) + 1
+    return {name: torch.cat([fresh[name], tensor])[index] for name, tensor in after.items()}
+
+
+def _amplitude(decibels: float) -> float:
+    return float(10 ** (decibels / 20))
+
+
+def _noise(noises: Noises, length: int, rng: Generator) -> Samples:
+    if not noises.recorded and not noises.music:
+        return np.zeros(0, np.float32)
+    cut = noises.cut(int(length * rng.uniform(0.3, 1.0)), rng)
+    level = _amplitude(rng.uniform(*NOISE_DB))
+    louder: Samples = np.clip(cut * np.float32(level / (np.sqrt(np.mean(np.square(cut))) + 1e-9)), -1, 1)
+    return louder
+
+
+def _end_with(lead: Samples, sound: Samples, rng: Generator) -> None:
+    """Put `sound` at the lead's end, followed by as much silence as is drawn: often none, at most half the lead."""
+    pause = max(0, int(rng.uniform(-0.5, 0.5) * len(lead)))
+    room = lead[: len(lead) - pause]
+    kept = sound[len(sound) - min(len(sound), len(room)) :]
+    room[len(room) - len(kept) :] = kept

@@ -1,0 +1,99 @@
+"""Streaming phoneme recognition: audio goes in a chunk at a time, phonemes with times come out.
+
+>>> import phonestream
+>>> recognizer = phonestream.Recognizer()
+>>> stream = recognizer.stream()
+>>> for block in blocks:                # arrays of samples at 16 kHz, of any length
+...     print(stream.accept(block))     # [Phone(symbol='HH', start=0.12, end=0.16, confidence=0.98), ...]
+>>> print(stream.finish())
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
+
+if TYPE_CHECKING:
+    from .asr.align.aligner import Alignment, align
+    from .streaming.batch import Outcome
+    from .streaming.beam import Hypothesis
+    from .streaming.beam_config import BeamSearch
+    from .streaming.decode import Phone
+    from .streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
+    from .streaming.model import bundled_models
+    from .streaming.pooled import PooledStream
+    from .streaming.recognizer import Recognizer
+    from .streaming.scheduler import Heard, PoolStats, StreamPool
+    from .streaming.server.client import Client, ServerError
+    from .streaming.stream import Lost, Stream
+
+    __version__: str
+
+__all__ = [
+    "Alignment",
+    "AudioError",
+    "BeamSearch",
+    "Client",
+    "ConfigError",
+    "DataError",
+    "Endpoint",
+    "EndpointConfig",
+    "EndpointRule",
+    "Heard",
+    "Hypothesis",
+    "Lost",
+    "ModelError",
+    "Outcome",
+    "Phone",
+    "PhonestreamError",
+    "PoolStats",
+    "PooledStream",
+    "Recognizer",
+    "ServerError",
+    "SnapshotError",
+    "Stream",
+    "StreamPool",
+    "__version__",
+    "align",
+    "bundled_models",
+]
+
+# Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
+_HOMES = {
+    "Alignment": ".asr.align.aligner",
+    "BeamSearch": ".streaming.beam_config",
+    "Client": ".streaming.server.client",
+    "Endpoint": ".streaming.endpoint",
+    "EndpointConfig": ".streaming.endpoint",
+    "EndpointRule": ".streaming.endpoint",
+    "Heard": ".streaming.scheduler",
+    "Hypothesis": ".streaming.beam",
+    "Lost": ".streaming.stream",
+    "Outcome": ".streaming.batch",
+    "Phone": ".streaming.decode",
+    "PoolStats": ".streaming.scheduler",
+    "PooledStream": ".streaming.pooled",
+    "Recognizer": ".streaming.recognizer",
+    "ServerError": ".streaming.server.client",
+    "Stream": ".streaming.stream",
+    "StreamPool": ".streaming.scheduler",
+    "align": ".asr.align.aligner",
+    "bundled_models": ".streaming.model",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version(__name__)
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name], __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,171 @@
+"""A recording through the model, a block at a time and every channel in a stream of its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from ..errors import AudioError
+from ..streaming.arrays import Floats
+from ..streaming.audio.files import Audio, open_audio
+from ..streaming.audio.samples import MAX_CHANNELS
+from ..streaming.beam import Hypothesis
+from ..streaming.decode import Phone
+from ..streaming.recognizer import Recognizer
+from ..streaming.stream import Stream
+from .quiet import native_remarks_off
+from .raw import RawInput
+from .remote import fetch_audio, is_url
+from .sources import Source
+from .track import Track
+
+MIX, EACH = "mix", "each"
+
+Rows = Callable[[int | None, Floats], object]
+"""Called with a channel, None where they are mixed, and the next rows of log-probabilities."""
+
+
+class Heard(NamedTuple):
+    """What was heard in a recording, or in one channel of it."""
+
+    channel: int | None  # counted from 1; None where channels are mixed
+    seconds: float
+    phones: Track
+    alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
+
+
+def hear(
+    source: Source,
+    recognizer: Recognizer,
+    *,
+    channel: str | int = MIX,
+    n_best: int = 1,
+    rows: Rows | None = None,
+    progress: Callable[[float, float | None], object] = lambda *_: None,
+) -> list[Heard]:
+    """Decode one recording alone, so that its result depends on nothing else.
+
+    Args:
+        source: the recording, or the part of one.
+        recognizer: hears it.
+        channel: `mix`, `each`, or the number of one, counted from 1.
+        n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
+        rows: where log-probabilities go.
+        progress: called with the seconds that have been heard, and how many there are if that is known.
+
+    Returns:
+        One result for each channel, in order; one alone for `mix` and for a number.
+
+    Raises:
+        AudioError: the recording cannot be used; the message begins with its manifest's row, if it has one, and
+            its name.
+    """
+    try:
+        with native_remarks_off():
+            audio = _open(source)
+        with closing(audio):
+            return _hear(source, audio, recognizer, channel, n_best, rows, progress)
+    except AudioError as error:
+        raise AudioError(f"{source.where}{error}") from None
+
+
+def _open(source: Source) -> Audio:
+    if source.raw is not None:
+        return RawInput(source.raw)
+    if is_url(source.path):
+        return open_audio(source.path, fetch_audio(source.path))
+    return open_audio(source.path)
+
+
+def _hear(
+    source: Source,
+    audio: Audio,
+    recognizer: Recognizer,
+    channel: str | int,
+    n_best: int,
+    rows: Rows | None,
+    progress: Callable[[float, float | None], object],
+) -> list[Heard]:
+    chosen = _chosen(source, audio, channel)
+    streams = [recognizer.stream(posteriors=rows is not None) for _ in chosen]
+    tracks = [Track() for _ in chosen]
+    length = source.seconds if source.seconds is not None else audio.seconds
+
+    def take(index: int) -> None:
+        if rows is not None and len(taken := streams[index].take_posteriors()):
+            rows(chosen[index][0], taken)
+
+    for block in _part(source, audio):
+        for index, (_, columns) in enumerate(chosen):
+            heard = block if columns is None else block[:, columns]
+            tracks[index].extend(_accept(streams[index], heard, audio))
+            take(index)
+        progress(streams[0].seconds, length)
+    alternatives = []
+    for index, stream in enumerate(streams):
+        last = stream.finish()
+        alternatives.append(_alternatives(stream, tracks[index], n_best))
+        tracks[index].extend(last)
+        take(index)
+    if streams[0].seconds == 0:
+        raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
+    _check_length(source, audio, streams[0].seconds)
+    return [
+        Heard(number, stream.seconds, track, ways)
+        for (number, _), stream, track, ways in zip(chosen, streams, tracks, alternatives, strict=True)
+    ]
+
+
+def _alternatives(stream: Stream, final: Track, n_best: int) -> tuple[Hypothesis, ...]:
+    """The ways to read a finished stream, `final` being what was certain before its end."""
+    if n_best == 1:
+        return ()
+    return tuple(way._replace(phones=(*final, *way.phones)) for way in stream.n_best(n_best))
+
+
+def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int | None, list[int] | None]]:
+    """For each result the number of its channel, and the columns of the file that it is made from."""
+    columns = None if source.columns is None else list(source.columns)
+    if columns is not None and max(columns) >= audio.channels:
+        raise AudioError(
+            f"{audio.path}: has {_channels(audio.channels)}, and the row wants number {max(columns) + 1}"
+        )
+    if channel == MIX:
+        return [(None, columns)]
+    among: Sequence[int] = columns if columns is not None else range(audio.channels)
+    if channel == EACH:
+        if len(among) > MAX_CHANNELS:
+            raise AudioError(f"{audio.path}: has {len(among)} channels; expected at most {MAX_CHANNELS}")
+        return [(number, [column]) for number, column in enumerate(among, start=1)]
+    number = int(channel)
+    if number > len(among):
+        raise AudioError(f"{audio.path}: has {_channels(len(among))}, and number {number} was asked for")
+    return [(number, [among[number - 1]])]
+
+
+def _part(source: Source, audio: Audio) -> Iterator[Floats]:
+    """The blocks that are meant."""
+    if source.start == 0 and source.seconds is None:
+        return audio.blocks()
+    first = round(source.start * audio.sample_rate)
+    count = None if source.seconds is None else round(source.seconds * audio.sample_rate)
+    return audio.blocks(first, None if count is None else first + count)
+
+
+def _accept(stream: Stream, block: Floats, audio: Audio) -> list[Phone]:
+    try:
+        return stream.accept(block, audio.sample_rate)
+    except AudioError as error:
+        raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None
+
+
+def _check_length(source: Source, audio: Audio, heard: float) -> None:
+    """A row's part must lie within the recording, give or take a sample that rounding makes."""
+    if source.seconds is not None and heard + 2 / audio.sample_rate < source.seconds:
+        raise AudioError(
+            f"{audio.path}: ends at {source.start + heard:.2f} s, and the row wants "
+            f"{source.start:.2f} to {source.start + source.seconds:.2f} s; was it changed?"
+        )
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"

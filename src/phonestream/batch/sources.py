@@ -1,0 +1,185 @@
+"""What a person names on the command line, as recordings in a stated order: files, folders, globs, lists, manifests."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeAlias
+
+from ..asr.corpora.files import AUDIO_SUFFIXES
+from ..errors import ConfigError, DataError
+from ..streaming.audio.files import STANDARD_INPUT
+from .raw import Raw
+from .remote import is_url, open_binary, plain
+
+SUFFIXES = AUDIO_SUFFIXES | {
+    ".3gp", ".aifc", ".amr", ".avi", ".mkv", ".mka", ".mov", ".m4b", ".m4v", ".mpg", ".mpeg", ".oga", ".rf64",
+    ".snd", ".ts", ".wv",
+}  # fmt: skip
+"""Names of recordings within folders, in lower case. A file that is named itself may have any name."""
+
+LOCAL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/", "memory://")  # mean something else in another process
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording, or a part of one, to be heard."""
+
+    name: str
+    """As it was given, or its id in a manifest: what results call it."""
+    path: str
+    """What to open; `-` for standard input."""
+    stem: str
+    """Where results go below the output folder, without an extension."""
+    where: str = ""
+    """What messages about it begin with: the manifest and the row that named it."""
+    start: float = 0.0
+    """Seconds."""
+    seconds: float | None = None
+    """How long the part is; None: to the end."""
+    columns: tuple[int, ...] | None = None
+    """Channels, counted from 0, that are meant; None for all."""
+    raw: Raw | None = None
+    """What the samples are like where no header says it."""
+    size: int | None = None
+    """Of a file behind a URL, in bytes, if a listing has told it."""
+
+    @property
+    def local(self) -> bool:
+        """Whether only this process can open it."""
+        return self.path == STANDARD_INPUT or self.path.startswith(LOCAL)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an input was not heard, in one line that names it."""
+
+    reason: str
+
+
+Entry: TypeAlias = Source | Failure
+
+
+def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = None) -> Iterator[Entry]:
+    """The recordings that `names` stand for, in that order; what cannot be had is a Failure in its place.
+
+    A folder stands for the recordings below it, by the ending of their names, sorted; names with a leading dot
+    are left out, links are followed. A name with `*`, `?` or `[` that is no file is a pattern, `**` for any
+    depth. `*.jsonl`, `*.jsonl.gz` and `*.scp` are manifests. Any of them may be a URL that fsspec knows.
+
+    Args:
+        names: files, folders, patterns, manifests, `-` for standard input.
+        root: results mirror the tree below this folder. Without it: below each folder that was named, and the
+            fixed part of each pattern; other results go straight into the output folder.
+        raw: what the samples on standard input are like; None for a file with a header.
+    """
+    from .manifests import is_manifest, read_manifest
+    from .remote_sources import expand_url
+
+    for name in map(plain, names):
+        if name == STANDARD_INPUT:
+            yield Source(name, name, "stdin", raw=raw)
+        elif is_manifest(name) and not os.path.isdir(name):
+            yield from read_manifest(name)
+        elif is_url(name):
+            yield from expand_url(name, root)
+        elif os.path.isdir(name):
+            yield from _below(name, name if root is None else root)
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            yield from _matching(name, root)
+        else:
+            yield _file(name, os.path.dirname(name) if root is None else root)
+
+
+def read_list(path: str) -> list[str]:
+    """The names in a list, one a line, or ended by null characters as `find -print0` writes them.
+
+    Args:
+        path: a file, a URL, or `-` for standard input.
+
+    Raises:
+        DataError: it cannot be read, or is empty.
+    """
+    try:
+        with open(0, "rb", closefd=False) if path == STANDARD_INPUT else open_binary(plain(path)) as file:
+            content = file.read()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise DataError(f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}") from None
+    lines = (
+        content.split(b"\0") if b"\0" in content else [line.rstrip(b"\r") for line in content.split(b"\n")]
+    )
+    names = [os.fsdecode(line) for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{path}: the list is empty; give one name a line")
+    return names
+
+
+def _file(path: str, root: str) -> Entry:
+    """A recording whose results mirror its place below `root`."""
+    relative = os.path.relpath(path, root or ".") if root else os.path.basename(path)
+    if relative.split(os.sep)[0] == os.pardir:
+        return Failure(f"{path}: is not below {root}; give another --root")
+    return Source(
+        path, path, os.fspath(PurePath(relative).with_suffix("")) if PurePath(relative).name else "_"
+    )
+
+
+def _below(folder: str, root: str) -> Iterator[Entry]:
+    """All recordings below a folder, and what could not be searched."""
+    found = False
+    for entry in _walk(folder, frozenset()):
+        found = True
+        yield entry if isinstance(entry, Failure) else _file(entry, root)
+    if not found:
+        yield Failure(
+            f"{folder}: is a folder that holds no recordings (names ending in .wav, .flac, .opus, .mp3, .m4a …); "
+            "give another, or name the files themselves"
+        )
+
+
+def _walk(folder: str, above: frozenset[str]) -> Iterator[str | Failure]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link back up the tree
+        return
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted(
+                (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")
+            )
+    except OSError as error:
+        yield Failure(f"{folder}: the folder cannot be read: {error.strerror}; change its permissions")
+        return
+    for name, is_folder in inside:
+        path = os.path.join(folder, name)
+        if is_folder:
+            yield from _walk(path, above | {real})
+        elif Path(name).suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
+    """What a pattern stands for that no shell has expanded."""
+    parts = PurePath(pattern).parts
+    fixed = parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))]
+    base = root if root is not None else os.path.join(*fixed) if fixed else os.curdir
+    deep = "**" in parts  # then the files in a folder are matched themselves
+    matches = sorted(glob.glob(pattern, recursive=True))
+    found = [match for match in matches if not (deep and os.path.isdir(match))]
+    if not found:
+        yield _file(pattern, base)  # the name of a file that is not there, which opening it says
+    for match in found:
+        if os.path.isdir(match):
+            yield from _below(match, base)
+        else:
+            yield _file(match, base)
+
+
+def only_once(names: Sequence[str]) -> None:
+    """Refuse standard input named twice.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if names.count(STANDARD_INPUT) > 1:
+        raise ConfigError("standard input ('-') is given twice; it can be read only once")

@@ -1,0 +1,137 @@
+"""An alignment as `phonestream align` writes it: a table, JSON, every other format, and remarks on what did not fit."""
+
+import json
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from .output import printable
+
+if TYPE_CHECKING:
+    from ..asr.align.aligner import AlignedWord, Alignment
+    from ..formats.document import Document
+    from ..formats.options import Options
+
+SHOWN = 12  # words or phones in a remark
+
+
+def render(alignment: "Alignment", file: str, form: str, options: "Options") -> bytes:
+    """An alignment in a format: `text` and `json` with all that is known of it, others as `formats` write them.
+
+    Raises:
+        ConfigError: the phone set lacks a phone.
+    """
+    from ..formats.registry import find
+
+    if form == "text":
+        return as_table(alignment, options).encode("utf-8", "surrogateescape")
+    if form == "json":
+        return as_json(alignment, file, options)
+    return find(form).write(document(alignment, file), options)
+
+
+def document(alignment: "Alignment", file: str) -> "Document":
+    """What the formats write: words that were found, their phones, and silence between them."""
+    from ..formats.document import Document, Interval, Word
+    from ..streaming.decode import Phone
+
+    intervals: list[Interval] = []
+    for phone in alignment.phones:
+        before = intervals[-1].end if intervals else 0.0
+        if phone.start > before:
+            intervals.append(Interval("", before, phone.start, 1.0))
+        intervals.append(Interval(phone.symbol, phone.start, phone.end, phone.score))
+    if intervals[-1].end < alignment.seconds:
+        intervals.append(Interval("", intervals[-1].end, alignment.seconds, 1.0))
+    return Document(
+        file=file,
+        seconds=alignment.seconds,
+        phones=tuple(Phone(phone.symbol, phone.start, phone.end, phone.score) for phone in alignment.phones),
+        intervals=tuple(intervals),
+        words=tuple(
+            Word(word.text, word.start, word.end, word.score, word.known)
+            for word in alignment.words
+            if word.found
+        ),
+    )
+
+
+def as_table(alignment: "Alignment", options: "Options") -> str:
+    """A line for each word: start, end, score, the word, its phones, and what is to be said of it."""
+    from ..formats.phone_sets import rename
+
+    width = max(len(word.text) for word in alignment.words)
+    lines = [f"{'start':>8} {'end':>8}  score  {'word':<{width}}  phones"]
+    for word in alignment.words:
+        said = " ".join(rename(phone.symbol, options.phone_set) for phone in word.phones)
+        remark = "" if word.known else "  (not in the lexicon: a guess)"
+        if not word.found:
+            said, remark = "(not found)", ""
+        line = f"{word.start:8.2f} {word.end:8.2f}  {word.score:5.2f}  {word.text:<{width}}  {said}{remark}"
+        lines.append(printable(line.rstrip()))
+    lines.append(f"{0:8.2f} {alignment.seconds:8.2f}  {alignment.score:5.2f}  (all)")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
+    """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called."""
+    from ..formats.phone_sets import rename
+
+    def timed(start: float, end: float, score: float) -> dict[str, float]:
+        return {"start": round(start, 3), "end": round(end, 3), "score": round(score, 3)}
+
+    def entry(word: "AlignedWord") -> dict[str, Any]:
+        return {
+            "text": word.text,
+            **timed(word.start, word.end, word.score),
+            "known": word.known,
+            "found": word.found,
+            "phones": [
+                {
+                    "symbol": rename(phone.symbol, options.phone_set),
+                    **timed(phone.start, phone.end, phone.score),
+                }
+                for phone in word.phones
+            ],
+        }
+
+    fields = {
+        "file": file,
+        "seconds": round(alignment.seconds, 3),
+        "score": round(alignment.score, 3),
+        "words": [entry(word) for word in alignment.words],
+        "extra": [
+            {
+                "start": round(extra.start, 3),
+                "end": round(extra.end, 3),
+                "phones": [rename(phone.symbol, options.phone_set) for phone in extra.heard],
+            }
+            for extra in alignment.extra
+        ],
+    }
+    return f"{json.dumps(fields)}\n".encode()
+
+
+def remarks(alignment: "Alignment") -> list[str]:
+    """What of the transcript was not found and what was said beside it, in the order of the recording."""
+    found_out = []
+    for found, run in groupby(alignment.words, key=lambda word: word.found):
+        members = list(run)
+        if not found:
+            words = _some([word.text for word in members])
+            start, end = members[0].start, members[0].end
+            where = f"between {start:.2f} and {end:.2f} s" if end > start else f"at {start:.2f} s"
+            found_out.append((start, f"not found {where}: {words}; correct the transcript"))
+    for extra in alignment.extra:
+        heard = _some([phone.symbol for phone in extra.heard])
+        found_out.append(
+            (
+                extra.start,
+                f"speech from {extra.start:.2f} to {extra.end:.2f} s is not in the transcript: heard {heard}",
+            )
+        )
+    return [remark for _, remark in sorted(found_out)]
+
+
+def _some(names: list[str]) -> str:
+    more = f" … ({len(names)} in all)" if len(names) > SHOWN else ""
+    return " ".join(names[:SHOWN]) + more

@@ -1,0 +1,60 @@
+"""`phonestream devices`: what `phonestream listen` can listen to."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import Format, native_remarks_off, printable, write
+
+if TYPE_CHECKING:
+    from ..streaming.audio.devices import Device
+
+
+def devices(
+    form: Annotated[
+        Format, typer.Option("--format", help="For a person to read, or one line of JSON for each device.")
+    ] = Format.text,
+) -> None:
+    """List the microphones and other devices that can be listened to."""
+    from ..streaming.audio.devices import devices as available
+
+    with native_remarks_off():
+        found = available()
+    for line in map(json.dumps, as_json(found)) if form is Format.json else as_text(found):
+        write(line)
+
+
+def as_json(found: "list[Device]") -> Iterator[dict[str, object]]:
+    """One object for each device."""
+    for device in found:
+        yield {
+            "index": device.number,
+            "name": device.name,
+            "host_api": device.host_api,
+            "channels": device.channels,
+            "sample_rate": device.sample_rate,
+            "default": device.default,
+        }
+
+
+def as_text(found: "list[Device]") -> Iterator[str]:
+    """A table; a star marks the default device."""
+    if not found:
+        yield "no device can capture audio: plug a microphone in, or allow this program to use it"
+        return
+    rows = [
+        (
+            f"{'*' if device.default else ' '}{device.number:4}",
+            printable(device.name),
+            printable(device.host_api),
+            f"{device.channels} channel{'s' if device.channels > 1 else ''}",
+            f"{device.sample_rate} Hz",
+        )
+        for device in found
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield "* is the default"

@@ -1,0 +1,74 @@
+"""`phonestream info`: what a model file is."""
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import WIDTH, Format, printable, write
+
+INDENT = 15  # columns before a fact
+
+
+def info(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model file, or the name of a bundled model.")
+    ] = "default",
+    form: Annotated[Format, typer.Option("--format", help="For a person to read, or JSON.")] = Format.text,
+) -> None:
+    """Describe a model file: name, licence, training data, phones, look-ahead, size."""
+    facts = describe(model)
+    for line in [json.dumps(facts)] if form is Format.json else as_text(facts):
+        write(line)
+
+
+def describe(model: str) -> dict[str, Any]:
+    """The facts about a model file or a bundled model; the names say the units.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    from ..streaming.model import bundled_models
+    from ..streaming.recognizer import Recognizer
+
+    recognizer = Recognizer(model)
+    metadata = recognizer.metadata
+    file = files("phonestream.models") / f"{model}.onnx" if model in bundled_models() else Path(model)
+    frame = 1000 * metadata.frame_samples / metadata.sample_rate
+    return {
+        "name": metadata.name,
+        "version": metadata.version,
+        "licence": metadata.licence,
+        "training_data": metadata.training_data,
+        "phones": list(metadata.phones),
+        "sample_rate_hz": metadata.sample_rate,
+        "frame_ms": round(frame, 3),
+        "look_ahead_ms": round(metadata.look_ahead_frames * frame, 3),
+        "state_kib": round(4 * sum(math.prod(state.sized(1)) for state in metadata.states) / 1024, 1),
+        "file_mib": round(len(file.read_bytes()) / 2**20, 2),
+        "sha256": recognizer.sha256,
+    }
+
+
+def as_text(facts: dict[str, Any]) -> Iterator[str]:
+    """A table of two columns."""
+    table = {
+        "name": facts["name"],
+        "version": facts["version"],
+        "licence": facts["licence"],
+        "training data": facts["training_data"],
+        "phones": f"{len(facts['phones'])}: {' '.join(facts['phones'])}",
+        "audio": f"{facts['sample_rate_hz']} Hz, in frames of {facts['frame_ms']:g} ms",
+        "look-ahead": f"{facts['look_ahead_ms']:g} ms",
+        "state": f"{facts['state_kib']:g} KiB for each stream",
+        "file": f"{facts['file_mib']:g} MiB",
+        "SHA-256": facts["sha256"],
+    }
+    for name, fact in table.items():
+        lines = textwrap.wrap(printable(" ".join(fact.split())), WIDTH - INDENT)
+        yield from map(str.__add__, [name.ljust(INDENT)] + [" " * INDENT] * (len(lines) - 1), lines)

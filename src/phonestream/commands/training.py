@@ -1,0 +1,203 @@
+"""`phonestream prepare`, `train`, `evaluate`: from a corpus to a trained model, with the extra `train`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import complain, write
+from .progress import Bar
+
+if TYPE_CHECKING:
+    from ..asr.corpora.corpus import Problem
+    from ..asr.model.encoder import Encoder
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="A folder made by `phonestream prepare`, or with a manifest.tsv. "
+        "Without it: what the environment variable PHONESTREAM_SPEECH names.",
+    ),
+]
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a corpus.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the cut sets, one file a split.")],
+    layout: Annotated[
+        str | None,
+        typer.Option(help="manifest, librispeech, timit, wsj or folder. Without it: what SOURCE shows."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Name of the split, for a folder of recordings without splits."),
+    ] = None,
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Decode all audio, to find damage that headers do not show."),
+    ] = False,
+) -> None:
+    """Index a corpus of recordings and transcripts for training: one lhotse cut set a split."""
+    from ..asr.corpora.corpus import format_prepared, prepare
+
+    with Bar("preparing") as bar:
+        prepared = prepare(source, output, layout=layout, split=split, decode=decode, progress=bar)
+    write(format_prepared(prepared))
+    _end(prepared.problems)
+
+
+def train(
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CONFIG.toml",
+            help="What to train, and how. Several are stages: each starts from the model of the one before it.",
+        ),
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder of the run: checkpoints and records. Stages are in DIR/1, DIR/2, …"
+        ),
+    ],
+    data: Data = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
+    ] = None,
+    initial: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL_OR_RUN", help="Start from the weights of a model file or of another run."
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL_OR_RUN",
+            help="Learn what this model hears, too: distillation, the configuration's share of the loss.",
+        ),
+    ] = None,
+) -> None:
+    """Train a model. Ctrl-C writes a checkpoint and stops; --resume goes on as if it had not.
+
+    Several GPUs or machines: torchrun --nproc-per-node GPUS -m phonestream -- train …
+    """
+    from ..asr.training.config import load_config
+    from ..asr.training.process import restart_with_settings
+
+    if resume and initial is not None:
+        raise typer.BadParameter("a run that goes on has its own weights", param_hint="--initial")
+    stages = [load_config(config) for config in configs]
+    restart_with_settings(sys.argv[1:])
+    from ..asr.corpora.corpus import speech_root
+    from ..asr.training.distributed import joined
+    from ..asr.training.train import train
+    from ..export.stages import train_stages
+
+    source = data or speech_root()
+    weights = None if initial is None else _encoder(initial).state_dict()
+    taught_by = None if teacher is None else _encoder(teacher)
+    with joined() as processes:
+        if len(stages) == 1:
+            done = train(
+                stages[0],
+                run,
+                source,
+                resume=resume,
+                threads=threads,
+                initial=weights,
+                teacher=taught_by,
+                processes=processes,
+            )
+        else:
+            done = train_stages(
+                stages,
+                run,
+                source,
+                resume=resume,
+                threads=threads,
+                initial=weights,
+                teacher=taught_by,
+                processes=processes,
+                report=complain,
+            )
+    if not done:
+        if processes.first:
+            complain(f"stopped; the checkpoint in {run} is written, go on with --resume")
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_RUN", help="A model file, the name of a bundled model, or a run's folder."
+        ),
+    ],
+    split: Annotated[str, typer.Option(help="Which split of the data.")] = "dev",
+    data: Data = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many recordings, evenly spread.")
+    ] = None,
+    listing: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was heard, recording by recording.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    confusions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table of what was heard for what.")
+    ] = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with tables, pictures and the worst recordings to listen to.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Measure a model's phone error rate against reference phones."""
+    from ..asr.evaluation.evaluate import evaluate, format_report
+
+    with Bar("evaluating") as bar:
+        report = evaluate(
+            model,
+            split=split,
+            data=data,
+            limit=limit,
+            listing=listing,
+            json=json,
+            confusions=confusions,
+            page=report_folder,
+            threads=threads,
+            progress=bar,
+        )
+    write(format_report(report))
+    _end(report.problems)
+
+
+def _encoder(origin: Path) -> "Encoder":
+    """The encoder of a run's folder, its weights averaged, or of a model file.
+
+    Raises:
+        ConfigError, ModelError: it is neither, or damaged.
+    """
+    if origin.is_dir():
+        from ..asr.training.checkpoint import load_encoder
+
+        return load_encoder(origin)
+    from ..export import read_encoder
+
+    return read_encoder(origin)
+
+
+def _end(problems: "Sequence[Problem]") -> None:
+    """Say which inputs were left out, if any, and leave with the status that says so."""
+    for problem in problems:
+        complain(f"{problem.where}: {problem.reason}")
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,47 @@
+"""What was heard in a recording, or in one channel of it: the value that every format is written from."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..streaming.beam import Hypothesis
+from ..streaming.decode import Phone
+
+
+class Interval(NamedTuple):
+    """A stretch of time that is one phone, or silence. Seconds from the start of the recording."""
+
+    symbol: str
+    """Empty for silence."""
+    start: float
+    end: float
+    confidence: float
+
+
+class Word(NamedTuple):
+    """A word of a transcript, aligned. Seconds from the start of the recording."""
+
+    text: str
+    start: float
+    end: float
+    score: float
+    """How well its phones were pronounced; see `phonestream.asr.align.aligner`."""
+    known: bool
+    """False where the lexicon lacks the word and its phones are a guess."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One result."""
+
+    file: str
+    """As it was given."""
+    seconds: float
+    phones: tuple[Phone, ...]
+    """As the decoder gave them: a CTC phone is about a frame long."""
+    intervals: tuple[Interval, ...] = ()
+    """The same phones, and silence between them, without gaps from 0 to `seconds`."""
+    words: tuple[Word, ...] = ()
+    channel: int | None = None
+    """Counted from 1; None where channels were mixed."""
+    alternatives: tuple[Hypothesis, ...] = ()
+    """Whole transcripts, `phones` the first of them, where an n-best list was asked for."""

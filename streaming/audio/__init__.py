@@ -1,0 +1,1 @@
+"""Audio input, without torch: files, containers, resampling, microphones."""

@@ -1,0 +1,94 @@
+"""Whatever array a microphone, a file or a socket hands over, to mono float32, or a refusal."""
+
+import operator
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...errors import AudioError
+from ..arrays import AnyArray, Floats
+
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
+MAX_CHANNELS = 64  # more is an array the wrong way round
+MAX_LEVEL = 16.0  # 24 dB above full scale; decoders overshoot a little, a wrong unit by a factor of 32768
+
+
+def check_rate(sample_rate: SupportsIndex | float) -> int:
+    """`sample_rate` as an integer of Hz.
+
+    Raises:
+        AudioError: it is no whole number from 1000 to 768000.
+    """
+    try:
+        if isinstance(sample_rate, float | np.floating) and float(sample_rate).is_integer():
+            rate = int(sample_rate)
+        else:
+            rate = operator.index(sample_rate)  # type: ignore[arg-type]  # refuses other floats
+    except TypeError:
+        rate = 0
+    if not MIN_RATE <= rate <= MAX_RATE or isinstance(sample_rate, bool):
+        raise AudioError(
+            f"sample rate {sample_rate!r}: expected a whole number of Hz from {MIN_RATE} to {MAX_RATE}"
+        )
+    return rate
+
+
+def check_samples(samples: ArrayLike) -> AnyArray:
+    """`samples` as an array [n] or [n, channels] that `mono` can take, not copied where it is one already.
+
+    Raises:
+        AudioError: neither float nor int16, not of that shape, not finite, or far beyond full scale.
+    """
+    try:
+        array: AnyArray = np.asarray(samples)
+    except ValueError as error:  # a ragged list
+        raise AudioError(f"samples are no array: {error}") from None
+    if array.dtype.kind != "f" and array.dtype.newbyteorder("=") != np.int16:
+        raise AudioError(
+            f"samples of type {array.dtype}: expected floats in [-1, 1] or int16; "
+            "scale other integers to floats first (int32: samples / 2**31)"
+        )
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise AudioError(f"samples of shape {array.shape}: expected [n] or [n, channels]")
+    if array.ndim == 2 and array.shape[1] > MAX_CHANNELS:
+        raise AudioError(
+            f"samples of shape {array.shape} would be {array.shape[1]} channels: "
+            "expected [n, channels], so transpose an array that is [channels, n]"
+        )
+    if array.dtype.kind == "f" and array.size:
+        low, high = array.min(), array.max()
+        if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):  # also when either is NaN
+            raise AudioError(_unusable(array))
+    return array
+
+
+def _unusable(array: AnyArray) -> str:
+    bad = ~np.isfinite(array)
+    if bad.any():
+        where: Any = np.argwhere(bad)[0]
+        return (
+            f"sample {where[0]} of {len(array)} is {array[tuple(where)]}: expected finite floats in [-1, 1]"
+        )
+    return (
+        f"samples reach {np.abs(array).max():.6g}: floats are in [-1, 1]; "
+        "divide 16-bit values by 32768, or pass them as int16"
+    )
+
+
+def mono(samples: AnyArray) -> Floats:
+    """Checked samples [n] or [n, channels] to float32 [n], the mean of the channels. May share memory."""
+    if samples.dtype.kind == "f":
+        scaled = samples.astype(np.float32, copy=False)
+    else:
+        scaled = samples.astype(np.float32) * np.float32(1 / 32768)
+    if scaled.ndim == 1:
+        return scaled
+    mixed: Floats = scaled[:, 0] if scaled.shape[1] == 1 else scaled.mean(axis=1, dtype=np.float32)
+    return mixed
+
+
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` over `length` items."""
+    return (slice(begin, min(begin + size, length)) for begin in range(0, length, size))

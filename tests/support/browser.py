@@ -1,0 +1,96 @@
+"""Debian's Chromium with a microphone that plays a recording, and what tests ask of the page in it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from phonestream.asr.lexicon.phones import IPA
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+LEADING = 0.5  # seconds of silence, of which the browser may take the beginning
+SPOKEN = 3  # seconds of a recording that the microphone plays
+PATIENCE = 60_000  # milliseconds, on a machine that does other things too
+
+
+@contextmanager
+def chromium(recording: Path, folder: Path) -> Iterator[Browser]:
+    """A browser whose microphone plays the first seconds of a recording; `folder` is for files."""
+    samples, rate = soundfile.read(recording, dtype="float32")
+    silence = np.zeros(int(LEADING * rate), np.float32)
+    played = folder / "played.wav"
+    soundfile.write(
+        played, np.concatenate([silence, samples[: SPOKEN * rate], silence, silence]), rate, "PCM_16"
+    )
+    options = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={played}%noloop",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, origin: str) -> Iterator[Page]:
+    """A page as on a phone's screen; it may ask no host but `origin` for anything, and nothing may go wrong in it."""
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        wrong: list[str] = []
+        asked: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        yield page
+        assert not wrong
+        assert all(url.startswith((origin, f"blob:{origin}", "data:")) for url in asked)
+
+
+def beginning(recording: Path, folder: Path) -> Path:
+    """What the microphone plays of a recording, as a file."""
+    samples, rate = soundfile.read(recording, dtype="float32")
+    file = folder / "beginning.wav"
+    soundfile.write(file, samples[: SPOKEN * rate], rate)
+    return file
+
+
+def hear(page: Page, file: Path) -> None:
+    """Open a file, and wait until all of it was heard, or refused."""
+    page.evaluate("document.body.dataset.state = 'asked'")
+    page.set_input_files("#file", file)
+    expect(page.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
+
+
+def hear_microphone(page: Page, expected: list[str]) -> None:
+    """Wait until three quarters of the phones are shown, and for what the rest takes to be spoken and heard."""
+    expect(page.locator("[data-symbol]").nth(len(expected) * 3 // 4 - 1)).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(2000)
+
+
+def symbols(page: Page) -> list[str]:
+    """The phones that the page shows, by their ARPAbet names."""
+    shown: list[str] = page.eval_on_selector_all(
+        "[data-symbol]", "marks => marks.map(mark => mark.dataset.symbol)"
+    )
+    return shown
+
+
+def check_ipa(page: Page) -> None:
+    """The page shows all phones in IPA once that is chosen, by keyboard, and ARPAbet again."""
+    expected = symbols(page)
+    page.locator("input[value=ipa]").press("Space")
+    assert page.locator("[data-symbol]").all_text_contents() == [IPA[symbol] for symbol in expected]
+    page.locator("input[value=arpabet]").press("Space")
+    assert page.locator("[data-symbol]").all_text_contents() == expected
