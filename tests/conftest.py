@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite(
+    "attention_cases", "browser", "exactness"
+)  # so that their failures show values
+
 SPEECH = Path(__file__).parent / "data" / "speech"
 
 

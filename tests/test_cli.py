@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from missing_modules import BLOCKING
 from model_fixture import shipped_model
 
 import phonestream
@@ -346,18 +347,6 @@ def test_a_pipe_is_heard_like_a_file(
     assert result.out == hear(recordings[0]).out
 
 
-BLOCKING = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {absent}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Absent())
-from phonestream.cli import main
-main()
-"""
 HEAVY = ["torch", "torchaudio", "lhotse", "scipy", "onnx", "onnxscript", "matplotlib", "tensorboard", "jiwer"]
 
 

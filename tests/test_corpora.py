@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from corpus_layouts import PHONES_COLUMN, ROWS, SPEECH, TEXT, librispeech, place, recording, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,33 +35,7 @@ from phonestream.asr.lexicon.lexicon import Lexicon
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.errors import AudioError, DataError
 
-SPEECH = Path(__file__).parent / "data" / "speech"
-ROWS = [line.split("\t") for line in (SPEECH / "manifest.tsv").read_text("utf-8").splitlines()]
-TEXT = ROWS[0].index("text")
-PHONES_COLUMN = ROWS[0].index("phones")
 HEADER = "id\tsplit\tpath\ttext\tphones"
-
-
-def recording(number: int = 1) -> Path:
-    """Audio of a row of the tests' manifest."""
-    return SPEECH / ROWS[number][ROWS[0].index("path")]
-
-
-def place(path: Path, number: int = 1) -> Path:
-    """A copy of a recording at `path`, in the format that its suffix names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".opus":
-        shutil.copy(recording(number), path)
-    else:
-        samples, rate = soundfile.read(recording(number), dtype="int16")
-        soundfile.write(path, samples, rate)
-    return path
-
-
-def write(path: Path, content: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
-    return path
 
 
 def tone(path: Path, seconds: float = 1.0, rate: int = 16000, channels: int = 1) -> Path:
@@ -244,16 +219,6 @@ def test_progress_counts_every_recording(tmp_path: Path):
 
 
 # LibriSpeech
-
-
-def librispeech(root: Path) -> Path:
-    for part, number in (("train-clean-5", 1), ("dev-clean-2", 2), ("test-clean", 5), ("test-other", 6)):
-        identifier = ROWS[number][0]
-        speaker, chapter, _ = identifier.split("-")
-        folder = root / part / speaker / chapter
-        place(folder / f"{identifier}.flac", number)
-        write(folder / f"{speaker}-{chapter}.trans.txt", f"{identifier} {ROWS[number][TEXT].upper()}\n")
-    return root
 
 
 def test_librispeech_as_it_is_unpacked(tmp_path: Path):

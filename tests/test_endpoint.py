@@ -1,8 +1,6 @@
 """Endpoints are where the formulas put them, whatever the chunks, and events come in time order."""
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +12,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from snapshots import sealed, unpacked
 from toy_model import FRAME, levels, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, Phone, Recognizer, SnapshotError, Stream
 from phonestream.streaming.endpoint import Endpoint, EndpointConfig, EndpointRule, EndpointState, detect
 
 RECORDING = Path(__file__).parent / "data/speech/test/1284-1180-0000.opus"
-KEY = "phonestream_snapshot"
 ROW = 0.04  # seconds
 
 
@@ -271,20 +267,6 @@ def saved(toy: Recognizer) -> bytes:
     stream.accept(levels(1, 2, 0, 3, 3, 3))
     stream.gap(100)
     return stream.save()
-
-
-def unpacked(snapshot: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    header = json.loads(snapshot[8 : 8 + int.from_bytes(snapshot[:8], "little")])
-    return json.loads(header["__metadata__"][KEY]), load_tensors(snapshot)
-
-
-def sealed(fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
-    """A snapshot with a checksum that is right whatever is in it, by docs/snapshot.md alone."""
-    fields = {key: value for key, value in fields.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].tobytes())
-    return save_tensors(tensors, {KEY: json.dumps(fields | {"sha256": digest.hexdigest()})})
 
 
 def test_the_snapshot_is_what_the_documentation_says(toy: Recognizer) -> None:

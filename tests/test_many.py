@@ -7,20 +7,17 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import soundfile
+from exactness import assert_exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
-from onnx import TensorProto, helper
-from test_endpoint import sealed, unpacked
-from test_stream import assert_exact
-from toy_model import FRAME, levels, toy_graph, toy_metadata, toy_model
+from snapshots import poisoned
+from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, ModelError, Recognizer, Stream
 from phonestream.streaming import batch
-from phonestream.streaming.metadata import StateSpec
 
 RECORDING = Path(__file__).parent / "data/speech/dev/2830-3979-0000.opus"
 
@@ -39,15 +36,6 @@ def speech() -> np.ndarray:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
     return Recognizer(toy_model(tmp_path_factory.mktemp("models") / "toy.onnx"))
-
-
-def poisoned(recognizer: Recognizer) -> Stream:
-    """A stream that was restored from a valid snapshot, and for which the model will give NaN."""
-    stream = recognizer.stream()
-    stream.accept(levels(1, 2, 3))
-    fields, tensors = unpacked(stream.save())
-    huge = {name: np.full_like(tensor, 3e38) for name, tensor in tensors.items() if name.startswith("model.")}
-    return recognizer.restore(sealed(fields, tensors | huge))
 
 
 @given(data=st.data())
@@ -72,26 +60,6 @@ def test_streams_together_are_exact(shipped: Recognizer, speech: np.ndarray, dat
     for samples, stream, heard in zip(audio, streams, phones, strict=True):
         heard += stream.finish()
         assert_exact(stream.take_posteriors(), shipped.log_probs(samples), heard, shipped.transcribe(samples))
-
-
-def sideways_model(path: Path) -> Path:
-    """The toy with its state turned: the batch is the second axis."""
-    spec = StateSpec("side", (2 * FRAME, "batch"))
-    meta = toy_metadata(states=(spec,))
-    graph = toy_graph(meta)
-    turned = {"late": "side", "next_late": "next_side"}
-    for values in (graph.input, graph.output):
-        kept = [value for value in values if value.name not in turned]
-        sides = [turned[value.name] for value in values if value.name in turned]
-        del values[:]
-        values.extend(kept)
-        values.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, spec.shape) for name in sides)
-    graph.node.insert(0, helper.make_node("Transpose", ["side"], ["late"], perm=[1, 0]))
-    graph.node.append(helper.make_node("Transpose", ["next_late"], ["next_side"], perm=[1, 0]))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    helper.set_model_props(model, meta.to_map())
-    onnx.save(model, path)
-    return path
 
 
 def test_the_batch_may_be_any_axis_of_a_state(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from test_cli import BLOCKING
+from missing_modules import BLOCKING
 from toy_model import toy_model
 
 from phonestream.errors import AudioError

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from corpus_layouts import librispeech, wsj
 from small_training import losses, write_corpus
-from test_corpora import librispeech
-from test_corpora_wsj import wsj
 
 from phonestream.asr.corpora.corpus import prepare
 from phonestream.asr.evaluation.evaluate import evaluate

@@ -18,9 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from model_fixture import shipped_model
-from test_endpoint import unpacked
-from test_many import poisoned, sideways_model
-from toy_model import FRAME, levels, toy_model
+from snapshots import poisoned, unpacked
+from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, ModelError, Phone, Recognizer, SnapshotError, Stream
 from phonestream.streaming.endpoint import Endpoint, EndpointConfig, EndpointRule

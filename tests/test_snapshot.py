@@ -1,6 +1,5 @@
 """A saved stream goes on as if it had never stopped, in any process; a damaged one is refused whole."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -15,13 +14,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
+from snapshots import KEY, sealed, unpacked
 from toy_model import levels, toy_model
 
 from phonestream import Recognizer, SnapshotError
 
-KEY = "phonestream_snapshot"
 RECORDING = Path(__file__).parent / "data/speech/test/121-121726-0000.opus"
 
 
@@ -49,20 +47,6 @@ def saved(toy: Recognizer, rate: int = 44100) -> bytes:
     stream.gap(1000)
     stream.accept(levels(3, 3, 3, 3, samples=rate // 25), rate)
     return stream.save()
-
-
-def unpacked(snapshot: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    header = json.loads(snapshot[8 : 8 + int.from_bytes(snapshot[:8], "little")])
-    return json.loads(header["__metadata__"][KEY]), load_tensors(snapshot)
-
-
-def sealed(fields: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
-    """A snapshot with a checksum that is right whatever is in it, by docs/snapshot.md alone."""
-    fields = {key: value for key, value in fields.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].tobytes())
-    return save_tensors(tensors, {KEY: json.dumps(fields | {"sha256": digest.hexdigest()})})
 
 
 # Going on

@@ -1,7 +1,7 @@
 """Streaming is exact whatever the chunks, keeps the clock, and refuses what would be misheard."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import soundfile
 import soxr
+from exactness import assert_exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
@@ -21,7 +22,6 @@ from phonestream import AudioError, ConfigError, Lost, Phone, Recognizer, Stream
 from phonestream.streaming.audio import resample as resampler
 
 RATES = [8000, 16000, 22050, 44100, 48000]
-TIE = 2e-4  # columns whose log-probabilities are closer may change places with the rounding
 RECORDING = Path(__file__).parent / "data/speech/dev/2830-3979-0000.opus"
 
 
@@ -75,28 +75,6 @@ def offline(samples: np.ndarray) -> np.ndarray:
     (log_probs,) = session.run(["log_probs"], {"audio": audio} | state)
     rows: np.ndarray = log_probs[0, late * json.loads(metadata["rows_per_frame"]) :]
     return rows
-
-
-def assert_exact(
-    rows: np.ndarray, reference: np.ndarray, phones: Sequence[Phone] = (), expected: Sequence[Phone] = ()
-) -> None:
-    """Rows agree to 1e-4 where log p > -15, and phones are equal where no two columns of a row tie."""
-    assert rows.shape == reference.shape
-    audible = reference > -15
-    np.testing.assert_allclose(rows[audible], reference[audible], atol=1e-4, rtol=0)
-    second, first = np.sort(reference, axis=1)[:, -2:].T
-    tied = first - second <= TIE
-    different = rows.argmax(axis=1) != reference.argmax(axis=1)
-    assert not (different & ~tied).any()
-    if tied.any():
-        print(
-            f"{tied.sum()} of {len(rows)} rows have two best columns within {TIE}; {different.sum()} differ"
-        )
-    else:
-        assert [phone[:3] for phone in phones] == [phone[:3] for phone in expected]
-        np.testing.assert_allclose(
-            [phone.confidence for phone in phones], [phone.confidence for phone in expected], atol=1e-4
-        )
 
 
 # Exactness, with the model that is shipped

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from test_attention import GPU, Case, arguments, assert_same, attend, everything, random_loss
+from attention_cases import GPU, Case, arguments, assert_same, attend, everything, random_loss
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from triton_interpreter import DEVICE
 
 from phonestream.kernels import State, causal_linear_attention, triton_attention
 
-TESTS = Path(__file__).parent / "support"
+ROOT = Path(__file__).parents[1]
 KERNELS = 6
 
 pytestmark = GPU
@@ -33,9 +33,7 @@ def run(script: Path, *options: str) -> list[str]:
 
 def compiled(*options: str) -> list[dict[str, Any]]:
     """What the kernels take of a chip, each as a dictionary."""
-    return [
-        json.loads(line) for line in run(TESTS.parent / "benchmarks" / "kernels_aot.py", "--json", *options)
-    ]
+    return [json.loads(line) for line in run(ROOT / "benchmarks/kernels_aot.py", "--json", *options)]
 
 
 def assert_fits(rows: list[dict[str, Any]], count: int) -> None:
@@ -71,7 +69,7 @@ def test_kernels_fit_every_chip(capability: int, dtypes: list[str], head_sizes: 
 @pytest.mark.slow
 def test_every_launch_is_one_that_triton_can_bind_and_compile() -> None:
     """One head, one frame, no decay, no state: Triton makes constants of what is 1 or None elsewhere than on a CPU."""
-    launches = run(TESTS / "triton_warmup.py")
+    launches = run(ROOT / "tests/support/triton_warmup.py")
     assert len(launches) == 2 * (KERNELS + 1)  # the states are scanned forward, and backward again
 
 

@@ -105,3 +105,23 @@ def toy_graph(meta: ModelMetadata, scale: float = 100.0) -> onnx.GraphProto:
 def levels(*columns: int, samples: int = FRAME) -> np.ndarray:
     """Audio in which the toy hears these columns, `samples` of each."""
     return np.repeat(np.array(columns, np.float32) / 100, samples)
+
+
+def sideways_model(path: Path) -> Path:
+    """The toy with its state turned: the batch is the second axis."""
+    spec = StateSpec("side", (2 * FRAME, "batch"))
+    meta = toy_metadata(states=(spec,))
+    graph = toy_graph(meta)
+    turned = {"late": "side", "next_late": "next_side"}
+    for values in (graph.input, graph.output):
+        kept = [value for value in values if value.name not in turned]
+        sides = [turned[value.name] for value in values if value.name in turned]
+        del values[:]
+        values.extend(kept)
+        values.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, spec.shape) for name in sides)
+    graph.node.insert(0, helper.make_node("Transpose", ["side"], ["late"], perm=[1, 0]))
+    graph.node.append(helper.make_node("Transpose", ["next_late"], ["next_side"], perm=[1, 0]))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, meta.to_map())
+    onnx.save(model, path)
+    return path
