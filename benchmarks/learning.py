@@ -2,8 +2,8 @@
 
     python benchmarks/learning.py
 
-reads the records that are shipped beside the model (`src/phonestream/models/default.dev*.tsv`, `default.losses*.tsv`),
-prints what each stage cost and gained, and draws benchmarks/pictures/learning.png.
+reads the stages' records (`benchmarks/records/default.dev*.tsv`, `default.losses*.tsv`), prints what each stage cost and
+gained, and draws benchmarks/pictures/learning.png.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import on_split
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-MODELS = Path(__file__).parent.parent / "src" / "phonestream" / "models"
+RECORDS = Path(__file__).parent / "records"
 PICTURE = Path(__file__).parent / "pictures" / "learning.png"
 SMOOTHING = 50  # steps that a point of the loss is the mean of
 
@@ -40,11 +40,11 @@ def columns(path: Path, *names: str) -> list[NDArray[np.float64]]:
 def read(number: int) -> Stage | None:
     """Stage `number`, counted from 1; None if there is none."""
     suffix = "" if number == 1 else f"-{number}"
-    dev = MODELS / f"default.dev{suffix}.tsv"
+    dev = RECORDS / f"default.dev{suffix}.tsv"
     if not dev.exists():
         return None
     hours, per = columns(dev, "hours", "per")
-    loss, epoch = columns(MODELS / f"default.losses{suffix}.tsv", "loss", "epoch")
+    loss, epoch = columns(RECORDS / f"default.losses{suffix}.tsv", "loss", "epoch")
     return Stage(hours, per, loss, float(epoch[-1]))
 
 
