@@ -30,7 +30,7 @@ from pocketsphinx import Decoder
 
 from phonestream import DataError, Recognizer
 from phonestream.asr.align.aligner import AlignedWord, Alignment, fit, spoken
-from phonestream.asr.align.posteriors import Hearing, hear
+from phonestream.asr.align.posteriors import Posteriors, compute_posteriors
 from phonestream.asr.corpora.corpus import load_cuts, load_samples
 from phonestream.asr.evaluation.score import align as match
 from phonestream.asr.lexicon.phones import PHONES
@@ -135,31 +135,31 @@ def area(above: Sequence[float], below: Sequence[float]) -> float:
 
 
 def accepted(
-    recognizer: Recognizer, hearing: Hearing, text: str, *, phonemes: bool = False
+    recognizer: Recognizer, posteriors: Posteriors, text: str, *, phonemes: bool = False
 ) -> Alignment | None:
     """The alignment, None where audio and text are said not to match."""
     try:
-        return fit(recognizer, hearing, spoken(text, recognizer.phones, phonemes=phonemes))
+        return fit(recognizer, posteriors, spoken(text, recognizer.phones, phonemes=phonemes))
     except DataError:
         return None
 
 
 def measure_times(
-    recognizer: Recognizer, cuts: Sequence[tuple[str, NDArray[np.float32]]], hearings: int
+    recognizer: Recognizer, cuts: Sequence[tuple[str, NDArray[np.float32]]], time_shifts: int
 ) -> str:
     decoder = Decoder(bestpath=False, lm=None, loglevel="FATAL")
     found = Differences([], [], [])
     used = 0
     for text, samples in cuts:
         reference = forced_alignment(decoder, text, samples)
-        ours = accepted(recognizer, hear(recognizer, [samples], 16_000, hearings), text)
+        ours = accepted(recognizer, compute_posteriors(recognizer, [samples], 16_000, time_shifts), text)
         if ours is None or [word.name for word in reference] != [word.text for word in ours.words]:
             continue
         used += 1
         compare(ours, reference, found)
     if not used:
-        return f"hearings {hearings}: no recording that pocketsphinx could align"
-    lines = [f"hearings {hearings}: {used} recordings beside pocketsphinx's forced alignment"]
+        return f"{time_shifts} time shifts: no recording that pocketsphinx could align"
+    lines = [f"{time_shifts} time shifts: {used} recordings beside pocketsphinx's forced alignment"]
     for name, values in zip(found._fields, found, strict=True):
         sizes = np.abs(values) * 1000
         lines.append(
@@ -169,26 +169,26 @@ def measure_times(
     return "\n".join(lines)
 
 
-def measure_scores(recognizer: Recognizer, cuts: Sequence[tuple[str, str, Hearing]]) -> str:
+def measure_scores(recognizer: Recognizer, cuts: Sequence[tuple[str, str, Posteriors]]) -> str:
     random = Random(1)
     alone: list[float] = []
     replaced: list[float] = []
     false_alarms = misses = 0
     counted = {"said": 0, "said missing": 0, "put in": 0, "put in missing": 0}
     scores = []
-    for index, (text, phones, hearing) in enumerate(cuts):
-        own = accepted(recognizer, hearing, text)
+    for index, (text, phones, posteriors) in enumerate(cuts):
+        own = accepted(recognizer, posteriors, text)
         false_alarms += own is None
         scores += [own.score] if own else []
         other = cuts[(index + len(cuts) // 2) % len(cuts)][0]
-        misses += accepted(recognizer, hearing, other) is not None
+        misses += accepted(recognizer, posteriors, other) is not None
         changed, where = wrong_phones(phones.split(), random)
-        scored = accepted(recognizer, hearing, " ".join(changed), phonemes=True)
+        scored = accepted(recognizer, posteriors, " ".join(changed), phonemes=True)
         for position, phone in enumerate(scored.words if scored else ()):
             (replaced if position in where else alone).append(phone.score)
         words, extra = text.split(), other.split()[:PUT_IN]
         middle = len(words) // 2
-        mixed = accepted(recognizer, hearing, " ".join([*words[:middle], *extra, *words[middle:]]))
+        mixed = accepted(recognizer, posteriors, " ".join([*words[:middle], *extra, *words[middle:]]))
         for position, word in enumerate(mixed.words if mixed else ()):
             kind = "put in" if middle <= position < middle + len(extra) else "said"
             counted[kind] += 1
@@ -222,9 +222,9 @@ def main() -> None:
     samples = [load_samples(cut) for cut in chosen]
     texts = [cut.supervisions[0].text for cut in chosen]
     print(f"{count} recordings of {options.split}, {sum(map(len, samples)) / 16_000 / 60:.1f} minutes")
-    for hearings in (1, 4):
-        print(measure_times(recognizer, list(zip(texts, samples, strict=True)), hearings), flush=True)
-    heard = [hear(recognizer, [each], 16_000, 1) for each in samples]
+    for time_shifts in (1, 4):
+        print(measure_times(recognizer, list(zip(texts, samples, strict=True)), time_shifts), flush=True)
+    heard = [compute_posteriors(recognizer, [each], 16_000, 1) for each in samples]
     phones = [cut.supervisions[0].custom["phones"] for cut in chosen]
     print(measure_scores(recognizer, list(zip(texts, phones, heard, strict=True))))
 

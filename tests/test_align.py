@@ -18,7 +18,7 @@ from toy_model import FRAME, levels, toy_model
 
 from phonestream import AudioError, ConfigError, DataError, Recognizer
 from phonestream.asr.align.aligner import Alignment, align
-from phonestream.asr.align.posteriors import HEARINGS, hear
+from phonestream.asr.align.posteriors import TIME_SHIFTS, compute_posteriors
 from phonestream.asr.align.score import goodness
 from phonestream.asr.align.times import EDGE, LEAD, PAUSE, TAIL, spans
 from phonestream.asr.align.transcript import phones_of, words_of
@@ -55,19 +55,19 @@ def aligned(
     recognizer: Recognizer, recording: Recording, text: str | None = None, **options: object
 ) -> Alignment:
     said = recording.text if text is None else text
-    return align(recognizer, recording.samples, recording.rate, said, hearings=1, **options)  # type: ignore[arg-type]
+    return align(recognizer, recording.samples, recording.rate, said, time_shifts=1, **options)  # type: ignore[arg-type]
 
 
 # What an alignment is
 
 
-@pytest.mark.parametrize("hearings", [1, 4])
+@pytest.mark.parametrize("time_shifts", [1, 4])
 def test_words_and_phones_are_in_order_within_the_recording(
-    recognizer: Recognizer, corpus: list[Recording], hearings: int
+    recognizer: Recognizer, corpus: list[Recording], time_shifts: int
 ) -> None:
     lexicon = Lexicon()
     for recording in corpus:
-        found = align(recognizer, recording.samples, recording.rate, recording.text, hearings=hearings)
+        found = align(recognizer, recording.samples, recording.rate, recording.text, time_shifts=time_shifts)
         assert [word.text for word in found.words] == recording.text.split()
         assert found.seconds == pytest.approx(len(recording.samples) / recording.rate)
         assert 0.4 < found.score <= 1
@@ -99,11 +99,13 @@ def test_a_phonemic_transcript_is_words_of_one_phone(recognizer: Recognizer, cor
 
 
 def test_the_audio_s_form_makes_no_difference(recognizer: Recognizer, corpus: list[Recording]) -> None:
-    """In parts or whole, mono or stereo: the same hearing, so the same alignment."""
+    """In parts or whole, mono or stereo: the same posteriors, so the same alignment."""
     recording = corpus[1]
-    whole = hear(recognizer, [recording.samples], recording.rate, 2)
-    parts = hear(recognizer, np.array_split(np.stack([recording.samples] * 2, axis=1), 17), recording.rate, 2)
-    assert [phone[:3] for phone in whole.heard] == [phone[:3] for phone in parts.heard]
+    whole = compute_posteriors(recognizer, [recording.samples], recording.rate, 2)
+    parts = compute_posteriors(
+        recognizer, np.array_split(np.stack([recording.samples] * 2, axis=1), 17), recording.rate, 2
+    )
+    assert [phone[:3] for phone in whole.phones] == [phone[:3] for phone in parts.phones]
     assert whole.seconds == parts.seconds
     np.testing.assert_allclose(parts.fine, whole.fine, atol=1e-3)
     np.testing.assert_array_equal(whole.fine[1::2], whole.rows)
@@ -162,15 +164,15 @@ def test_goodness_is_the_sum_over_all_paths() -> None:
     random = np.random.default_rng(0)
     rows = np.log(random.dirichlet(np.ones(4), size=4)).astype(np.float32)
     likelihoods = np.zeros(4)
-    for column in range(1, 4):
+    for label in range(1, 4):
         for begin in range(4):
             for end in range(begin + 1, 5):
-                labels = [column if begin <= row < end else 0 for row in range(4)]
-                likelihoods[column] += np.exp(rows[np.arange(4), labels].astype(np.float64).sum())
+                labels = [label if begin <= row < end else 0 for row in range(4)]
+                likelihoods[label] += np.exp(rows[np.arange(4), labels].astype(np.float64).sum())
     likelihoods[0] = np.exp(rows[:, 0].astype(np.float64).sum())
-    for column in range(1, 4):
-        (score,) = goodness(rows, np.array([column], np.int32), [(1, 2)], blank=0, reach=9)
-        assert score == pytest.approx(likelihoods[column] / likelihoods.sum(), rel=1e-6)
+    for label in range(1, 4):
+        (score,) = goodness(rows, np.array([label], np.int32), [(1, 2)], blank=0, reach=9)
+        assert score == pytest.approx(likelihoods[label] / likelihoods.sum(), rel=1e-6)
 
 
 # Times
@@ -242,13 +244,13 @@ def test_speech_that_is_not_in_the_transcript_is_told(
 ) -> None:
     first, second = corpus[0], corpus[1]
     samples = np.concatenate([first.samples, second.samples])
-    found = align(recognizer, samples, 16_000, first.text, hearings=1)
+    found = align(recognizer, samples, 16_000, first.text, time_shifts=1)
     (extra,) = found.extra
     boundary = len(first.samples) / 16_000
     assert abs(extra.start - boundary) < 1
     assert extra.end == found.seconds
-    assert len(extra.heard) > 0.5 * len(second.phones)
-    assert all(extra.start <= (phone.start + phone.end) / 2 <= extra.end for phone in extra.heard)
+    assert len(extra.phones) > 0.5 * len(second.phones)
+    assert all(extra.start <= (phone.start + phone.end) / 2 <= extra.end for phone in extra.phones)
 
 
 @pytest.mark.parametrize("audio", ["silence", "noise", "tone"])
@@ -260,7 +262,7 @@ def test_audio_without_speech_is_refused(recognizer: Recognizer, audio: str) -> 
         "tone": 0.3 * np.sin(2 * np.pi * 440 * time),
     }[audio].astype(np.float32)
     with pytest.raises(DataError, match="do not match"):
-        align(recognizer, samples, 16_000, "the sea unbroken all round", hearings=1)
+        align(recognizer, samples, 16_000, "the sea unbroken all round", time_shifts=1)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +285,9 @@ def test_transcripts_that_cannot_be_used(
 
 def test_other_arguments_are_checked(recognizer: Recognizer, corpus: list[Recording]) -> None:
     samples = corpus[0].samples
-    for hearings in (0, 9):
-        with pytest.raises(ConfigError, match="hearings"):
-            align(recognizer, samples, 16_000, "yes", hearings=hearings)
+    for time_shifts in (0, 9):
+        with pytest.raises(ConfigError, match="time_shifts"):
+            align(recognizer, samples, 16_000, "yes", time_shifts=time_shifts)
     with pytest.raises(DataError, match="too long"):
         align(recognizer, samples[:0], 16_000, "yes")
     with pytest.raises(AudioError, match="nan"):
@@ -309,7 +311,7 @@ def test_a_word_that_no_dictionary_has_is_marked() -> None:
 
 @pytest.fixture
 def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
-    """`phonestream align` with the shipped model, in this process; one hearing, unless told otherwise."""
+    """`phonestream align` with the shipped model, in this process; one time shift unless given otherwise."""
 
     def call(*arguments: str | Path) -> tuple[int, bytes, str]:
         capfdbinary.readouterr()
@@ -459,4 +461,4 @@ def test_a_result_that_exists_is_replaced_whole_or_not_at_all(
 
 
 def test_the_command_s_default_is_the_api_s() -> None:
-    assert command.HEARINGS == HEARINGS
+    assert command.HEARINGS == TIME_SHIFTS

@@ -12,13 +12,13 @@ from torchaudio.functional import forced_align
 from phonestream.asr.align.graph import PLAIN, Costs, Graph, build, emissions
 from phonestream.asr.align.viterbi import STRIDE, best_path
 
-COLUMNS = 4  # the blank and three phones
+LABELS = 4  # the blank and three phones
 NEVER = float("inf")
 LENIENT = Costs(skip_word=0.0, skip_phone=5.0, filler=6.0, dwell=0.0)
 
 
-def random_rows(rows: int, seed: int, columns: int = COLUMNS, sharpness: float = 2.0) -> np.ndarray:
-    logits = np.random.default_rng(seed).normal(0, sharpness, (rows, columns))
+def random_rows(rows: int, seed: int, labels: int = LABELS, sharpness: float = 2.0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, sharpness, (rows, labels))
     log_probs: np.ndarray = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
     return log_probs
 
@@ -32,14 +32,14 @@ def collapsed(labels: tuple[int, ...]) -> tuple[int, ...]:
 def spoken(graph: Graph, path: np.ndarray) -> tuple[int, ...]:
     """The phones on a path of states."""
     runs = [state for index, state in enumerate(path) if index == 0 or state != path[index - 1]]
-    return tuple(int(graph.column[state]) for state in runs if graph.phone[state] >= 0)
+    return tuple(int(graph.label[state]) for state in runs if graph.phone[state] >= 0)
 
 
 def emitted(graph: Graph, rows: np.ndarray, path: np.ndarray) -> float:
-    return float(rows[np.arange(len(rows)), graph.column[path]].astype(np.float64).sum())
+    return float(rows[np.arange(len(rows)), graph.label[path]].astype(np.float64).sum())
 
 
-pronunciation = st.lists(st.integers(1, COLUMNS - 1), min_size=1, max_size=3)
+pronunciation = st.lists(st.integers(1, LABELS - 1), min_size=1, max_size=3)
 word = st.lists(pronunciation, min_size=1, max_size=3)
 
 
@@ -52,10 +52,10 @@ def test_the_path_is_the_best_of_all_that_collapse_to_a_choice_of_pronunciations
     allowed = {tuple(chain.from_iterable(choice)) for choice in product(*words)}
     scores = [
         rows[np.arange(count), list(labels)].astype(np.float64).sum()
-        for labels in product(range(COLUMNS), repeat=count)
+        for labels in product(range(LABELS), repeat=count)
         if collapsed(labels) in allowed
     ]
-    graph = build(words, columns=COLUMNS, costs=PLAIN)
+    graph = build(words, label_count=LABELS, costs=PLAIN)
     extended = emissions(rows, blank=0, costs=PLAIN)
     path, score = best_path(graph, extended)
     if not scores:  # fewer rows than any choice needs
@@ -74,21 +74,21 @@ def test_the_path_is_the_best_of_all_that_collapse_to_a_choice_of_pronunciations
 @settings(deadline=None, max_examples=40)
 def test_one_pronunciation_scores_as_torchaudio_aligns_it(phones: list[int], spare: int, seed: int) -> None:
     equal = sum(one == two for one, two in pairwise(phones))
-    rows = random_rows(len(phones) + equal + spare, seed, columns=40)
+    rows = random_rows(len(phones) + equal + spare, seed, labels=40)
     labels, scores = forced_align(
         torch.from_numpy(rows)[None], torch.tensor([phones], dtype=torch.int32), blank=0
     )
-    graph = build([[phones]], columns=40, costs=PLAIN)
+    graph = build([[phones]], label_count=40, costs=PLAIN)
     extended = emissions(rows, blank=0, costs=PLAIN)
     path, score = best_path(graph, extended)
     assert score == pytest.approx(float(scores.double().sum()), abs=1e-3)
-    ours = np.where(graph.column[path] >= 40, 0, graph.column[path])
+    ours = np.where(graph.label[path] >= 40, 0, graph.label[path])
     assert collapsed(tuple(ours)) == collapsed(tuple(labels[0].tolist())) == tuple(phones)
 
 
-def clear_rows(*columns: int) -> np.ndarray:
+def clear_rows(*labels: int) -> np.ndarray:
     """Rows that leave no doubt, a blank behind each."""
-    spaced = [label for column in columns for label in (column, 0)]
+    spaced = [emitted for label in labels for emitted in (label, 0)]
     probabilities = np.full((len(spaced), 40), 1e-5)
     probabilities[np.arange(len(spaced)), spaced] = 1 - 39e-5
     return np.log(probabilities).astype(np.float32)
@@ -100,7 +100,7 @@ def words_on(graph: Graph, path: np.ndarray) -> list[int]:
 
 def test_a_word_that_was_not_said_is_skipped_and_what_was_said_besides_is_passed_over() -> None:
     words = [[[1, 2, 3]], [[4, 5, 6]], [[7, 8, 9]]]
-    graph = build(words, columns=40, costs=LENIENT)
+    graph = build(words, label_count=40, costs=LENIENT)
 
     def on(rows: np.ndarray) -> list[int]:
         return words_on(graph, best_path(graph, emissions(rows, blank=0, costs=LENIENT))[0])
@@ -117,13 +117,13 @@ def test_a_word_is_not_drawn_out_over_a_pause() -> None:
     rows[4, 3] = -3.0
     for dwell, row in ((0.0, len(rows) - 2), (0.1, 4)):
         costs = LENIENT._replace(dwell=dwell)
-        graph = build([[[1, 2, 3]]], columns=40, costs=costs)
+        graph = build([[[1, 2, 3]]], label_count=40, costs=costs)
         path, _ = best_path(graph, emissions(rows, blank=0, costs=costs))
         assert np.flatnonzero(graph.phone[path] == 2).tolist() == [row]
 
 
 def test_the_pronunciation_that_was_said_is_chosen() -> None:
-    graph = build([[[1, 2]], [[3, 4], [5, 6, 7], [3]], [[8]]], columns=40, costs=LENIENT)
+    graph = build([[[1, 2]], [[3, 4], [5, 6, 7], [3]], [[8]]], label_count=40, costs=LENIENT)
     for variant, phones in enumerate([(3, 4), (5, 6, 7), (3,)]):
         rows = emissions(clear_rows(1, 2, *phones, 8), blank=0, costs=LENIENT)
         path, _ = best_path(graph, rows)
@@ -137,7 +137,7 @@ def test_neither_blocks_nor_a_window_change_a_path_that_stays_inside(window: int
     words = [[random.integers(1, 40, 4).tolist()] for _ in range(150)]
     rows = clear_rows(*(phone for word in words for phone in word[0]))
     noisy = rows + random.normal(0, 0.5, rows.shape).astype(np.float32)
-    graph = build(words, columns=40, costs=LENIENT)
+    graph = build(words, label_count=40, costs=LENIENT)
     extended = emissions(noisy, blank=0, costs=LENIENT)
     expected, score = best_path(graph, extended)
     assert words_on(graph, expected) == list(range(150))
@@ -150,7 +150,7 @@ def test_what_lies_beyond_the_window_is_given_up_and_said() -> None:
     """A window too narrow for the words that are missing: the path ends, its score tells, and no word is made up."""
     words = [[[index % 39 + 1, (7 * index) % 39 + 1, (11 * index) % 39 + 1]] for index in range(200)]
     rows = clear_rows(*(phone for word in words[:20] + words[190:] for phone in word[0]))
-    graph = build(words, columns=40, costs=LENIENT)
+    graph = build(words, label_count=40, costs=LENIENT)
     path, score = best_path(graph, emissions(rows, blank=0, costs=LENIENT), window=60)
     assert score == -NEVER
     assert set(range(10)) <= set(words_on(graph, path))

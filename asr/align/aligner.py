@@ -1,11 +1,10 @@
 """Forced alignment: where in a recording each word and phone of its transcript is, and how well it was said.
 
-`align_hearing` gives what the model makes of the recording, `align_graph` a graph of what the transcript may sound
-like. `align_viterbi` finds the best path of the one through the other; `align_times` turns it into times and
-`align_score` into scores.
+`posteriors` runs the model on the recording, `graph` builds a graph of the transcript's pronunciations. `viterbi` finds
+the best path through the graph; `times` turns it into times and `score` into scores.
 
 Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them, and of the search, which
-`align_viterbi` bounds. The audio itself need not be in memory.
+`viterbi` bounds. The audio itself need not be in memory.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from . import (
 from . import (
     transcript as align_transcript,
 )
-from .posteriors import HEARINGS, Hearing, hear
+from .posteriors import TIME_SHIFTS, Posteriors, compute_posteriors
 from .transcript import Spoken
 from .viterbi import best_path
 
@@ -52,7 +51,7 @@ class AlignedPhone(NamedTuple):
     start: float
     end: float
     score: float
-    """Goodness of pronunciation, in [0, 1]; see `align_score`."""
+    """Goodness of pronunciation, in [0, 1]; see `score`."""
     word: int
     """Index of its word in `Alignment.words`."""
 
@@ -71,7 +70,7 @@ class AlignedWord(NamedTuple):
     """False where nothing like it was said in its place: it has no phones, and `start` to `end` is where it would
     have to be, from the end of the word found before it to the start of the one found behind it."""
     phones: tuple[AlignedPhone, ...]
-    """Of the pronunciation that was heard."""
+    """Of the pronunciation on the best path."""
 
 
 class Extra(NamedTuple):
@@ -79,7 +78,7 @@ class Extra(NamedTuple):
 
     start: float
     end: float
-    heard: tuple[Phone, ...]
+    phones: tuple[Phone, ...]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def align(
     *,
     phonemes: bool = False,
     lexicon: Lexicon | None = None,
-    hearings: int = HEARINGS,
+    time_shifts: int = TIME_SHIFTS,
 ) -> Alignment:
     """Find the words and phones of `transcript` in a recording.
 
@@ -119,23 +118,23 @@ def align(
     ...     print(word.text, word.start, word.end, word.score)
 
     Args:
-        recognizer: hears the recording.
+        recognizer: the model.
         samples: the recording, as for `Stream.accept`.
         sample_rate: in Hz.
         transcript: English text; with `phonemes` phones with spaces between them.
         phonemes: the transcript is phones.
         lexicon: of your own; by default the bundled one.
-        hearings: how often the recording is heard: 4 times take 4 times as long as once, and give times that are a
-            little better.
+        time_shifts: number of time-shifted copies of the recording that are decoded: 4 take 4 times as long as 1, and
+            give slightly better times.
 
     Raises:
         AudioError: the samples cannot be used.
         DataError: the transcript is empty, has a letter or phone that there is none of, is too long for the
             audio, or is not of this recording.
-        ConfigError: `hearings` is not from 1 to 8.
+        ConfigError: `time_shifts` is not from 1 to 8.
     """
     words = spoken(transcript, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
-    return fit(recognizer, hear(recognizer, [samples], sample_rate, hearings), words)
+    return fit(recognizer, compute_posteriors(recognizer, [samples], sample_rate, time_shifts), words)
 
 
 def spoken(
@@ -159,52 +158,56 @@ def spoken(
     return words
 
 
-def fit(recognizer: Recognizer, hearing: Hearing, words: Sequence[Spoken]) -> Alignment:
-    """The words' places in what was heard.
+def fit(recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken]) -> Alignment:
+    """Align `words` with the posteriors of a recording.
 
     Raises:
         DataError: they are too many for the audio, or not what was said.
     """
     meta = recognizer.metadata
-    column = {symbol: index for index, symbol in enumerate(meta.decoder.symbols) if index != meta.blank}
-    variants = [[[column[phone] for phone in variant] for variant in word.variants] for word in words]
+    label_of = {symbol: index for index, symbol in enumerate(meta.decoder.symbols) if index != meta.blank}
+    variants = [[[label_of[phone] for phone in variant] for variant in word.variants] for word in words]
     least = sum(min(map(len, ways)) for ways in variants)
-    if least * meta.row_seconds > hearing.seconds + meta.row_seconds:
+    if least * meta.row_seconds > posteriors.seconds + meta.row_seconds:
         raise DataError(
-            f"the transcript is too long for the audio: {least} phones in {hearing.seconds:.2f} s, in which at most "
-            f"{int(hearing.seconds / meta.row_seconds)} can be heard; give the transcript of this recording"
+            f"the transcript is too long for the audio: {least} phones in {posteriors.seconds:.2f} s, in which at most "
+            f"{int(posteriors.seconds / meta.row_seconds)} fit; give the transcript of this recording"
         )
-    graph = align_graph.build(variants, columns=len(column) + 1, costs=COSTS)
-    emissions = align_graph.emissions(hearing.rows, blank=meta.blank, costs=COSTS)
+    graph = align_graph.build(variants, label_count=len(label_of) + 1, costs=COSTS)
+    emissions = align_graph.emissions(posteriors.rows, blank=meta.blank, costs=COSTS)
     path, _ = best_path(graph, emissions)
-    alignment = _alignment(recognizer, hearing, words, graph, path)
+    alignment = _alignment(recognizer, posteriors, words, graph, path)
     if alignment.score < MISMATCH:
-        raise DataError(_mismatch(alignment, hearing.heard))
+        raise DataError(_mismatch(alignment, posteriors.phones))
     return alignment
 
 
 def _alignment(
     recognizer: Recognizer,
-    hearing: Hearing,
+    posteriors: Posteriors,
     words: Sequence[Spoken],
     graph: align_graph.Graph,
     path: align_graph.Integers,
 ) -> Alignment:
     meta = recognizer.metadata
     states, runs = _spikes(graph, path)
-    columns, owners = graph.column[states], graph.word[states].tolist()
+    labels, owners = graph.label[states], graph.word[states].tolist()
     reach = max(1, round(align_score.REACH / meta.row_seconds))
     scores = align_score.goodness(
-        hearing.rows, columns, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
+        posteriors.rows, labels, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
     )
-    centres = align_times.centres(hearing.fine, hearing.fine_times, columns, runs, hearing.hearings)
-    spans = align_times.spans(centres, [one == behind for one, behind in pairwise(owners)], hearing.seconds)
+    centres = align_times.centres(
+        posteriors.fine, posteriors.fine_times, labels, runs, posteriors.time_shifts
+    )
+    spans = align_times.spans(
+        centres, [one == behind for one, behind in pairwise(owners)], posteriors.seconds
+    )
     phones = tuple(
-        AlignedPhone(meta.decoder.symbols[column], *span, float(score), owner)
-        for column, span, score, owner in zip(columns, spans, scores, owners, strict=True)
+        AlignedPhone(meta.decoder.symbols[label], *span, float(score), owner)
+        for label, span, score, owner in zip(labels, spans, scores, owners, strict=True)
     )
     by_word = {owner: tuple(members) for owner, members in groupby(phones, key=lambda phone: phone.word)}
-    aligned = _words(words, by_word, hearing.seconds)
+    aligned = _words(words, by_word, posteriors.seconds)
     expected = sum(
         len(word.phones) or min(map(len, one.variants)) for word, one in zip(aligned, words, strict=True)
     )
@@ -212,8 +215,8 @@ def _alignment(
         words=aligned,
         phones=phones,
         score=sum(phone.score for phone in phones) / expected,
-        seconds=hearing.seconds,
-        extra=_extra(aligned, hearing),
+        seconds=posteriors.seconds,
+        extra=_extra(aligned, posteriors),
     )
 
 
@@ -258,23 +261,23 @@ def _words(
     return tuple(aligned)
 
 
-def _extra(words: Sequence[AlignedWord], hearing: Hearing) -> tuple[Extra, ...]:
-    """Gaps between the words that were found in which several phones are heard."""
+def _extra(words: Sequence[AlignedWord], posteriors: Posteriors) -> tuple[Extra, ...]:
+    """Gaps between the words that were found in which several phones are decoded."""
     found = [word for word in words if word.found]
-    edges = [0.0, *(time for word in found for time in (word.start, word.end)), hearing.seconds]
-    # Times are in order, and so is what was heard: one pass over both.
-    middles = np.array([(phone.start + phone.end) / 2 for phone in hearing.heard])
+    edges = [0.0, *(time for word in found for time in (word.start, word.end)), posteriors.seconds]
+    # Words and decoded phones are both in order of time: one pass over both.
+    middles = np.array([(phone.start + phone.end) / 2 for phone in posteriors.phones])
     extra = []
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         first, last = np.searchsorted(middles, [start, end])
         if last - first >= EXTRA_PHONES:
-            extra.append(Extra(start, end, hearing.heard[first:last]))
+            extra.append(Extra(start, end, posteriors.phones[first:last]))
     return tuple(extra)
 
 
-def _mismatch(alignment: Alignment, heard: Sequence[Phone]) -> str:
+def _mismatch(alignment: Alignment, decoded: Sequence[Phone]) -> str:
     """What to say of a transcript that is not the recording's, in one line."""
-    phones = " ".join(phone.symbol for phone in heard[:_SHOWN]) + (" ..." if len(heard) > _SHOWN else "")
+    phones = " ".join(phone.symbol for phone in decoded[:_SHOWN]) + (" ..." if len(decoded) > _SHOWN else "")
     bad = [word for word in alignment.words if word.score < MISMATCH]
     shown = ", ".join(
         f"{word.text!r} at {word.start:.2f} s" if word.found else f"{word.text!r} nowhere"

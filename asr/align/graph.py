@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int32]
 Variants = Sequence[Sequence[int]]
-"""Pronunciations of a word, each the CTC columns of its phones."""
+"""Pronunciations of a word, each the CTC labels of its phones."""
 
 
 class Costs(NamedTuple):
@@ -33,7 +33,7 @@ class Costs(NamedTuple):
     skip_phone: float
     """... for each of its phones, the word taken at its shortest; infinite where all words must be said."""
     filler: float
-    """For each row of speech in a gap, below the row's best column; infinite where a gap must be blank."""
+    """For each row of speech in a gap, below the row's most probable label; infinite where a gap must be blank."""
     dwell: float
     """For each row of blank within a word, so that no word is drawn out over a pause to a phone behind it."""
 
@@ -53,8 +53,8 @@ class Edges(NamedTuple):
 class Graph:
     """States 0 ... states - 1, as above. Every state also has an edge to itself."""
 
-    column: Integers
-    """[states] what a state emits, as a column of `emissions`."""
+    label: Integers
+    """[states] what a state emits, an index into the rows of `emissions`."""
     word: Integers
     """[states] index of the word, -1 in gaps."""
     variant: Integers
@@ -72,19 +72,19 @@ class Graph:
 
     @property
     def states(self) -> int:
-        return len(self.column)
+        return len(self.label)
 
 
-def build(words: Sequence[Variants], *, columns: int, costs: Costs) -> Graph:
+def build(words: Sequence[Variants], *, label_count: int, costs: Costs) -> Graph:
     """The graph of `words`.
 
     Args:
         words: for each word its pronunciations, at least one, of at least one phone each.
-        columns: number of CTC columns, the blank's among them.
+        label_count: number of CTC labels, the blank included.
         costs: of skipping words.
     """
-    silence, held = columns, columns + 1  # the columns of gaps, and of blanks within words
-    states: list[tuple[int, int, int, int]] = [(silence, -1, -1, -1)]  # column, word, variant, phone
+    silence, held = label_count, label_count + 1  # the labels of gaps, and of blanks within words
+    states: list[tuple[int, int, int, int]] = [(silence, -1, -1, -1)]  # label, word, variant, phone
     incoming: list[list[int]] = [[]]  # for each state the lower states that lead to it
     gap, ends, gaps = 0, list[int](), [0]  # the last gap, the last phones of the last word, all gaps
 
@@ -119,7 +119,7 @@ def build(words: Sequence[Variants], *, columns: int, costs: Costs) -> Graph:
     ]
     table = np.array(states, np.int32)
     return Graph(
-        column=table[:, 0].copy(),
+        label=table[:, 0].copy(),
         word=table[:, 1].copy(),
         variant=table[:, 2].copy(),
         phone=table[:, 3].copy(),
@@ -133,9 +133,9 @@ def build(words: Sequence[Variants], *, columns: int, costs: Costs) -> Graph:
 
 
 def emissions(log_probs: NDArray[np.float32], *, blank: int, costs: Costs) -> NDArray[np.float32]:
-    """`log_probs` [rows, columns] with two columns more: [rows, columns + 2].
+    """`log_probs` [rows, labels] with two more labels: [rows, labels + 2].
 
-    The first is what gaps emit: the blank or, `costs.filler` below the best column of the row, anything that was said.
+    The first is what gaps emit: the blank or, `costs.filler` below the best label of the row, anything that was said.
     The second is the blank within words, `costs.dwell` below the blank.
     """
     silent = log_probs[:, blank, None]

@@ -27,7 +27,7 @@ _TOGETHER = 256  # phones scored at a time
 
 def goodness(
     log_probs: NDArray[np.float32],
-    columns: NDArray[np.int32],
+    labels: NDArray[np.int32],
     runs: Sequence[tuple[int, int]],
     *,
     blank: int,
@@ -37,10 +37,10 @@ def goodness(
     """Score of each phone, [phones].
 
     Args:
-        log_probs: [rows, columns].
-        columns: [phones] the column of each.
+        log_probs: [rows, labels].
+        labels: [phones] the CTC label of each.
         runs: for each phone the rows [first, behind last) of its spike; ascending, not overlapping.
-        blank: column of the blank.
+        blank: the blank's label.
         reach: rows beyond a spike in which the phone is looked for, if no neighbour's spike stands before.
         temperature: what log-probabilities are divided by.
     """
@@ -53,13 +53,13 @@ def goodness(
     ]
     for first in range(0, len(runs), _TOGETHER):
         some = slice(first, first + _TOGETHER)
-        scores[some] = _scores(log_probs, columns[some], regions[some], blank, temperature)
+        scores[some] = _scores(log_probs, labels[some], regions[some], blank, temperature)
     return scores
 
 
 def _scores(
     log_probs: NDArray[np.float32],
-    columns: NDArray[np.int32],
+    labels: NDArray[np.int32],
     regions: Sequence[tuple[int, int]],
     blank: int,
     temperature: float,
@@ -72,7 +72,7 @@ def _scores(
         rows[: end - begin, index] = log_probs[begin:end]
     rows /= temperature
     none = np.zeros((len(regions), 1))  # blanks only so far
-    during = np.full(rows.shape[1:], -np.inf)  # in the phone of each column
+    during = np.full(rows.shape[1:], -np.inf)  # within the phone of each label
     after = during.copy()  # behind it
     for row in rows:
         silent = row[:, blank, None]
@@ -83,5 +83,5 @@ def _scores(
     total[:, blank] = none[:, 0]
     total -= total.max(axis=1, keepdims=True)
     likelihoods = np.exp(total)
-    chosen = likelihoods[np.arange(len(columns)), columns]
+    chosen = likelihoods[np.arange(len(labels)), labels]
     return np.asarray(chosen / likelihoods.sum(axis=1))

@@ -36,34 +36,34 @@ class Span(NamedTuple):
 def centres(
     fine: NDArray[np.float32],
     times: NDArray[np.float64],
-    columns: NDArray[np.int32],
+    labels: NDArray[np.int32],
     runs: Sequence[tuple[int, int]],
-    hearings: int,
+    time_shifts: int,
 ) -> list[float]:
     """Centre of each phone's spike in seconds; ascending.
 
-    A spike's rows are those of all hearings from a row and a half before its run to as much behind, as far as no
+    A spike's rows are those of all shifted copies from a row and a half before its run to as much behind, as far as no
     neighbour's run is nearer.
 
     Args:
-        fine: [rows * hearings, columns] log-probabilities of several hearings, in the order of time.
-        times: [rows * hearings] of their middles, in seconds.
-        columns: [phones] the column of each phone.
-        runs: for each phone the rows [first, behind last) of its spike in the last of each `hearings` rows.
-        hearings: how many.
+        fine: [rows * time_shifts, labels] log-probabilities of all shifted copies, in order of time.
+        times: [rows * time_shifts] of their middles, in seconds.
+        labels: [phones] the CTC label of each phone.
+        runs: for each phone the rows [first, behind last) of its spike in the last of each `time_shifts` rows.
+        time_shifts: number of shifted copies.
     """
     found = []
-    for index, (column, (begin, end)) in enumerate(zip(columns, runs, strict=True)):
-        first, last = (begin + 1) * hearings - 1, end * hearings - 1  # the run's, among all
-        low, high = first - hearings * 3 // 2, last + hearings * 3 // 2
+    for index, (label, (begin, end)) in enumerate(zip(labels, runs, strict=True)):
+        first, last = (begin + 1) * time_shifts - 1, end * time_shifts - 1  # the run's, among all
+        low, high = first - time_shifts * 3 // 2, last + time_shifts * 3 // 2
         if index:
-            low = max(low, runs[index - 1][1] * hearings)
+            low = max(low, runs[index - 1][1] * time_shifts)
         if index + 1 < len(runs):
-            high = min(high, (runs[index + 1][0] + 1) * hearings - 2)
-        if hearings == 1:  # neighbouring rows are then no better known than the run's own
+            high = min(high, (runs[index + 1][0] + 1) * time_shifts - 2)
+        if time_shifts == 1:  # neighbouring rows are then no better known than the run's own
             low, high = first, last
         rows = slice(max(low, 0), min(high, len(fine) - 1) + 1)
-        weights = np.exp(fine[rows, column].astype(np.float64))
+        weights = np.exp(fine[rows, label].astype(np.float64))
         total = weights.sum()
         found.append(float(weights @ times[rows] / total if total > 0 else times[rows].mean()))
     return found

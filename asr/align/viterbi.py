@@ -36,7 +36,7 @@ class Front(NamedTuple):
 class _Window(NamedTuple):
     """The part of a graph between two states, its indices counted from the first, plus one: 0 is no state."""
 
-    column: Integers
+    label: Integers
     layers: list[tuple[Integers, Integers]]
     gaps: Integers
     skipped: Scores  # [gaps] cost of skipping from the first gap to each; no gaps if nothing may be skipped
@@ -51,8 +51,8 @@ def best_path(
     phones), the path ends in the best state there is; its score is then minus infinity.
 
     Args:
-        graph: of `align_graph.build`.
-        rows: [rows, columns + 2] of `align_graph.emissions`, at least one row.
+        graph: of `graph.build`.
+        rows: [rows, labels + 2] of `graph.emissions`, at least one row.
         window: states kept at a time.
         block_bytes: of back-pointers at a time.
     """
@@ -128,7 +128,7 @@ def _part(graph: Graph, low: int, width: int) -> _Window:
     if not np.isfinite(graph.skip).all():
         last = first
     return _Window(
-        graph.column[low : low + width],
+        graph.label[low : low + width],
         layers,
         graph.gaps[first:last] - low + 1,
         _skips(graph, first, last - first),
@@ -145,7 +145,7 @@ def _step(part: _Window, before: Scores, row: NDArray[np.float32], pointers: NDA
         places = into[better]
         after[places] = offered[better]
         chosen[places] = layer
-    after[1:] += row[part.column]
+    after[1:] += row[part.label]
     # From gap to gap without a row in between: a gap is reached from whichever before it leaves the most.
     reached = after[part.gaps] + part.skipped
     best = np.maximum.accumulate(reached)

@@ -18,12 +18,14 @@ from .output import complain, copy, native_remarks_off
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from ..asr.align.posteriors import Hearing
+    from ..asr.align.posteriors import Posteriors
     from ..formats.options import Options
     from ..streaming.arrays import Floats
     from ..streaming.recognizer import Recognizer
 
-HEARINGS = 4  # asr.align_hearing.HEARINGS, which is not imported before a command runs; a test compares them
+HEARINGS = (
+    4  # asr.align.posteriors.TIME_SHIFTS, which is not imported before a command runs; a test compares them
+)
 
 
 def align(
@@ -91,9 +93,9 @@ def align(
         )
     except DataError as error:
         raise DataError(f"{transcript or '--text'}: {error}") from None
-    hearing = _hear(recognizer, audio, hearings)
+    posteriors = _posteriors(recognizer, audio, hearings)
     try:
-        alignment = fit(recognizer, hearing, words)
+        alignment = fit(recognizer, posteriors, words)
     except DataError as error:
         raise DataError(f"{audio}: {error}") from None
     data = render(alignment, audio, name, options)
@@ -165,13 +167,13 @@ def _read(path: str) -> str:
         raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
 
 
-def _hear(recognizer: "Recognizer", file: str, hearings: int) -> "Hearing":
-    """The recording, heard; a bar shows how far.
+def _posteriors(recognizer: "Recognizer", file: str, time_shifts: int) -> "Posteriors":
+    """Posteriors of the recording; a bar shows the progress.
 
     Raises:
         AudioError: it cannot be used; the message begins with its name.
     """
-    from ..asr.align.posteriors import hear
+    from ..asr.align.posteriors import compute_posteriors
     from ..streaming.audio.files import open_audio
 
     with native_remarks_off():
@@ -188,7 +190,7 @@ def _hear(recognizer: "Recognizer", file: str, hearings: int) -> "Hearing":
                     bar(done / audio.sample_rate, audio.seconds)
 
         try:
-            return hear(recognizer, blocks(), audio.sample_rate, hearings)
+            return compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
         except AudioError as error:
             if str(error).startswith(f"{file}: "):
                 raise

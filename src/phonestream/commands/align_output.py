@@ -103,7 +103,7 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             {
                 "start": round(extra.start, 3),
                 "end": round(extra.end, 3),
-                "phones": [rename(phone.symbol, options.phone_set) for phone in extra.heard],
+                "phones": [rename(phone.symbol, options.phone_set) for phone in extra.phones],
             }
             for extra in alignment.extra
         ],
@@ -122,7 +122,7 @@ def remarks(alignment: "Alignment") -> list[str]:
             where = f"between {start:.2f} and {end:.2f} s" if end > start else f"at {start:.2f} s"
             found_out.append((start, f"not found {where}: {words}; correct the transcript"))
     for extra in alignment.extra:
-        heard = _some([phone.symbol for phone in extra.heard])
+        heard = _some([phone.symbol for phone in extra.phones])
         found_out.append(
             (
                 extra.start,
