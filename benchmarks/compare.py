@@ -29,7 +29,11 @@ import on_split
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, speech_root
 from phonestream.asr.evaluation.evaluate import evaluate
-from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.evaluation.pocketsphinx_alignment import (
+    forced_alignment,
+    match_phones,
+    pocketsphinx_aligner,
+)
 from phonestream.asr.model.config import EncoderConfig
 from phonestream.asr.training.checkpoint import CHECKPOINT, load_checkpoint
 from phonestream.asr.training.config import TrainConfig, load_config
@@ -84,12 +88,12 @@ def measured(name: str, model: Path, recordings: int | None) -> Row:
     """Errors and times of a model file."""
     recognizer = Recognizer(model)
     look_ahead = recognizer.metadata.look_ahead_frames * FRAME_SECONDS
-    decoder = foreign_aligner()
+    decoder = pocketsphinx_aligner()
     late, off = [], []  # seconds, of each phone that is heard right
     for cut in on_split.cuts("dev", min(recordings or ALIGNED, ALIGNED)):
         samples = load_samples(cut)
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
-        for said, phone in matched(reference, recognizer.transcribe(samples) if reference else ()):
+        for said, phone in match_phones(reference, recognizer.transcribe(samples) if reference else ()):
             known = FRAME_SECONDS * np.ceil(round(phone.end / FRAME_SECONDS, 6)) + look_ahead
             late.append(known - said.end)
             off.append((phone.start + phone.end - said.start - said.end) / 2)

@@ -20,8 +20,8 @@ from phonestream.asr.evaluation.pocketsphinx_alignment import (
     FRAME_SECONDS,
     Aligned,
     forced_alignment,
-    foreign_aligner,
-    matched,
+    match_phones,
+    pocketsphinx_aligner,
 )
 from phonestream.formats.document import Interval
 from phonestream.formats.tiling import tile
@@ -87,7 +87,7 @@ RULES: dict[str, Rule] = {
 
 
 def pairs(recognizer: Recognizer, split: str, count: int) -> Iterator[Pair]:
-    decoder = foreign_aligner()
+    decoder = pocketsphinx_aligner()
     for cut in on_split.cuts(split, count):
         samples = load_samples(cut)
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
@@ -97,7 +97,7 @@ def pairs(recognizer: Recognizer, split: str, count: int) -> Iterator[Pair]:
         rows = stream.take_posteriors()
         said_at = {phone: position for position, phone in enumerate(reference)}
         heard_at = {phone: position for position, phone in enumerate(heard)}
-        for (said, left), (next_said, right) in pairwise(matched(reference, heard)):
+        for (said, left), (next_said, right) in pairwise(match_phones(reference, heard)):
             at = heard_at[left]
             if said_at[next_said] == said_at[said] + 1 and heard_at[right] == at + 1:
                 yield Pair((said, next_said), (left, right), (intervals[at], intervals[at + 1]), rows)

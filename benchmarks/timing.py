@@ -15,12 +15,16 @@ import on_split
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples
-from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.evaluation.pocketsphinx_alignment import (
+    forced_alignment,
+    match_phones,
+    pocketsphinx_aligner,
+)
 
 
 def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:
     """Seconds by which each matched phone's middle lies after pocketsphinx's."""
-    decoder = foreign_aligner()
+    decoder = pocketsphinx_aligner()
     used = 0
     for cut in on_split.cuts(split, count):
         samples = load_samples(cut)
@@ -29,7 +33,7 @@ def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[floa
             continue
         used += 1
         heard = recognizer.transcribe(samples)
-        for said, phone in matched(reference, heard):
+        for said, phone in match_phones(reference, heard):
             yield (phone.start + phone.end - said.start - said.end) / 2
     print(f"{used} recordings of {split} aligned")
 

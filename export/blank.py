@@ -1,7 +1,7 @@
-"""How likely blank is, against phones: CTC's greedy decoder takes whichever is higher, which is not what errs least.
+"""The blank penalty: a constant taken off blank's score so that greedy decoding makes the fewest errors.
 
-A model that learnt under masks and noise is careful: where it hears badly it says nothing, so that it drops more phones
-than it makes up. Lowering blank's score everywhere by one number balances the two.
+A model trained under masks and noise prefers blank where it is unsure, so that it makes more deletions than insertions.
+One penalty on blank's score balances the two.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from ..asr.model.encoder import Encoder
 from ..asr.model.offline import greedy_phones
 
 PENALTIES = tuple(round(0.1 * step, 1) for step in range(-5, 16))  # nats, tried
-AS_GOOD = 1.005  # times the fewest errors: among such penalties the smallest, since what is not speech must stay blank
+AS_GOOD = 1.005  # of the minimum error count: the smallest such penalty is taken, since noise must stay blank
 
 
 def fit_blank_penalty(log_probs: Sequence[NDArray[np.float32]], references: Sequence[Sequence[str]]) -> float:
-    """What to take off blank's log-probability, in nats, so that greedy decoding errs least, within `AS_GOOD`.
+    """The smallest penalty in nats within 0.5 % (relative) of the minimum error count of greedy decoding.
 
     Args:
         log_probs: `[rows, phones + 1]` for each recording.
@@ -42,13 +42,13 @@ def fit_blank_penalty(log_probs: Sequence[NDArray[np.float32]], references: Sequ
 
 
 @torch.no_grad()
-def lower_blank(encoder: Encoder, penalty: float) -> None:
-    """Take `penalty` off the score of blank in each of the head's rows, in place."""
+def apply_blank_penalty(encoder: Encoder, penalty: float) -> None:
+    """Subtract `penalty` from blank's bias in each of the head's rows, in place."""
     encoder.head.bias.view(encoder.config.rows_per_frame, len(PHONES) + 1)[:, BLANK] -= penalty
 
 
 def _penalised(rows: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
-    """Log-probabilities but for their sum, which does not matter to what is highest."""
-    lowered = rows.copy()
-    lowered[:, BLANK] -= penalty
-    return lowered
+    """Not normalised: the sum makes no difference to the highest score."""
+    penalised = rows.copy()
+    penalised[:, BLANK] -= penalty
+    return penalised

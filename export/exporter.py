@@ -46,13 +46,13 @@ class Summary:
     int8: bool
     metadata: ModelMetadata
     fitted_on: int  # recordings that temperature and blank's penalty were fitted on; 0: they were not fitted
-    blank_penalty: float  # nats that were taken off blank's scores
+    blank_penalty: float  # nats, subtracted from blank's score
     largest_difference: float  # of a log-probability, from torch, over all chunkings and batchings tried
 
     def __str__(self) -> str:
         """A few lines for a person."""
         fitted = (
-            f"blank lowered by {self.blank_penalty:g}, confidences of temperature {self.metadata.temperature:g}: "
+            f"blank penalty {self.blank_penalty:g}, confidence temperature {self.metadata.temperature:g}: "
             f"fitted on {self.fitted_on} recordings of dev"
             if self.fitted_on
             else f"confidences: temperature {self.metadata.temperature:g}, not fitted; give data with a dev split"
@@ -165,12 +165,12 @@ def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:
         encoder_log_probs,  # reading a corpus takes packages that an export without data does not
     )
     from ..asr.training.train import DevSet
-    from .blank import fit_blank_penalty, lower_blank
+    from .blank import apply_blank_penalty, fit_blank_penalty
     from .temperature import fit_temperature
 
     dev = DevSet(data, FITTED_RECORDINGS)
     penalty = fit_blank_penalty(encoder_log_probs(encoder, dev.samples), dev.references)
-    lower_blank(encoder, penalty)
+    apply_blank_penalty(encoder, penalty)
     temperature = fit_temperature(encoder_log_probs(encoder, dev.samples), dev.references)
     return penalty, temperature, len(dev.samples)
 

@@ -66,11 +66,11 @@ def rounded(encoder: Encoder) -> Encoder:
 def with_weights(encoder: Encoder, weights: Mapping[str, Tensor | Int8]) -> Encoder:
     """A copy of `encoder` with `weights`, those in int8 dequantised."""
     encoder = deepcopy(encoder)
-    encoder.load_state_dict({name: floats(weight) for name, weight in weights.items()})
+    encoder.load_state_dict({name: to_float32(weight) for name, weight in weights.items()})
     return encoder
 
 
-def floats(weight: Tensor | Int8) -> Tensor:
+def to_float32(weight: Tensor | Int8) -> Tensor:
     """A weight as float32, in whichever form it came."""
     return weight.dequantise() if isinstance(weight, Int8) else weight
 

@@ -1,7 +1,7 @@
-"""Training in stages: each starts from the int8 model that the one before it ended with, and all are one run.
+"""Training in stages: each starts from the int8 model of the one before it, and all are one run.
 
-A model that is trained on clear speech first and in noise and rooms afterwards gets further than one that hears it all
-from the start. What a stage hands on is what a user would be given: the averaged weights, rounded to int8.
+Training on clean speech first and on noise and rooms later ends with fewer errors than training on all of it from the
+start. A stage passes on what a user would get: the averaged weights, rounded to int8.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,13 @@ from pathlib import Path
 from torch import Tensor
 
 from ..asr.model.encoder import Encoder, check_streams
-from ..asr.training.checkpoint import CHECKPOINT, check_same_config, grown, load_checkpoint, load_weights
+from ..asr.training.checkpoint import (
+    CHECKPOINT,
+    check_same_config,
+    expand_weights,
+    load_checkpoint,
+    load_weights,
+)
 from ..asr.training.config import TrainConfig
 from ..asr.training.distillation import check_teacher
 from ..asr.training.distributed import Processes
@@ -59,13 +65,13 @@ def train_stages(
     if processes.first:
         check_folders(run, folders, resume)
     for index, (config, folder) in enumerate(zip(stages, folders, strict=True)):
-        steps = processes.sent(steps_done(folder, config) if processes.first else None)
+        steps = processes.broadcast(steps_done(folder, config) if processes.first else None)
         if steps == config.steps:
             continue
         if processes.first:
             report(f"stage {index + 1} of {len(stages)}, {config.name}, in {folder}")
         if index > 0 and steps is None:
-            initial = processes.sent(handed_on(folders[index - 1]) if processes.first else None)
+            initial = processes.broadcast(export_stage(folders[index - 1]) if processes.first else None)
         done = train(
             config,
             folder,
@@ -93,7 +99,7 @@ def check_stages(stages: Sequence[TrainConfig], teacher: Encoder | None) -> None
     encoders = [Encoder(config.model) for config in stages]
     for number, (before, encoder) in enumerate(pairwise(encoders), start=2):
         check_streams(before)
-        weights = grown(before.state_dict(), encoder)
+        weights = expand_weights(before.state_dict(), encoder)
         load_weights(encoder, weights, f"stage {number - 1}, from which stage {number} starts")
 
 
@@ -125,8 +131,8 @@ def steps_done(folder: Path, config: TrainConfig) -> int | None:
     return before.step
 
 
-def handed_on(folder: Path) -> dict[str, Tensor]:
-    """The weights of a finished stage as its int8 file holds them; the file is written beside its checkpoint."""
+def export_stage(folder: Path) -> dict[str, Tensor]:
+    """Export a finished stage as int8 beside its checkpoint, and read the weights back."""
     model = folder / MODEL
     export(folder, model, int8=True)
     return read_weights(model)

@@ -12,12 +12,12 @@ from ..asr.model.encoder import FRAME, Encoder
 from ..errors import ModelError
 from ..streaming.metadata import AUDIO, LOG_PROBS, NEXT
 
-Floats = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
 TOLERANCE = 1e-4  # of a log-probability; of a state, relative to the largest value in its tensor
 LOWEST_LOG_PROB = (
     -15.0
-)  # below it, rounding is allowed to show: such a column can neither win nor move a confidence
+)  # below it, rounding is allowed to show: such a label can neither win nor move a confidence
 STREAMS, FRAMES = 3, 75  # of the audio compared
 CHUNKINGS: tuple[tuple[int, ...], ...] = (
     (FRAMES,),
@@ -72,7 +72,7 @@ def verify(encoder: Encoder, model: bytes) -> float:
     return largest
 
 
-def swelling_noise() -> Floats:
+def swelling_noise() -> FloatArray:
     """`[STREAMS, FRAMES * 640]`: noise between silence and full scale, one stream with a stretch of digital zeros."""
     draws = np.random.default_rng(0)
     samples = FRAMES * FRAME
@@ -99,7 +99,7 @@ def _session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 @torch.inference_mode()
-def _torch(encoder: Encoder, audio: Floats) -> tuple[Floats, dict[str, Floats]]:
+def _torch(encoder: Encoder, audio: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
     encoder = deepcopy(encoder).to("cpu").eval()
     encoder.backend = None
     log_probs, state = encoder(torch.from_numpy(audio))
@@ -108,11 +108,11 @@ def _torch(encoder: Encoder, audio: Floats) -> tuple[Floats, dict[str, Floats]]:
 
 def _onnx(
     session: onnxruntime.InferenceSession,
-    audio: Floats,
-    state: dict[str, Floats],
+    audio: FloatArray,
+    state: dict[str, FloatArray],
     chunking: Sequence[int],
     where: str,
-) -> tuple[Floats, dict[str, Floats]]:
+) -> tuple[FloatArray, dict[str, FloatArray]]:
     rows = []
     outputs = [LOG_PROBS, *(NEXT + name for name in state)]
     for start, end in _chunks(audio.shape[1] // FRAME, chunking):
@@ -136,7 +136,7 @@ def _chunks(frames: int, chunking: Sequence[int]) -> Iterator[tuple[int, int]]:
         start, turn = end, turn + 1
 
 
-def _difference(log_probs: Floats, expected: Floats) -> float:
+def _difference(log_probs: FloatArray, expected: FloatArray) -> float:
     if log_probs.shape != expected.shape or not np.isfinite(log_probs).all():
         return float("inf")
     return float(np.abs(log_probs - expected)[np.maximum(log_probs, expected) > LOWEST_LOG_PROB].max())

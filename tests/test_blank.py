@@ -12,7 +12,7 @@ from small_training import MODEL
 from phonestream.asr.lexicon.phones import BLANK, PHONES
 from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.export import read_encoder
-from phonestream.export.blank import PENALTIES, fit_blank_penalty, lower_blank
+from phonestream.export.blank import PENALTIES, apply_blank_penalty, fit_blank_penalty
 from phonestream.export.exporter import Description, export_encoder
 
 
@@ -55,7 +55,7 @@ def test_every_row_of_a_frame_is_lowered_and_phones_keep_their_proportions() -> 
     audio = 0.1 * torch.randn(1, 5 * FRAME)
     with torch.no_grad():
         before = encoder(audio)[0]
-        lower_blank(encoder, 0.7)
+        apply_blank_penalty(encoder, 0.7)
         after = encoder(audio)[0]
     expected = before.clone()
     expected[..., BLANK] -= 0.7
@@ -73,7 +73,7 @@ def test_what_was_fitted_is_in_the_file(
     learnt = encoder.head.bias.detach().clone()
     path = tmp_path / "model.onnx"
     summary = export_encoder(encoder, path, Description("x"), int8=True, data=small_corpus)
-    assert "blank lowered by 0.3" in str(summary)
+    assert "blank penalty 0.3" in str(summary)
     written = read_encoder(path).head.bias.detach()
     assert written[BLANK].item() == pytest.approx(learnt[BLANK].item() - 0.3)
     assert torch.equal(written[1:], learnt[1:])

@@ -14,9 +14,10 @@ from phonestream.asr.model.config import to_dict
 from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.asr.training.checkpoint import load_checkpoint, load_encoder
 from phonestream.asr.training.config import AugmentConfig
-from phonestream.asr.training.distillation import divergence, fingerprint, taught_rows
+from phonestream.asr.training.distillation import fingerprint, teacher_log_probs
+from phonestream.asr.training.losses import distillation_loss
 from phonestream.asr.training.process import SETTINGS
-from phonestream.asr.training.train import learn, train
+from phonestream.asr.training.train import train, training_step
 from phonestream.cli import main
 from phonestream.errors import ConfigError
 
@@ -42,7 +43,7 @@ def test_the_divergence_is_kl_over_the_rows_of_each_recording() -> None:
     student = torch.randn(3, 9, 40, requires_grad=True)
     teacher = torch.randn(3, 9, 40).log_softmax(-1)
     rows = torch.tensor([9, 4, 0])
-    got = divergence(student.log_softmax(-1), teacher, rows)
+    got = distillation_loss(student.log_softmax(-1), teacher, rows)
     expected = sum(
         float((teacher[i, t].exp() * (teacher[i, t] - student[i, t].detach().log_softmax(-1))).sum())
         for i, count in enumerate(rows.tolist())
@@ -59,7 +60,7 @@ def test_the_divergence_is_kl_over_the_rows_of_each_recording() -> None:
             rtol=1e-5,
         )
         assert student.grad[i, count:].abs().sum() == 0
-    assert divergence(teacher, teacher, rows).item() == pytest.approx(0.0, abs=1e-6)
+    assert distillation_loss(teacher, teacher, rows).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_teacher_hears_the_augmented_audio_without_masks_and_learns_nothing(
@@ -71,13 +72,13 @@ def test_the_teacher_hears_the_augmented_audio_without_masks_and_learns_nothing(
     batch = batch_of(small_corpus, masked)
     assert batch.mask.any()
     before = fingerprint(teacher)
-    rows = taught_rows(teacher.eval(), batch)
+    rows = teacher_log_probs(teacher.eval(), batch)
     for index, count in enumerate(batch.rows.tolist()):
         alone = batch.audio[index : index + 1, : (count + MODEL.look_ahead_frames) * FRAME]
         with torch.no_grad():
             expected = teacher.offline(alone)[0]
         torch.testing.assert_close(rows[index, :count], expected, atol=1e-4, rtol=0)
-    learn(Encoder(MODEL), batch, masked, CPU, teacher)
+    training_step(Encoder(MODEL), batch, masked, CPU, teacher)
     assert fingerprint(teacher) == before
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
@@ -87,7 +88,7 @@ def test_the_share_weighs_the_two_losses(small_corpus: Path, teacher: Encoder) -
     student = Encoder(MODEL)
     batch = batch_of(small_corpus, CONFIG)
     by_share = {
-        share: learn(
+        share: training_step(
             student, batch, dataclasses.replace(CONFIG, distillation=share, layer_drop=0.0), CPU, teacher
         )[0]
         for share in (0.0, 0.25, 1.0)
@@ -95,7 +96,7 @@ def test_the_share_weighs_the_two_losses(small_corpus: Path, teacher: Encoder) -
     assert by_share[0.25] == pytest.approx(0.75 * by_share[0.0] + 0.25 * by_share[1.0], rel=1e-5)
     with torch.no_grad():
         heard = student.offline(batch.audio, feature_mask=batch.mask)
-    alone = divergence(heard, taught_rows(teacher, batch), batch.rows) / batch.phones.sum()
+    alone = distillation_loss(heard, teacher_log_probs(teacher, batch), batch.rows) / batch.phones.sum()
     assert by_share[1.0] == pytest.approx(alone.item(), rel=1e-5)
 
 
@@ -181,7 +182,7 @@ def test_the_share_of_the_transcript_alone_is_ctc(small_corpus: Path) -> None:
     batch = batch_of(small_corpus, CONFIG)
     plain = dataclasses.replace(CONFIG, distillation=0.0, layer_drop=0.0)
     student = Encoder(MODEL)
-    loss, _ = learn(student, batch, plain, CPU)
+    loss = training_step(student, batch, plain, CPU).loss
     with torch.no_grad():
         log_probs = student.offline(batch.audio, feature_mask=batch.mask).transpose(0, 1)
     ctc = functional.ctc_loss(log_probs, batch.targets, batch.rows, batch.phones, blank=0, reduction="sum")

@@ -17,7 +17,7 @@ from phonestream.asr.training.audio_cache import cached_corpus
 from phonestream.asr.training.augment import Noises
 from phonestream.asr.training.batches import Batches
 from phonestream.asr.training.checkpoint import load_checkpoint
-from phonestream.asr.training.distributed import Processes, joined
+from phonestream.asr.training.distributed import Processes, init_processes
 from phonestream.asr.training.train import DevSet, train
 from phonestream.errors import ConfigError
 
@@ -88,10 +88,10 @@ def test_dev_is_shared_out_too(small_corpus: Path) -> None:
 
 def test_half_told_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="is not: start with torchrun"), joined():
+    with pytest.raises(ConfigError, match="is not: start with torchrun"), init_processes():
         pass
     monkeypatch.delenv("WORLD_SIZE")
-    with joined() as processes:
+    with init_processes() as processes:
         assert processes == Processes(0, 1)
 
 

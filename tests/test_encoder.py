@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from phonestream.asr.model.config import EncoderConfig
 from phonestream.asr.model.encoder import FRAME, Encoder, check_streams, pad
-from phonestream.asr.training.checkpoint import grown, load_weights
+from phonestream.asr.training.checkpoint import expand_weights, load_weights
 from phonestream.errors import ConfigError
 
 SMALL = EncoderConfig(
@@ -78,7 +78,7 @@ def test_a_look_ahead_convolution_lets_rows_hear_later_frames_and_starts_as_a_de
     plain, audio = make(SMALL), noise(1, 30)
     late = dataclasses.replace(SMALL, look_ahead_convolution=2)
     delayed = Encoder(late).eval()
-    load_weights(delayed, grown(plain.state_dict(), delayed), "plain")
+    load_weights(delayed, expand_weights(plain.state_dict(), delayed), "plain")
     ahead = delayed(audio)[0][:, 2:]
     far = (ahead - plain(audio)[0][:, :-2]).abs().amax(dim=(0, 2))
     assert far[-1] < 0.05  # the two frames of zeros before the first fade from attention's sums
@@ -94,7 +94,7 @@ def test_a_look_ahead_convolution_lets_rows_hear_later_frames_and_starts_as_a_de
 def test_an_intermediate_head_starts_as_the_last_one_and_untold_then_tells_what_it_hears() -> None:
     plain, audio = make(SMALL), noise(2, 30)
     told = Encoder(dataclasses.replace(SMALL, self_condition_after=1)).eval()
-    load_weights(told, grown(plain.state_dict(), told), "plain")
+    load_weights(told, expand_weights(plain.state_dict(), told), "plain")
     early: list[torch.Tensor] = []
     untold = told(audio, intermediate=early)[0]
     torch.testing.assert_close(untold, plain(audio)[0])

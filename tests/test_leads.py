@@ -12,8 +12,8 @@ from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.asr.training.augment import Noises
 from phonestream.asr.training.batches import Batch
 from phonestream.asr.training.config import AugmentConfig
-from phonestream.asr.training.leads import LEADS, leads, led_state
-from phonestream.asr.training.train import learn
+from phonestream.asr.training.leads import LEADS, lead_state, leads
+from phonestream.asr.training.train import training_step
 from phonestream.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,9 +29,9 @@ def batch(small_corpus: Path) -> Batch:
 def test_a_recording_begins_where_its_lead_ended(batch: Batch) -> None:
     assert batch.leads is not None
     encoder = Encoder(MODEL).eval()
-    state = led_state(encoder, batch.leads, batch.lead_of)
+    state = lead_state(encoder, batch.leads, batch.lead_index)
     rows, _ = encoder(batch.audio, state)
-    for row, audio, chosen in zip(rows, batch.audio, batch.lead_of.tolist(), strict=True):
+    for row, audio, chosen in zip(rows, batch.audio, batch.lead_index.tolist(), strict=True):
         lead = batch.leads[chosen] if chosen >= 0 else torch.zeros(0)
         whole, _ = encoder(torch.cat([lead, audio])[None])
         assert torch.allclose(whole[0, len(lead) // FRAME * MODEL.rows_per_frame :], row, atol=1e-4)
@@ -44,15 +44,17 @@ def test_leads_are_a_function_of_the_step(batch: Batch, small_corpus: Path) -> N
     assert torch.equal(batch.leads, again.leads)
     assert batch.leads.shape[0] == LEADS
     assert batch.leads.shape[1] % FRAME == 0
-    assert batch.lead_of.max() < LEADS
+    assert batch.lead_index.max() < LEADS
 
 
 def test_no_gradient_reaches_a_lead(batch: Batch) -> None:
     encoder = Encoder(MODEL)
-    loss, norm = learn(encoder, batch, dataclasses.replace(CONFIG, augment=LED), torch.device("cpu"))
+    loss, norm, _ = training_step(
+        encoder, batch, dataclasses.replace(CONFIG, augment=LED), torch.device("cpu")
+    )
     assert np.isfinite([loss, norm]).all()
     assert batch.leads is not None
-    assert not led_state(encoder, batch.leads, batch.lead_of)["s0"].requires_grad
+    assert not lead_state(encoder, batch.leads, batch.lead_index)["s0"].requires_grad
 
 
 def test_every_kind_of_lead_is_within_full_scale() -> None:

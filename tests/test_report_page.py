@@ -18,7 +18,11 @@ from playwright.sync_api import sync_playwright
 import phonestream
 from phonestream.asr.corpora.corpus import Problem, load_cuts, load_samples, prepare
 from phonestream.asr.evaluation.evaluate import evaluate
-from phonestream.asr.evaluation.pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from phonestream.asr.evaluation.pocketsphinx_alignment import (
+    forced_alignment,
+    match_phones,
+    pocketsphinx_aligner,
+)
 from phonestream.asr.evaluation.reliability import BINS, Judged, judge, reliability
 from phonestream.asr.evaluation.report import RecordingScore, Report
 from phonestream.asr.evaluation.report_latency import measure_latency, stream_chunks
@@ -189,13 +193,13 @@ def test_phones_come_no_sooner_than_they_can_and_no_later_than_they_must():
 
 def test_a_foreign_alignment_lies_within_the_recording_and_in_order():
     cut = next(iter(load_cuts(SPEECH, "test")))
-    decoder = foreign_aligner()
+    decoder = pocketsphinx_aligner()
     found = forced_alignment(decoder, cut.supervisions[0].text, load_samples(cut))
     assert {phone.symbol for phone in found} <= set(PHONES)
     assert all(0 <= phone.start < phone.end <= cut.duration + 0.05 for phone in found)
     assert all(one.end <= other.start + 1e-9 for one, other in pairwise(found))
     heard = phonestream.Recognizer(shipped_model()).transcribe(load_samples(cut))
-    pairs = list(matched(found, heard))
+    pairs = list(match_phones(found, heard))
     assert len(pairs) > len(found) / 2
     assert all(said.symbol == phone.symbol for said, phone in pairs)
     assert forced_alignment(decoder, "zzyzzx", load_samples(cut)) == []

@@ -12,7 +12,7 @@ from phonestream.asr.lexicon.phones import BLANK
 from phonestream.asr.model.config import EncoderConfig
 from phonestream.asr.model.encoder import Encoder
 from phonestream.asr.training.config import TrainConfig
-from phonestream.asr.training.train import learn
+from phonestream.asr.training.train import training_step
 from phonestream.errors import ConfigError
 
 MODEL: EncoderConfig = dataclasses.replace(MODEL, self_condition_after=1)
@@ -27,8 +27,8 @@ def test_the_loss_is_both_heads_each_with_its_share(small_corpus: Path, consiste
     config = dataclasses.replace(CONFIG, consistency=consistency)
     batch, encoder = batch_of(small_corpus, config), Encoder(MODEL)
     rows, targets = batch.rows.repeat(config.views), batch.targets.repeat(config.views)
-    loss, _ = learn(encoder, batch, config, CPU)
-    last_alone, _ = learn(encoder, batch, dataclasses.replace(config, intermediate=0.0), CPU)
+    loss = training_step(encoder, batch, config, CPU).loss
+    last_alone = training_step(encoder, batch, dataclasses.replace(config, intermediate=0.0), CPU).loss
     early: list[torch.Tensor] = []
     with torch.no_grad():
         last = encoder.offline(
@@ -39,7 +39,7 @@ def test_the_loss_is_both_heads_each_with_its_share(small_corpus: Path, consiste
                 heard.transpose(0, 1), targets, rows, batch.phones.repeat(config.views), BLANK, "sum"
             ).item()
             / (config.views * batch.phones.sum().item())
-            for heard in (last, encoder.in_time(early[0]))
+            for heard in (last, encoder.trim_look_ahead(early[0]))
         )
     assert first != pytest.approx(ours, rel=1e-3)
     assert loss == pytest.approx(last_alone + 0.3 * (first - ours), rel=1e-4)
@@ -48,10 +48,10 @@ def test_the_loss_is_both_heads_each_with_its_share(small_corpus: Path, consiste
 def test_without_a_share_the_head_is_told_to_say_phones_by_nobody(small_corpus: Path) -> None:
     config = dataclasses.replace(CONFIG, intermediate=0.0)
     encoder = Encoder(MODEL)
-    learn(encoder, batch_of(small_corpus, config), config, CPU)
+    training_step(encoder, batch_of(small_corpus, config), config, CPU)
     assert encoder.conditioning is not None
     assert not encoder.conditioning.head.weight.grad.any()  # the way back is zero as it is made
-    learn(encoder, batch_of(small_corpus, CONFIG), CONFIG, CPU)
+    training_step(encoder, batch_of(small_corpus, CONFIG), CONFIG, CPU)
     assert encoder.conditioning.head.weight.grad.any()
 
 

@@ -8,9 +8,9 @@ import torch
 from small_training import CONFIG, losses, stopped, write_toml
 
 from phonestream.asr.model.encoder import Encoder
-from phonestream.asr.training.checkpoint import grown, load_checkpoint, load_encoder
+from phonestream.asr.training.checkpoint import expand_weights, load_checkpoint, load_encoder
 from phonestream.asr.training.config import TrainConfig
-from phonestream.asr.training.distributed import ALONE
+from phonestream.asr.training.distributed import SINGLE_PROCESS
 from phonestream.asr.training.process import SETTINGS
 from phonestream.asr.training.train import train
 from phonestream.cli import main
@@ -29,7 +29,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def stages(run: Path, small_corpus: Path, *configs: TrainConfig, resume: bool = False) -> bool:
     return train_stages(
-        configs, run, small_corpus, resume=resume, threads=None, initial=None, teacher=None, processes=ALONE
+        configs,
+        run,
+        small_corpus,
+        resume=resume,
+        threads=None,
+        initial=None,
+        teacher=None,
+        processes=SINGLE_PROCESS,
     )
 
 
@@ -50,10 +57,10 @@ def test_a_chain_is_its_stages_run_by_hand_and_goes_on_where_it_stopped(
     train(FIRST, first, small_corpus)
     assert losses(first) == pytest.approx(losses(run / "1"), abs=1e-4)
     weights = load_encoder(run / "1")
-    handed_on = read_weights(run / "1" / "model.onnx")
+    export_stage = read_weights(run / "1" / "model.onnx")
     for name, weight in rounded(weights).state_dict().items():
-        assert torch.equal(handed_on[name], weight), name
-    train(SECOND, by_hand, small_corpus, initial=handed_on)
+        assert torch.equal(export_stage[name], weight), name
+    train(SECOND, by_hand, small_corpus, initial=export_stage)
     assert losses(by_hand) == pytest.approx(losses(run / "2"), abs=1e-4)
 
 
@@ -61,8 +68,8 @@ def test_one_command_trains_all(small_corpus: Path, tmp_path: Path, monkeypatch:
     for name, value in SETTINGS.items():  # or the command would start itself again
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
-        "phonestream.export.stages.handed_on",
-        lambda folder: grown(load_checkpoint(folder).averaged, Encoder(FIRST.model)),
+        "phonestream.export.stages.export_stage",
+        lambda folder: expand_weights(load_checkpoint(folder).averaged, Encoder(FIRST.model)),
     )
     short = [dataclasses.replace(config, steps=2, cooldown_steps=0) for config in (FIRST, SECOND)]
     recipes = [str(write_toml(tmp_path / f"{config.name}.toml", config)) for config in short]

@@ -26,10 +26,10 @@ from phonestream.asr.training import checkpoint
 from phonestream.asr.training.audio_cache import cached_corpus
 from phonestream.asr.training.augment import Noises, noises_of
 from phonestream.asr.training.batches import Batches, epoch_plan
-from phonestream.asr.training.checkpoint import grown, load_checkpoint, load_encoder, load_weights
+from phonestream.asr.training.checkpoint import expand_weights, load_checkpoint, load_encoder, load_weights
 from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_config
 from phonestream.asr.training.optimisers import Muon, orthogonalise, schedule
-from phonestream.asr.training.train import learn, train
+from phonestream.asr.training.train import train, training_step
 from phonestream.errors import ConfigError, DataError
 from phonestream.export import export, read_weights
 
@@ -205,12 +205,12 @@ def test_warm_start_begins_with_the_weights_given(config: TrainConfig, data: Pat
 def test_more_rows_a_frame_start_as_copies_that_say_the_same(config: TrainConfig) -> None:
     one = Encoder(config.model)
     two = Encoder(dataclasses.replace(config.model, rows_per_frame=2))
-    load_weights(two, grown(one.state_dict(), two), "one")
+    load_weights(two, expand_weights(one.state_dict(), two), "one")
     audio = torch.randn(1, 640 * 20) * 0.1
     torch.testing.assert_close(two(audio)[0], one(audio)[0].repeat_interleave(2, dim=1))
     unfit = Encoder(dataclasses.replace(config.model, rows_per_frame=3))
     with pytest.raises(ConfigError, match=r"head\.bias"):
-        load_weights(unfit, grown(two.state_dict(), unfit), "two")
+        load_weights(unfit, expand_weights(two.state_dict(), unfit), "two")
 
 
 def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Path) -> None:
@@ -223,7 +223,7 @@ def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Pa
     spoken = dataclasses.replace(config.augment, speechless_probability=0.0)
     lengths = Batches(corpus, noises, dataclasses.replace(config, augment=spoken)).batch(0).phones
     assert lengths.min() > 0
-    loss, norm = learn(Encoder(config.model), batch, config, torch.device("cpu"))
+    loss, norm, _ = training_step(Encoder(config.model), batch, config, torch.device("cpu"))
     assert 0 < loss < math.inf
     assert 0 < norm < math.inf
 
@@ -427,6 +427,6 @@ def test_no_convolution_is_computed_in_bfloat16_on_a_cpu(config: TrainConfig, da
     encoder = Encoder(config.model)
     encoder.precision = torch.bfloat16
     with Convolutions() as seen:
-        learn(encoder, batch, config, torch.device("cpu"))
+        training_step(encoder, batch, config, torch.device("cpu"))
     assert len(seen.types) > 2 * config.model.layers
     assert set(seen.types) == {torch.float32}

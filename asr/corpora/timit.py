@@ -1,4 +1,4 @@
-"""TIMIT (LDC93S1): its sentences, the phones that its phoneticians heard folded to the 39 of this project."""
+"""TIMIT (LDC93S1): its sentences, its phonetic transcription folded to the 39 of this project."""
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest

@@ -1,4 +1,4 @@
-"""Phone error rate on a split: of a model file, heard as streams hear it, or of a training run's weights."""
+"""Phone error rate on a split: of a model file, run as a stream, or of a training run's weights."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +41,8 @@ __all__ = ["RecordingScore", "Report", "evaluate", "format_report"]
 GROUP_SECONDS = 1800.0  # of audio in memory at a time, when a run is evaluated in batches
 
 
-class Heard(NamedTuple):
-    """What a model made of one recording."""
+class DecodedCut(NamedTuple):
+    """A recording and its decoded phones."""
 
     cut: "MonoCut"
     outcome: list[Phone] | PhonestreamError  # phones, or why there are none
@@ -77,10 +77,10 @@ def evaluate(
         limit: at most so many recordings, evenly spread over the split; None: all.
         listing: file for a table of all recordings, references and hypotheses aligned.
         json: file for the whole report as JSON.
-        confusions: file for the table of what was heard for what.
+        confusions: file for the confusion table.
         page: folder for a page of all that was found, `report_page.write_page`.
         threads: for computing.
-        progress: called with the number of recordings heard and their total.
+        progress: called with the number of recordings decoded and their total.
 
     Raises:
         DataError: the split cannot be had, nothing in it can be scored, or a file cannot be written.
@@ -95,14 +95,14 @@ def evaluate(
     if page is not None:
         check_output(page / INDEX)
     source = speech_root() if data is None else data
-    hear = _hearer(model, threads)
+    decode = _load_decoder(model, threads)
     cuts, unusable = read_split(source, split)
     chosen, problems = _usable(list(cuts), limit)
     problems = [*unusable, *problems]
 
     scores = []
     seconds = 0.0
-    for done, (cut, outcome, spent) in enumerate(hear(chosen), start=1):
+    for done, (cut, outcome, spent) in enumerate(decode(chosen), start=1):
         if isinstance(outcome, PhonestreamError):
             problems.append(Problem(cut.id, str(outcome)))
         else:
@@ -146,8 +146,8 @@ def _score(cut: "MonoCut", phones: list[Phone]) -> RecordingScore:
     )
 
 
-def _hearer(model: str | Path, threads: int) -> Callable[[Sequence["MonoCut"]], Iterator[Heard]]:
-    """How to hear recordings with a model, which is opened at once so that its errors come first."""
+def _load_decoder(model: str | Path, threads: int) -> Callable[[Sequence["MonoCut"]], Iterator[DecodedCut]]:
+    """A function that decodes recordings with a model, which is loaded at once so that its errors come first."""
     if Path(model).is_dir():
         import torch
 
@@ -155,7 +155,7 @@ def _hearer(model: str | Path, threads: int) -> Callable[[Sequence["MonoCut"]], 
 
         encoder = load_encoder(Path(model))
         torch.set_num_threads(threads)
-        return lambda cuts: _hear_with_encoder(encoder, cuts)
+        return lambda cuts: _decode_with_encoder(encoder, cuts)
     from ...streaming.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
@@ -163,11 +163,11 @@ def _hearer(model: str | Path, threads: int) -> Callable[[Sequence["MonoCut"]], 
         raise ModelError(
             f"{model}: its phones are not the {len(PHONES)} of the references, so it cannot be scored"
         )
-    return lambda cuts: _hear_with_recognizer(recognizer, cuts)
+    return lambda cuts: _decode_with_recognizer(recognizer, cuts)
 
 
-def _hear_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -> Iterator[Heard]:
-    """Each recording alone, at its own rate, as `phonestream transcribe` hears it."""
+def _decode_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -> Iterator[DecodedCut]:
+    """Each recording alone, at its own rate, as `phonestream transcribe` decodes it."""
     for cut in cuts:
         begin = time.perf_counter()
         try:
@@ -176,27 +176,27 @@ def _hear_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -
             outcome: list[Phone] | PhonestreamError = recognizer.transcribe(samples, rate)
         except PhonestreamError as error:
             outcome = error
-        yield Heard(cut, outcome, time.perf_counter() - begin)
+        yield DecodedCut(cut, outcome, time.perf_counter() - begin)
 
 
-def _hear_with_encoder(encoder: "Encoder", cuts: Sequence["MonoCut"]) -> Iterator[Heard]:
+def _decode_with_encoder(encoder: "Encoder", cuts: Sequence["MonoCut"]) -> Iterator[DecodedCut]:
     """Batches of recordings, some of them in memory at a time."""
     from ..model.offline import encoder_log_probs, greedy_decode
 
     for group in _groups(cuts):
-        recordings, heard = [], []
+        recordings, failed = [], []
         for cut in group:
             try:
                 recordings.append((cut, load_samples(cut)))
             except PhonestreamError as error:
-                heard.append(Heard(cut, error, 0.0))
+                failed.append(DecodedCut(cut, error, 0.0))
         begin = time.perf_counter()
         log_probs = encoder_log_probs(encoder, [samples for _, samples in recordings])
         phones = [greedy_decode(rows) for rows in log_probs]
         share = (time.perf_counter() - begin) / max(1, len(recordings))
-        yield from heard
+        yield from failed
         for (cut, _), outcome in zip(recordings, phones, strict=True):
-            yield Heard(cut, outcome, share)
+            yield DecodedCut(cut, outcome, share)
 
 
 def _groups(cuts: Sequence["MonoCut"]) -> Iterator[list["MonoCut"]]:

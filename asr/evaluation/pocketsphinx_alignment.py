@@ -1,4 +1,4 @@
-"""When each phone was really said, by pocketsphinx's forced alignment: a judge of times that is not ours."""
+"""Forced alignment by pocketsphinx: reference times that are independent of our models."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +23,7 @@ class Aligned(NamedTuple):
     end: float
 
 
-def foreign_aligner() -> "Decoder":
+def pocketsphinx_aligner() -> "Decoder":
     """pocketsphinx with its English model, for `forced_alignment`.
 
     Raises:
@@ -60,10 +60,10 @@ def forced_alignment(decoder: "Decoder", text: str, samples: NDArray[np.float32]
     ]
 
 
-def matched(reference: Sequence[Aligned], heard: Sequence[Phone]) -> Iterator[tuple[Aligned, Phone]]:
-    """Each phone heard right, beside the one that was said: the equal pairs of their edit-distance alignment."""
-    said, after = iter(reference), iter(heard)
-    for edit in align([phone.symbol for phone in reference], [phone.symbol for phone in heard]):
+def match_phones(reference: Sequence[Aligned], decoded: Sequence[Phone]) -> Iterator[tuple[Aligned, Phone]]:
+    """Pairs of a reference phone and the decoded phone that matches it in their edit-distance alignment."""
+    said, after = iter(reference), iter(decoded)
+    for edit in align([phone.symbol for phone in reference], [phone.symbol for phone in decoded]):
         left = None if edit.reference is None else next(said)
         right = None if edit.hypothesis is None else next(after)
         if left is not None and right is not None and edit.operation == "equal":

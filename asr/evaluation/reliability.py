@@ -15,7 +15,7 @@ Binning = Literal["mass", "width"]
 
 
 class Judged(NamedTuple):
-    """Phones that were heard."""
+    """Decoded phones."""
 
     confidence: NDArray[np.float64]
     """[n], in [0, 1]."""
@@ -61,10 +61,10 @@ def judge(scored: Iterable[tuple[Sequence[Edit], Sequence[Phone]]]) -> Judged:
     confidence: list[float] = []
     right: list[bool] = []
     for alignment, phones in scored:
-        heard = [edit for edit in alignment if edit.hypothesis is not None]
-        for edit, phone in zip(heard, phones, strict=True):
+        decoded = [edit for edit in alignment if edit.hypothesis is not None]
+        for edit, phone in zip(decoded, phones, strict=True):
             if edit.hypothesis != phone.symbol:
-                raise ValueError(f"alignment has {edit.hypothesis} where {phone.symbol} was heard")
+                raise ValueError(f"alignment has {edit.hypothesis} where {phone.symbol} was decoded")
             confidence.append(phone.confidence)
             right.append(edit.operation == "equal")
     return Judged(np.array(confidence, np.float64), np.array(right, bool))

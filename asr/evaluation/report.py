@@ -27,14 +27,14 @@ LISTING_COLUMNS = (
 
 @dataclass(frozen=True)
 class RecordingScore:
-    """One recording: what should have been heard and what was."""
+    """One recording: reference and decoded phones, aligned."""
 
     id: str
     corpus: str | None
     speaker: str | None
     seconds: float
     alignment: tuple[Edit, ...]
-    phones: tuple[Phone, ...] = ()  # those that were heard, the hypotheses of the alignment
+    phones: tuple[Phone, ...] = ()  # the decoded phones, the hypotheses of the alignment
 
     @cached_property
     def errors(self) -> PhoneErrors:
@@ -153,7 +153,7 @@ def _confusion_lines(table: NDArray[np.int64]) -> list[str]:
 
 
 def aligned(alignment: Sequence[Edit]) -> tuple[str, str]:
-    """Reference and hypothesis as two lines of equal length, each phone above what was heard for it."""
+    """Reference and hypothesis as two lines of equal length, each reference phone above the decoded one."""
     pairs = [(edit.reference or GAP, edit.hypothesis or GAP) for edit in alignment]
     widths = [max(len(reference), len(hypothesis)) for reference, hypothesis in pairs]
     above = " ".join(pair[0].ljust(width) for pair, width in zip(pairs, widths, strict=True))
@@ -183,7 +183,7 @@ def format_listing(report: Report) -> str:
 
 
 def format_confusions(report: Report) -> str:
-    """The confusion table, tab-separated: a row for each reference phone, a column for each that was heard.
+    """The confusion table, tab-separated: a row for each reference phone, a column for each decoded phone.
 
     The last column counts deletions, the last row insertions; all of a row together are the reference's
     phones.

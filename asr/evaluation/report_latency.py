@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import PhonestreamError
 from ...streaming.decode import Phone
 from ..corpora.corpus import load_samples, read_audio, spread
-from .pocketsphinx_alignment import forced_alignment, foreign_aligner, matched
+from .pocketsphinx_alignment import forced_alignment, match_phones, pocketsphinx_aligner
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut
@@ -31,14 +31,14 @@ class Latency:
 
     recordings: int
     look_ahead_seconds: float
-    """Audio after a row that the model must hear for it."""
+    """Audio after a row that the model needs before it can compute it."""
     compute_seconds: NDArray[np.float64]
     """[chunks], of each call of `accept`."""
     emission_seconds: NDArray[np.float64]
     """[phones], from a phone's acoustic end to the end of the first row that shows it, look-ahead not counted.
     Negative where the model knows the phone before it has ended."""
     given_seconds: NDArray[np.float64]
-    """[phones], from a phone's acoustic end to the end of the audio heard when `accept` gave it: emission delay,
+    """[phones], from a phone's acoustic end to the end of the audio accepted when `accept` returned it: emission delay,
     the wait for the run's end, look-ahead and buffering, but no computing."""
     aligned: int
     """Recordings that the two above are from."""
@@ -59,7 +59,7 @@ def measure_latency(
     )  # from a phone's start as given to its first row's end
     remark, decoder = "", None
     try:
-        decoder = foreign_aligner()
+        decoder = pocketsphinx_aligner()
     except ModuleNotFoundError:
         remark = INSTALL
     compute: list[float] = []
@@ -69,7 +69,7 @@ def measure_latency(
     for done, cut in enumerate(chosen, start=1):
         try:
             samples, rate = read_audio(cut)
-            heard, times = stream_chunks(recognizer, samples, rate)
+            decoded, times = stream_chunks(recognizer, samples, rate)
             streamed += 1
             compute += times
             text = cut.supervisions[0].text
@@ -77,8 +77,8 @@ def measure_latency(
         except PhonestreamError:
             continue
         aligned += bool(reference)
-        moments = {id(phone): moment for phone, moment in heard}
-        for said, phone in matched(reference, [phone for phone, _ in heard]):
+        moments = {id(phone): moment for phone, moment in decoded}
+        for said, phone in match_phones(reference, [phone for phone, _ in decoded]):
             emission.append(phone.start + row_end - said.end)
             given.append(moments[id(phone)] - said.end)
         progress(done, len(chosen))
@@ -98,14 +98,14 @@ def measure_latency(
 def stream_chunks(
     recognizer: "Recognizer", samples: NDArray[np.float32], rate: int
 ) -> tuple[list[tuple[Phone, float]], list[float]]:
-    """`samples` [n] in chunks of 40 ms: phones, each with the seconds of audio heard when it came, and the seconds
+    """`samples` [n] in chunks of 40 ms: phones, each with the seconds of audio accepted when it came, and the seconds
     that each whole chunk took.
 
     The last phones come at `finish`, after as much audio as the look-ahead would have needed.
     """
     stream = recognizer.stream()
     size = max(1, rate * CHUNK_MS // 1000)
-    heard: list[tuple[Phone, float]] = []
+    decoded: list[tuple[Phone, float]] = []
     times = []
     for first in range(0, len(samples), size):
         chunk = samples[first : first + size]
@@ -113,7 +113,7 @@ def stream_chunks(
         phones = stream.accept(chunk, rate)
         if len(chunk) == size:
             times.append(time.perf_counter() - began)
-        heard += [(phone, stream.seconds) for phone in phones]
+        decoded += [(phone, stream.seconds) for phone in phones]
     meta = recognizer.metadata
     last = stream.seconds + meta.look_ahead_frames * meta.frame_samples / meta.sample_rate
-    return heard + [(phone, last) for phone in stream.finish()], times
+    return decoded + [(phone, last) for phone in stream.finish()], times

@@ -171,7 +171,7 @@ def _rates(errors: PhoneErrors) -> tuple[str, ...]:
 
 
 def _recording(recording: RecordingScore, source: str, text: str) -> str:
-    """One recording with a player, each phone that was said above what was heard for it."""
+    """One recording with a player, each reference phone above the decoded one."""
     errors = recording.errors
     facts = [f"PER {errors.per:.1%}", f"{recording.seconds:.1f} s"]
     facts += [f"speaker {recording.speaker}"] if recording.speaker else []

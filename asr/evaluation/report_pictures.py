@@ -22,7 +22,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 40
 
 
 def confusion_matrix(table: NDArray[np.int64]) -> str:
-    """`score.confusion_table` as a matrix: a row for each reference phone, in it what it was heard as.
+    """`score.confusion_table` as a matrix: a row for each reference phone, in it what it was decoded as.
 
     A cell is the more solid the larger its share of the row, on a square-root scale, so that rare confusions show. The
     diagonal is in another colour, and each cell tells its count when pointed at.
@@ -41,7 +41,7 @@ def confusion_matrix(table: NDArray[np.int64]) -> str:
         total = sum(counts)
         for column, count in enumerate(counts):
             if count:
-                tip = f"{count:,} of {total:,}: " + _told(names, row, column)
+                tip = f"{count:,} of {total:,}: " + _cell_title(names, row, column)
                 kind = "right" if row == column else "wrong"
                 x, y = margin + CELL * column, margin + CELL * row
                 parts.append(
@@ -54,7 +54,7 @@ def confusion_matrix(table: NDArray[np.int64]) -> str:
     return "".join(parts) + "</svg>"
 
 
-def _told(names: Sequence[str], row: int, column: int) -> str:
+def _cell_title(names: Sequence[str], row: int, column: int) -> str:
     if row == len(ORDER):
         return f"insertions are {names[column]}"
     if column == len(ORDER):

@@ -1,4 +1,4 @@
-"""Phone error rate: reference and hypothesis aligned, errors counted by kind, and what was heard for what."""
+"""Phone error rate: reference and hypothesis aligned, errors counted by kind, and the confusion table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Operation = Literal["equal", "substitute", "delete", "insert"]
 
 
 class Edit(NamedTuple):
-    """One step of an alignment: a reference phone, what was heard for it, and which of the four it is."""
+    """One step of an alignment: a reference phone, the decoded phone beside it, and which of the four it is."""
 
     operation: Operation
     reference: str | None  # None: an insertion
@@ -25,7 +25,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Edit]:
     """The Levenshtein alignment of two sequences, the same one every time.
 
     Several alignments often have the fewest edits. Of these, one with the fewest substitutions is taken: "A
-    B" heard as "B C" is A deleted and C inserted around a correct B rather than two substitutions (NIST
+    B" decoded as "B C" is A deleted and C inserted around a correct B rather than two substitutions (NIST
     sclite's weights of 4, 3 and 3 decide such a tie alike). If that leaves several, the alignment is read
     from its end, and there an equal or substituted pair goes before a deletion, and a deletion before an
     insertion.
@@ -68,13 +68,13 @@ def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[NDArray
     n, m = len(reference), len(hypothesis)
     edit = min(n, m) + 1
     names = {symbol: number for number, symbol in enumerate(dict.fromkeys([*reference, *hypothesis]))}
-    heard = np.array([names[symbol] for symbol in hypothesis], dtype=np.int64)
+    hypothesised = np.array([names[symbol] for symbol in hypothesis], dtype=np.int64)
     inserted = np.arange(m + 1, dtype=np.int64) * edit
     cost = np.empty((n + 1, m + 1), dtype=np.int64)
     cost[0] = inserted
     for row, symbol in enumerate(reference, start=1):
         best = cost[row - 1] + edit  # the symbol deleted
-        paired = cost[row - 1, :-1] + np.where(heard == names[symbol], 0, edit + 1)
+        paired = cost[row - 1, :-1] + np.where(hypothesised == names[symbol], 0, edit + 1)
         np.minimum(best[1:], paired, out=best[1:])
         # Insertions run along the row: best[j] = min over k <= j of best[k] + (j - k) edits.
         cost[row] = np.minimum.accumulate(best - inserted) + inserted
@@ -132,9 +132,9 @@ def phone_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> PhoneEr
 def confusion_table(
     alignments: Iterable[Iterable[Edit]], phones: Sequence[str] = PHONES
 ) -> NDArray[np.int64]:
-    """How often each phone was heard as each, [phones + 1, phones + 1].
+    """How often each reference phone was decoded as each phone, [phones + 1, phones + 1].
 
-    Row i, column j: reference `phones[i]` heard as `phones[j]`. The last column counts deletions, the last
+    Row i, column j: reference `phones[i]` decoded as `phones[j]`. The last column counts deletions, the last
     row insertions, and their corner is 0; so a row but the last adds up to the reference's phones, and a
     column but the last to the hypothesis's.
 

@@ -1,4 +1,4 @@
-"""The phone inventory: the 39 ARPAbet phones of CMUdict without stress, their IPA names, and the CTC columns."""
+"""The phone inventory: the 39 ARPAbet phones of CMUdict without stress, their IPA names, and the CTC labels."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,31 +14,31 @@ IPA: dict[str, str] = {
 """ARPAbet symbol to IPA. Without stress, AH stands for both ʌ and ə, and ER for both ɝ and ɚ."""
 
 PHONES: tuple[str, ...] = tuple(IPA)
-"""The 39 phones in the order of the model's columns. Silence is no phone."""
+"""The 39 phones in the order of the model's labels. Silence is no phone."""
 
 BLANK = 0
-"""Column of the CTC blank; phone `PHONES[i]` has column `i + 1`."""
+"""Label of the CTC blank; phone `PHONES[i]` has label `i + 1`."""
 
-_COLUMN = {phone: column for column, phone in enumerate(PHONES, start=BLANK + 1)}
+_LABEL = {phone: label for label, phone in enumerate(PHONES, start=BLANK + 1)}
 
 
 def encode(phones: Iterable[str]) -> list[int]:
-    """CTC columns of `phones`.
+    """CTC labels of `phones`.
 
     Raises:
         DataError: a symbol is not one of the 39.
     """
-    columns = []
+    labels = []
     for position, phone in enumerate(phones):
-        if phone not in _COLUMN:
+        if phone not in _LABEL:
             raise DataError(
                 f"unknown phone {phone!r} at position {position}: "
                 f"expected one of the {len(PHONES)} ARPAbet phones without stress ({' '.join(PHONES)})"
             )
-        columns.append(_COLUMN[phone])
-    return columns
+        labels.append(_LABEL[phone])
+    return labels
 
 
-def decode(columns: Sequence[int]) -> list[str]:
-    """Phones of CTC columns, blanks left out and nothing merged."""
-    return [PHONES[column - 1] for column in columns if column != BLANK]
+def decode(labels: Sequence[int]) -> list[str]:
+    """Phones of CTC labels, blanks left out and nothing merged."""
+    return [PHONES[label - 1] for label in labels if label != BLANK]

@@ -65,11 +65,11 @@ class CausalConvolution(nn.Module):
 
 
 class LookAhead(nn.Module):
-    """Holds the stream back by some frames, so that each frame also hears those after it.
+    """A delay of some frames and a convolution over them: limited future context.
 
     The row convolution of Amodei et al. (2016), "Deep Speech 2", beside a plain delay. CTC is free to speak as soon as
-    it is sure enough, and then leaves a look-ahead unused; what comes out of a delay has heard it. New weights are
-    zero, so that a model to which the delay is added hears what it heard before.
+    it is sure enough, and then leaves a look-ahead unused; after a delay the look-ahead is always in the input. New
+    weights are zero, so that adding the layer to a trained model changes no output but its delay.
     """
 
     def __init__(self, width: int, frames: int) -> None:
@@ -83,16 +83,16 @@ class LookAhead(nn.Module):
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `[batch, time, width]` and the `[batch, frames, width]` before them to late frames and next tail."""
         x = torch.cat([tail, x], dim=1)
-        heard = self.convolution(self.norm(x).transpose(1, 2)).transpose(1, 2)
-        return x[:, : -self.frames] + heard, x[:, -self.frames :]
+        context = self.convolution(self.norm(x).transpose(1, 2)).transpose(1, 2)
+        return x[:, : -self.frames] + context, x[:, -self.frames :]
 
 
 class SelfConditioning(nn.Module):
-    """Tells the blocks after it what the blocks before it would say: an intermediate CTC head and its way back.
+    """Intermediate CTC head whose posteriors are projected back into the input of the later blocks.
 
-    Self-conditioned CTC (Nozaki and Komatsu 2021). CTC takes each row to be independent of what the others say; blocks
-    that are told which phones came before can do better. The way back is zero as it is made, so that a model to which
-    it is added hears what it heard before.
+    Self-conditioned CTC (Nozaki and Komatsu 2021). CTC takes rows to be conditionally independent; later blocks
+    that see earlier predictions need not. The projection back is initially zero, so that adding the layer to a trained
+    model changes no output.
     """
 
     def __init__(self, width: int, outputs: int) -> None:
@@ -103,10 +103,10 @@ class SelfConditioning(nn.Module):
         nn.init.zeros_(self.back.weight)
 
     def forward(self, x: Tensor, rows_per_frame: int) -> tuple[Tensor, Tensor]:
-        """Frames `[batch, time, width]` to the same, knowing what was heard, and scores `[batch, rows, outputs]`."""
+        """Frames `[batch, time, width]` to conditioned frames and scores `[batch, rows, outputs]`."""
         scores = by_row(self.head(self.norm(x)), rows_per_frame)
-        heard = scores.softmax(dim=-1).reshape(*x.shape[:2], -1)
-        return x + self.back(heard), scores
+        posteriors = scores.softmax(dim=-1).reshape(*x.shape[:2], -1)
+        return x + self.back(posteriors), scores
 
 
 def by_row(scores: Tensor, rows_per_frame: int) -> Tensor:
@@ -194,8 +194,8 @@ class Block(nn.Module):
             case "linear":
                 y = linear_attention(q, k, v, lengths=frames)
             case "softmax":
-                heard = None if frames is None else _within(frames, k.shape[2])
-                y = functional.scaled_dot_product_attention(q, k, v, attn_mask=heard)
+                mask = None if frames is None else _within(frames, k.shape[2])
+                y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             case "softmax-causal":
                 y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return y.transpose(1, 2).flatten(2), state

@@ -22,7 +22,7 @@ FRAME = 4 * HOP  # samples in an encoder frame, 40 ms
 class Encoder(nn.Module):
     """Causal phone recogniser: log-mel front end, subsampling by 4, blocks, CTC head.
 
-    Between blocks there are, if configured, a delay and an intermediate head whose phones the later blocks are told.
+    Between blocks there are, if configured, a look-ahead convolution and a self-conditioning intermediate head.
 
     `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device. `precision`
     is that of the blocks' matrix products (`torch.autocast`), None float32; front end, norms, sums and the attention's
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         later = config.look_ahead_convolution
         self.look_ahead = LookAhead(config.width, later) if later else None
-        self.held_back_after = (config.layers - 1) // 3  # a block; those after it hear ahead
+        self.look_ahead_after = (config.layers - 1) // 3  # index of the block that the convolution follows
         outputs = config.rows_per_frame * (len(PHONES) + 1)
         self.conditioning = SelfConditioning(config.width, outputs) if config.self_condition_after else None
         self.norm = nn.LayerNorm(config.width)
@@ -100,9 +100,9 @@ class Encoder(nn.Module):
         """
         if state is None:
             state = self.initial_state(audio.shape[0])
-        heard = torch.cat([state["audio_tail"], audio], dim=1)
-        after = {"audio_tail": heard[:, -CARRY:]}
-        features = self.frontend(heard, filters)
+        waveform = torch.cat([state["audio_tail"], audio], dim=1)
+        after = {"audio_tail": waveform[:, -CARRY:]}
+        features = self.frontend(waveform, filters)
         if feature_mask is not None:
             features = features.masked_fill(feature_mask, 0.0)
         x, tails = self.subsampling(features, (state["feature_tail"], state["subsampling_tail"]))
@@ -118,7 +118,7 @@ class Encoder(nn.Module):
             after[f"s{layer}"], after[f"z{layer}"] = attention
             if tail is not None:
                 after[f"convolution_tail{layer}"] = tail
-            if self.look_ahead is not None and layer == self.held_back_after:
+            if self.look_ahead is not None and layer == self.look_ahead_after:
                 x, after["look_ahead_tail"] = self.look_ahead(x, state["look_ahead_tail"])
             if self.conditioning is not None and layer + 1 == self.config.self_condition_after:
                 x, early = self.conditioning(x, self.config.rows_per_frame)
@@ -128,12 +128,12 @@ class Encoder(nn.Module):
         return scores.float().log_softmax(dim=-1), after
 
     def offline(self, audio: Tensor, **options: object) -> Tensor:
-        """Log-probabilities `[batch, rows, phones + 1]` of recordings padded by `pad`, the look-ahead taken off."""
+        """Log-probabilities `[batch, rows, phones + 1]` of recordings padded by `pad`, aligned with the audio."""
         log_probs: Tensor = self(audio, **options)[0]
-        return self.in_time(log_probs)
+        return self.trim_look_ahead(log_probs)
 
-    def in_time(self, log_probs: Tensor) -> Tensor:
-        """Rows `[batch, rows, …]` without those that came before the first frame of audio had its look-ahead."""
+    def trim_look_ahead(self, log_probs: Tensor) -> Tensor:
+        """Rows `[batch, rows, …]` without the first `look_ahead_frames` frames', which stand for no audio."""
         return log_probs[:, self.config.look_ahead_frames * self.config.rows_per_frame :]
 
     def rows(self, samples: int) -> int:

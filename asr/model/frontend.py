@@ -26,7 +26,7 @@ TO_SINE = 3 * TURN // 4  # steps from a sine to the cosine that it is
 PRE_EMPHASIS = 0.97
 LOWEST_HZ = 20.0
 FLOOR = 1.1920928955078125e-07  # of a filter's energy, before the logarithm: float32 epsilon, as in Kaldi
-AUDIBLE = 55.0  # energy that the model hears as silence: about what rounding to 16 bits leaves in a filter
+AUDIBLE = 55.0  # lowest energy that the model sees: about what rounding to 16 bits leaves in a filter
 WARPED_BELOW = 4800.0  # Hz, about where a vocal tract's resonances end
 FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
 
@@ -89,7 +89,7 @@ class LogMel(nn.Module):
         self.register_buffer("scale", torch.ones(mels, 1))
 
     def warped(self, factor: float) -> Tensor:
-        """Filters float32 `[bins, mels]` to which a voice sounds as if its resonances were `factor` times as high."""
+        """Filters float32 `[bins, mels]` that scale a voice's resonances as if they were `factor` times as high."""
         return mel_filters(self.filters.shape[1], factor)[:, self._used].T.float()
 
     def energies(self, audio: Tensor, filters: Tensor | None = None) -> Tensor:
@@ -114,8 +114,8 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor, filters: Tensor | None = None) -> Tensor:
         """Like `log_mel`, but no lower than `AUDIBLE`, and normalised to mean 0 and variance 1 over the training set.
 
-        Band-limited audio has filters with nothing in them, where Kaldi's floor is lower than any recording has taught
-        the model to expect: it would amplify what rounding there is.
+        Band-limited audio has filters with nothing in them, where Kaldi's floor is lower than in any training
+        recording: normalisation would amplify rounding errors.
         """
         energies = self.energies(audio, filters).clamp(min=AUDIBLE)
         return (energies.log().transpose(1, 2) - self.mean) * self.scale

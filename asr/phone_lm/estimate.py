@@ -57,11 +57,11 @@ def estimate(sentences: Iterable[Sequence[str]], *, order: int = ORDER, prune: f
         raise DataError(f"order {order}: KenLM reads n-grams of orders {MIN_ORDER} to {MAX_ORDER}")
     if not 0 <= prune < 1:
         raise DataError(f"prune {prune}: expected a number from 0 to below 1, such as {PRUNE:g}")
-    columns = sorted({tuple(encode(sentence)) for sentence in sentences} - {()})
-    if not columns:
+    sequences = sorted({tuple(encode(sentence)) for sentence in sentences} - {()})
+    if not sequences:
         raise DataError("there are no phones to learn a language model from")
     # `encode` numbers phones from 1, so that START is free and the end comes after the last phone.
-    levels = ngram.estimate(columns, len(PHONES) + 2, order)
+    levels = ngram.estimate(sequences, len(PHONES) + 2, order)
     keep = ngram.prune(levels, prune) if prune > 0 else [np.ones(len(level.symbol), bool) for level in levels]
     bodies = [list(_body(levels, keep, k)) for k in range(1, order + 1)]
     bodies[0] += _unseen(levels[1])
@@ -69,7 +69,7 @@ def estimate(sentences: Iterable[Sequence[str]], *, order: int = ORDER, prune: f
     lines = ["\\data\\", *(f"ngram {k}={count}" for k, count in enumerate(counts, start=1))]
     for k, body in enumerate(bodies, start=1):
         lines += ["", f"\\{k}-grams:", *body]
-    return PhoneLM((*lines, "", "\\end\\"), counts, len(columns))
+    return PhoneLM((*lines, "", "\\end\\"), counts, len(sequences))
 
 
 def save(model: PhoneLM, path: Path) -> None:
@@ -151,7 +151,7 @@ def _names(levels: Sequence[ngram._Level], k: int) -> list[str]:
 def _unseen(unigrams: ngram._Level) -> list[str]:
     """Lines of the phones that no sentence has, which share the mass that discounting left them, and of <unk>."""
     seen = set(unigrams.symbol.tolist())
-    missing = [phone for column, phone in enumerate(PHONES, start=1) if column not in seen]
+    missing = [phone for label, phone in enumerate(PHONES, start=1) if label not in seen]
     left = 1 - float(unigrams.prob[unigrams.symbol != START].sum())
     share = np.log10(max(left, _TINY) / max(1, len(missing)))
     return [f"{share:.4f}\t{phone}" for phone in missing] + [f"{_NEVER:.4f}\t{_UNKNOWN}"]

@@ -25,7 +25,7 @@ class Utterance:
     id: str
     offset: int  # samples
     samples: int
-    columns: tuple[int, ...]  # CTC columns of the reference phones
+    labels: tuple[int, ...]  # CTC labels of the reference phones
 
     @property
     def seconds(self) -> float:
@@ -62,7 +62,7 @@ def cached_corpus(
 ) -> CachedCorpus:
     """Decode `cuts` into the cache, or find them there.
 
-    Recordings that are too long, or too short for their phones, are left out, and `report` is told how many.
+    Recordings that are too long, or too short for their phones, are left out; `report` is called with how many.
 
     Raises:
         DataError: nothing is left, a phone is unknown, or the disk has no room.
@@ -70,7 +70,7 @@ def cached_corpus(
     kept = [cut for cut in cuts if cut.duration <= longest_seconds]
     if len(kept) < len(cuts):
         report(f"{len(cuts) - len(kept)} recordings longer than {longest_seconds:g} s are left out")
-    columns = {cut.id: tuple(encode(reference_phones(cut))) for cut in kept}
+    labels = {cut.id: tuple(encode(reference_phones(cut))) for cut in kept}
     digest = _digest(kept)
     path = cache_folder() / f"{digest[:32]}.pcm"
     sizes = [cut.num_samples if cut.sampling_rate == 16000 else round(cut.duration * 16000) for cut in kept]
@@ -78,7 +78,7 @@ def cached_corpus(
         _fill(path, kept, sizes, progress)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     utterances = tuple(
-        Utterance(cut.id, int(offset), size, columns[cut.id])
+        Utterance(cut.id, int(offset), size, labels[cut.id])
         for cut, offset, size in zip(kept, offsets, sizes, strict=False)
         if 0 < frames_needed(reference_phones(cut)) <= -(-size // FRAME)
     )

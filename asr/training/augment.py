@@ -110,7 +110,7 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
 
 
 def _happens(probability: float, rng: Generator) -> bool:
-    """Draw; what is switched off draws nothing, so that a recipe from before it existed still hears the same."""
+    """Draw; what is switched off draws nothing, so that older recipes keep their random numbers."""
     return probability > 0 and bool(rng.random() < probability)
 
 

@@ -19,15 +19,15 @@ from ..model.frontend import HOP, LogMel
 from .audio_cache import CachedCorpus, Utterance
 from .augment import Noises, augment, feature_mask, speechless, vocal_tract
 from .config import TrainConfig
-from .distributed import ALONE, Processes
-from .leads import lead_of, leads
+from .distributed import SINGLE_PROCESS, Processes
+from .leads import draw_lead, leads
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one process learns from in one step."""
+    """One process's share of one step."""
 
     step: int
     epoch: float  # passes over the data before this step
@@ -35,16 +35,14 @@ class Batch:
     mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
     leads: (
         Tensor | None
-    )  # float32 [leads, samples], what streams heard before; None: they begin with these recordings
-    lead_of: Tensor  # int64 [batch], which of `leads` each recording follows, or -1
+    )  # float32 [leads, samples], audio before the recordings; None: all begin with a fresh state
+    lead_index: Tensor  # int64 [batch], which of `leads` each recording follows, or -1
     filters: Tensor | None  # float32 [views * batch, bins, mels], as `LogMel.warped`; None: the front end's
     rows: Tensor  # int64 [batch], CTC rows of each recording
     targets: Tensor  # int64 [sum of phones]
     phones: Tensor  # int64 [batch], phones of each recording
     seconds: float  # of audio
-    weight: float = (
-        1.0  # 0: there is nothing for this process to learn in this step, and what is here counts nothing
-    )
+    weight: float = 1.0  # 0: a placeholder, since there is no recording for this process in this step
 
 
 def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) -> list[list[int]]:
@@ -66,8 +64,7 @@ def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) 
 class Batches:
     """The steps of a run over one corpus: of each step's recordings, the share of this process.
 
-    What a recording becomes depends on seed and step alone, so however many processes there are, together they hear
-    the same.
+    What a recording becomes depends on seed and step alone, so that the number of processes does not change the step.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Batches:
         corpus: CachedCorpus,
         noises: Noises,
         config: TrainConfig,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self.corpus = corpus
         self.noises = replace(noises, voices=self._voice)
@@ -111,27 +108,27 @@ class Batches:
     def batch(self, step: int) -> Batch:
         """The tensors of `step`."""
         epoch, of_all = self.recordings(step)
-        chosen = self._processes.share(of_all)
+        chosen = self._processes.shard(of_all)
         idle = not chosen
         if idle:  # fewer recordings than processes: this one keeps step with the others, for nothing
             chosen = of_all[:1]
         config = self.config
-        recordings, generators, targets, led = [], [], [], []
+        recordings, generators, targets, chosen_leads = [], [], [], []
         for utterance in chosen:
             rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
-            columns = utterance.columns
+            labels: tuple[int, ...] = utterance.labels
             samples = speechless(utterance.samples, config.augment, self.noises, rng)
             if samples is not None:
-                columns = ()
+                labels = ()
             else:
                 samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
-            least = FRAME * -(-frames_needed(columns) // config.model.rows_per_frame)
+            least = FRAME * -(-frames_needed(labels) // config.model.rows_per_frame)
             if len(samples) < least:  # sped up beyond what CTC can spell
                 samples = np.pad(samples, (0, least - len(samples)))
             recordings.append(torch.from_numpy(samples))
             generators.append(rng)
-            led.append(lead_of(config.augment, rng) if config.augment.lead_probability else -1)
-            targets.append(columns)
+            chosen_leads.append(draw_lead(config.augment, rng))
+            targets.append(labels)
         audio = pad(recordings, config.model.look_ahead_frames)
         mask = np.zeros((config.views, len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
         for view in mask:
@@ -148,19 +145,19 @@ class Batches:
             leads=leads(
                 config.augment, self.noises, self._voice, np.random.default_rng([config.seed, step, 4])
             ),
-            lead_of=torch.tensor(led),
+            lead_index=torch.tensor(chosen_leads),
             filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
             rows=torch.tensor(
                 [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
             ),
-            targets=torch.tensor([column for columns in targets for column in columns], dtype=torch.int64),
-            phones=torch.tensor([len(columns) for columns in targets]),
+            targets=torch.tensor([label for labels in targets for label in labels], dtype=torch.int64),
+            phones=torch.tensor([len(labels) for labels in targets]),
             seconds=0.0 if idle else sum(map(len, recordings)) / 16000,
             weight=0.0 if idle else 1.0,
         )
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
-        """Batches of steps `first … last - 1`, each made in the background while the one before is learnt from."""
+        """Batches of steps `first … last - 1`, each made in the background during the step before it."""
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(self.batch, first) if first < last else None
             for step in range(first, last):

@@ -13,7 +13,7 @@ Samples = NDArray[np.float32]
 
 
 def room(samples: Samples, decay_seconds: float, direct_db: float, rng: Generator) -> Samples:
-    """`samples` `[n]` as heard in a room, the direct sound where it was, so that phones keep their times.
+    """`samples` `[n]` in a room, the direct sound not delayed, so that phones keep their times.
 
     The tail is noise that decays exponentially, as diffuse reflections do (Polack 1988, "La transmission de l'énergie
     sonore dans les salles").

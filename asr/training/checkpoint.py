@@ -128,12 +128,12 @@ def load_weights(encoder: Encoder, weights: dict[str, Tensor], origin: str) -> N
     encoder.load_state_dict(weights)
 
 
-def grown(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
-    """`weights` of a smaller model made to fit `encoder`, so that the new model starts where the old one stood.
+def expand_weights(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` of a smaller model expanded to `encoder`'s shape, so that both compute the same.
 
-    A head of fewer CTC rows a frame is repeated until it has `encoder`'s: rows that agree collapse into one phone. A
-    look-ahead convolution that the old model lacks is `encoder`'s own, which as it is made is a mere delay. So is an
-    intermediate head's way back, which as it is made says nothing; the head itself begins as the last one.
+    A head of fewer CTC rows a frame is repeated: rows that agree collapse into one phone. A look-ahead convolution that
+    the smaller model lacks is `encoder`'s own, initially a pure delay. So is the projection of a new intermediate
+    head's posteriors back into the blocks, initially zero; the head itself starts as a copy of the last one.
     """
     wanted, own = encoder.head.out_features, len(weights.get("head.bias", ()))
     if 0 < own < wanted and wanted % own == 0:

@@ -32,7 +32,7 @@ class AugmentConfig:
     microphone_deviation_db: float = 4.0  # standard deviation of a microphone's frequency response
     telephone_probability: float = 0.0
     babble_probability: float = 0.0  # of other people speaking behind the speaker, at noise_snr_db
-    lead_probability: float = 0.0  # of a state that has heard something before the recording begins
+    lead_probability: float = 0.0  # of audio before the recording, from which only the state is kept
     lead_seconds: tuple[float, float] = (0.3, 60.0)  # drawn uniformly in the logarithm
     vocal_tract: tuple[float, float] = (1.0, 1.0)  # drawn uniformly; 1.1 moves all resonances a tenth higher
     frequency_masks: int = 2
@@ -101,10 +101,10 @@ class TrainConfig:
     layer_drop: float = 0.1  # probability that a block is skipped in a step
     dropout: float = 0.0  # after each residual branch
     average_decay: float = 0.999  # of the exponentially averaged copy of the weights
-    distillation: float = 0.0  # share of the loss that a teacher's rows are, 0 to 1; the rest is CTC's
-    intermediate: float = 0.0  # share of the loss that the intermediate CTC head's is, 0 to 1
+    distillation: float = 0.0  # the teacher's share of the loss, 0 to 1; the rest is CTC's
+    intermediate: float = 0.0  # the intermediate CTC head's share of the loss, 0 to 1
     consistency: float = (
-        0.0  # weight of how far two views of a recording, masked differently, disagree; 0: one view
+        0.0  # weight of the consistency loss between two views, masked differently; 0: one view
     )
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
@@ -138,7 +138,7 @@ class TrainConfig:
 
     @property
     def views(self) -> int:
-        """How many times a step hears each recording, each time with masks of its own."""
+        """Differently masked copies of each recording in a step."""
         return 2 if self.consistency > 0 else 1
 
 

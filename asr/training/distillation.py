@@ -1,14 +1,13 @@
-"""A small model learns what a larger one hears (Hinton et al. 2015): row by row, beside CTC's transcript.
+"""Knowledge distillation (Hinton et al. 2015): a student learns a larger model's rows beside CTC's transcript.
 
 A transcript says which phones there are, a teacher's row also when, and what else it might have been. Student and
-teacher have one look-ahead, so that a row of one stands for the same audio as that row of the other.
+teacher have the same look-ahead, so that their rows stand for the same audio.
 """
 
 import hashlib
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...errors import ConfigError
 from ..model.encoder import Encoder
@@ -44,23 +43,11 @@ def check_teacher(teacher: Encoder | None, config: TrainConfig) -> None:
 
 
 @torch.no_grad()
-def taught_rows(teacher: Encoder, batch: Batch) -> Tensor:
-    """The teacher's log-probabilities `[batch, rows, phones + 1]`: it hears what the student does, with no mask."""
+def teacher_log_probs(teacher: Encoder, batch: Batch) -> Tensor:
+    """The teacher's log-probabilities `[batch, rows, phones + 1]` of the student's audio, without feature masks."""
     device = teacher.head.weight.device
     frames = batch.rows // teacher.config.rows_per_frame + teacher.config.look_ahead_frames
     return teacher.offline(batch.audio.to(device), frames=frames.to(device))
-
-
-def divergence(student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the student's rows from the teacher's, summed over the rows that are no padding.
-
-    Args:
-        student, teacher: log-probabilities `[batch, rows, phones + 1]`; gradients reach the student alone.
-        rows: int64 `[batch]`, rows of each recording.
-    """
-    each = functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(dim=-1)
-    real = torch.arange(each.shape[1], device=each.device) < rows.to(each.device).unsqueeze(1)
-    return each.masked_fill(~real, 0.0).sum()
 
 
 def fingerprint(encoder: Encoder) -> str:

@@ -1,7 +1,7 @@
-"""Several processes train as one: each learns from its share of every step, and gradients are added up.
+"""Data-parallel training: each process computes its shard of every step, and gradients are summed.
 
-torchrun starts them and says by environment variables which is which. The first one alone writes; what it has read, the
-others are sent. With one process nothing here does anything, so that training is one program.
+torchrun starts them and numbers them by environment variables. Only the first one writes, and it broadcasts what it
+reads. With one process nothing here does anything, so that training is one program.
 """
 
 import os
@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 from ...errors import ConfigError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # which torchrun sets
-PATIENCE = timedelta(hours=12)  # with which processes wait for another: the first may decode a large corpus
+TIMEOUT = timedelta(hours=12)  # for which processes wait for another: the first may decode a large corpus
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Processes:
         """The GPU of this process, or the CPU where there is none."""
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
-    def share(self, items: Sequence[T]) -> list[T]:
+    def shard(self, items: Sequence[T]) -> list[T]:
         """Of `items`, which all processes hold alike, those that are this one's: every `count`-th."""
         return list(items[self.rank :: self.count])
 
@@ -56,7 +56,7 @@ class Processes:
         """Whether `flag` is set in one of the processes; all get the same answer."""
         return self.sum(float(flag)) > 0
 
-    def sent(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first process's `value`, in all of them."""
         if self.count == 1:
             return value
@@ -64,7 +64,7 @@ class Processes:
         distributed.broadcast_object_list(holder, device=torch.device("cpu"))
         return holder[0]
 
-    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes. All must lack one for the same parameters."""
         if self.count == 1:
             return
@@ -76,8 +76,8 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
-    def send_weights(self, module: nn.Module) -> None:
-        """Give `module` the first process's weights and statistics."""
+    def broadcast_weights(self, module: nn.Module) -> None:
+        """Copy the first process's weights and statistics into `module`."""
         if self.count == 1:
             return
         tensors: list[Tensor] = list(module.state_dict().values())
@@ -89,8 +89,8 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     @contextmanager
-    def first_alone(self) -> Iterator[None]:
-        """Let the first process of each machine go before the others, which then find what it has made."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block in the first process of each machine, then in the others, which find what it has made."""
         if self.local_rank > 0:
             self.sum(0)  # returns when all have called it
         yield
@@ -98,11 +98,11 @@ class Processes:
             self.sum(0)
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def init_processes() -> Iterator[Processes]:
     """The processes that torchrun has started, connected; one alone without torchrun.
 
     Raises:
@@ -110,7 +110,7 @@ def joined() -> Iterator[Processes]:
     """
     present = [name for name in VARIABLES if name in os.environ]
     if "WORLD_SIZE" not in present or os.environ["WORLD_SIZE"] == "1":
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if len(present) < len(VARIABLES):
         raise ConfigError(
@@ -130,7 +130,7 @@ def joined() -> Iterator[Processes]:
     backend = (
         "cpu:gloo,cuda:nccl" if gpus else "gloo"
     )  # numbers and checkpoints go by gloo, gradients by NCCL
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield processes
     finally:

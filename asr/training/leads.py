@@ -1,4 +1,4 @@
-"""What a stream heard before a training recording begins: silence, room tone, noise, other people's speech.
+"""Audio before a training recording, of which only the state is kept: silence, room tone, noise, others' speech.
 
 A live stream seldom begins with speech. A model trained from fresh states alone makes twice the errors after ten
 seconds of silence, since the attention's sums `s` and `z` then hold what it has never seen there. So in every step a
@@ -51,14 +51,16 @@ def leads(
     return torch.from_numpy(audio)
 
 
-def lead_of(config: AugmentConfig, rng: Generator) -> int:
-    """Which lead a recording begins with, or -1: with a fresh state."""
+def draw_lead(config: AugmentConfig, rng: Generator) -> int:
+    """The index of the lead before a recording, or -1: a fresh state. Without leads nothing is drawn."""
+    if config.lead_probability == 0:
+        return -1
     return int(rng.integers(LEADS)) if rng.random() < config.lead_probability else -1
 
 
 @torch.no_grad()
-def led_state(encoder: Encoder, audio: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-    """The states `[batch, …]` of streams that have heard `audio[chosen]`, zeros where `chosen` is -1.
+def lead_state(encoder: Encoder, audio: Tensor, chosen: Tensor) -> dict[str, Tensor]:
+    """States `[batch, …]` after `audio[chosen]`, initial states where `chosen` is -1.
 
     Args:
         audio: `[leads, samples]`, whole frames.

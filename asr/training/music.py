@@ -49,8 +49,8 @@ def _play(out: NDArray[np.float64], key: float, scale: tuple[int, ...], step: fl
         count = min(int(min(step * rng.uniform(0.5, 1.5), _LONGEST_NOTE) * RATE), len(out) - first)
         time = np.arange(count) / RATE
         phase = 2 * np.pi * hertz * (time + vibrato / 30 * np.sin(2 * np.pi * 5.5 * time))
-        heard = harmonics[harmonics * hertz < RATE / 2]
-        tone = sum(strengths[h - 1] * np.sin(h * phase) for h in heard)
+        below_nyquist = harmonics[harmonics * hertz < RATE / 2]
+        tone = sum(strengths[h - 1] * np.sin(h * phase) for h in below_nyquist)
         shape = np.minimum(time / attack, 1) * np.exp(-time / decay) * np.minimum((time[::-1]) / _FADE, 1)
         out[first : first + count] += level * shape * tone
 

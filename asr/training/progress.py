@@ -8,6 +8,7 @@ import rich.progress
 from rich.console import Console
 
 from ..evaluation.score import PhoneErrors
+from .losses import StepResult
 
 LOSSES = "losses.tsv"
 LOSS_COLUMNS = ("step", "epoch", "loss", "gradient_norm", "rate", "seconds")
@@ -64,7 +65,7 @@ class Progress:
             self.say(f"decoded {done} of {total} recordings")
 
     def start(self, step: int, hours: float = 0.0) -> None:
-        """Open the records at `step`, which `hours` of training have led to."""
+        """Open the records at `step`, after `hours` of training."""
         if self._silent:
             return
         from torch.utils.tensorboard import SummaryWriter
@@ -83,13 +84,16 @@ class Progress:
         """Of training, those before the run was resumed too."""
         return self._hours_before + (time.monotonic() - self._began) / 3600
 
-    def step(self, step: int, epoch: float, loss: float, norm: float, share: float, seconds: float) -> None:
-        """Record a step that was learnt."""
+    def step(self, step: int, epoch: float, result: StepResult, share: float, seconds: float) -> None:
+        """Record a finished step: `share` of the peak learning rate, `seconds` of audio."""
         if self._silent:
             return
+        loss, norm = result.loss, result.gradient_norm
         self._losses.write(f"{step}\t{epoch:.4f}\t{loss!r}\t{norm:.6g}\t{share:.6g}\t{seconds:.2f}\n")
         self._losses.flush()
-        for name, value in (("loss", loss), ("gradient_norm", norm), ("rate", share), ("epoch", epoch)):
+        parts = {f"loss_{name}": value for name, value in result.parts.items()}
+        scalars = {"loss": loss, **parts, "gradient_norm": norm, "rate": share, "epoch": epoch}
+        for name, value in scalars.items():
             self._writer.add_scalar(f"train/{name}", value, step)
         self._smooth = loss if self._smooth is None else 0.98 * self._smooth + 0.02 * loss
         self._audio += seconds

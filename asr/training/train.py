@@ -17,7 +17,6 @@ from torch.nn import functional
 from ...errors import ConfigError
 from ..corpora.corpus import load_cuts, load_samples, reference_phones, spread
 from ..evaluation.score import PhoneErrors, phone_errors
-from ..lexicon.phones import BLANK
 from ..model.config import EncoderConfig
 from ..model.encoder import Encoder, pad
 from ..model.frontend import CARRY
@@ -28,18 +27,18 @@ from .batches import Batch, Batches
 from .checkpoint import (
     Checkpoint,
     check_same,
-    grown,
+    expand_weights,
     load_checkpoint,
     load_weights,
     save_checkpoint,
     start_run,
 )
 from .config import TrainConfig
-from .consistency import disagreement
-from .distillation import check_teacher, divergence, fingerprint, taught_rows
-from .distributed import ALONE, Processes
+from .distillation import check_teacher, fingerprint, teacher_log_probs
+from .distributed import SINGLE_PROCESS, Processes
 from .interrupt import StopOnSignal
-from .leads import led_state
+from .leads import lead_state
+from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, loss_weights
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
 from .progress import Progress
 
@@ -57,7 +56,7 @@ def train(
     initial: dict[str, Tensor] | None = None,
     teacher: Encoder | None = None,
     build: Callable[[EncoderConfig], Encoder] = Encoder,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> bool:
     """Train an encoder on `data`'s train split; measure it on its dev split.
 
@@ -69,7 +68,7 @@ def train(
         threads: for torch on the CPU; None leaves torch's own choice.
         initial: weights to start from instead of random ones; with fewer CTC rows a frame than `config` has, every
             row starts as a copy of them.
-        teacher: a model whose rows are learnt too, `config.distillation` of the loss; it hears the same audio.
+        teacher: a model whose rows are learnt too, `config.distillation` of the loss; its input is the same audio.
         build: makes the encoder of `config.model`; another one than ours, to be trained alike for comparison.
         processes: among how many processes the work of every step is shared, and which of them this is.
 
@@ -84,10 +83,10 @@ def train(
     check_teacher(teacher, config)
     if threads:
         torch.set_num_threads(threads)
-    before = processes.sent(load_checkpoint(run) if resume and processes.first else None)
+    before = processes.broadcast(load_checkpoint(run) if resume and processes.first else None)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(run, config.steps, silent=not processes.first))
-        with processes.first_alone():
+        with processes.main_process_first():
             corpus = cached_corpus(
                 list(load_cuts(data, "train")),
                 longest_seconds=config.longest_seconds,
@@ -98,7 +97,7 @@ def train(
         noises = noises_of(config.augment, data)
         device = processes.device
 
-        taught_by = "" if teacher is None else fingerprint(teacher)
+        teacher_digest = "" if teacher is None else fingerprint(teacher)
         if teacher is not None:
             teacher = teacher.to(device).eval().requires_grad_(False)
 
@@ -109,16 +108,16 @@ def train(
                 start_run(run, config, corpus.digest)
             set_statistics(encoder, corpus)
             if initial is not None:
-                load_weights(encoder, grown(initial, encoder), "the initial model")
+                load_weights(encoder, expand_weights(initial, encoder), "the initial model")
         else:
-            check_same(before, config, corpus.digest, taught_by, run)
+            check_same(before, config, corpus.digest, teacher_digest, run)
             load_weights(encoder, before.encoder, str(run))
         averaged = deepcopy(encoder).requires_grad_(False)
         if before is not None:
             load_weights(averaged, before.averaged, str(run))
         encoder, averaged = encoder.to(device), averaged.to(device)
-        processes.send_weights(encoder)
-        processes.send_weights(averaged)
+        processes.broadcast_weights(encoder)
+        processes.broadcast_weights(averaged)
         encoder.precision = PRECISIONS[config.precision]
         optimisers = make_optimisers(encoder, config)
         peaks = peak_rates(optimisers)
@@ -139,15 +138,15 @@ def train(
             save_checkpoint(
                 run,
                 Checkpoint(
-                    step, config, corpus.digest, weights, mean_weights, states, taught_by, progress.hours
+                    step, config, corpus.digest, weights, mean_weights, states, teacher_digest, progress.hours
                 ),
             )
 
         for batch in Batches(corpus, noises, config, processes).steps(first, config.steps):
             share = schedule(batch.step, config)
             set_rates(optimisers, peaks, share)
-            loss, norm = learn(encoder, batch, config, device, teacher, processes)
-            if not (math.isfinite(loss) and math.isfinite(norm)):
+            result = training_step(encoder, batch, config, device, teacher, processes)
+            if not (math.isfinite(result.loss) and math.isfinite(result.gradient_norm)):
                 raise ConfigError(
                     f"{run}: the loss or its gradient is not finite at step {batch.step}; "
                     "lower the learning rate; the last checkpoint is untouched"
@@ -155,7 +154,7 @@ def train(
             for optimiser in optimisers:
                 optimiser.step()
             average(averaged, encoder, batch.step, config.average_decay)
-            progress.step(batch.step, batch.epoch, loss, norm, share, processes.sum(batch.seconds))
+            progress.step(batch.step, batch.epoch, result, share, processes.sum(batch.seconds))
 
             done = batch.step + 1
             if done % config.evaluate_every == 0 or done == config.steps:
@@ -172,63 +171,71 @@ def train(
     return True
 
 
-def learn(
+def training_step(
     encoder: Encoder,
     batch: Batch,
     config: TrainConfig,
     device: torch.device,
     teacher: Encoder | None = None,
-    processes: Processes = ALONE,
-) -> tuple[float, float]:
-    """One forward and backward pass: leaves clipped gradients, returns loss per phone and the gradient's norm.
+    processes: Processes = SINGLE_PROCESS,
+) -> StepResult:
+    """One forward and backward pass: leaves clipped gradients.
 
-    Loss and gradients are those of the whole step, whichever share of it each process has learnt from.
+    Losses and gradients are those of the whole step, whichever share of it each process has computed.
     """
     draws = np.random.default_rng([config.seed, batch.step, 3])
     keep = (draws.random(config.model.layers) >= config.layer_drop).tolist()
     torch.manual_seed(int(draws.integers(2**62)) + processes.rank)  # dropout
     for parameter in encoder.parameters():
         parameter.grad = None
-    count = config.views
-    rows = batch.rows.repeat(count)
-    early: list[Tensor] = []
+    views = config.views
+    rows = batch.rows.repeat(views)
+    intermediate: list[Tensor] = []
     log_probs = encoder.offline(
-        batch.audio.to(device).repeat(count, 1),
-        state=None if batch.leads is None else led_state(encoder, batch.leads, batch.lead_of.repeat(count)),
+        batch.audio.to(device).repeat(views, 1),
+        state=None
+        if batch.leads is None
+        else lead_state(encoder, batch.leads, batch.lead_index.repeat(views)),
         feature_mask=batch.mask.to(device),
         filters=None if batch.filters is None else batch.filters.to(device),
-        intermediate=early,
+        intermediate=intermediate,
         keep_blocks=keep,
         frames=(rows // config.model.rows_per_frame + config.model.look_ahead_frames).to(device),
         dropout=config.dropout,
     )
-    targets, phones_each = batch.targets.to(device).repeat(count), batch.phones.repeat(count)
-    total, *sooner = (
-        functional.ctc_loss(heard.transpose(0, 1), targets, rows, phones_each, blank=BLANK, reduction="sum")
-        for heard in (log_probs, *map(encoder.in_time, early if config.intermediate > 0 else []))
-    )
-    if teacher is not None:
-        far = divergence(log_probs, taught_rows(teacher, batch).repeat(count, 1, 1), rows)
-        total = (1 - config.distillation) * total + config.distillation * far
-    for loss_sooner in sooner:
-        total = (1 - config.intermediate) * total + config.intermediate * loss_sooner
-    total = total / count
-    if config.consistency > 0:
-        total = total + config.consistency * disagreement(log_probs, batch.rows)
+    targets, phones_each = batch.targets.to(device).repeat(views), batch.phones.repeat(views)
+    weights = loss_weights(config)
+    losses: dict[str, Tensor] = {}
+    if "ctc" in weights:
+        losses["ctc"] = ctc_loss(log_probs, targets, rows, phones_each)
+    if "intermediate_ctc" in weights:
+        early = encoder.trim_look_ahead(intermediate[0])
+        losses["intermediate_ctc"] = ctc_loss(early, targets, rows, phones_each)
+    if "distillation" in weights and teacher is not None:
+        taught = teacher_log_probs(teacher, batch).repeat(views, 1, 1)
+        losses["distillation"] = distillation_loss(log_probs, taught, rows)
+    if "consistency" in weights:
+        losses["consistency"] = consistency_loss(log_probs, batch.rows)
+
     phones = processes.sum(batch.weight * batch.phones.sum().item())
-    loss = batch.weight * total / max(phones, 1.0)
-    loss.backward()  # type: ignore[no-untyped-call]
-    processes.add_gradients(encoder.parameters())
+    scale = batch.weight / max(phones, 1.0)
+    total = scale * torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    processes.all_reduce_gradients(encoder.parameters())
     norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.clip_norm)
-    return processes.sum(loss.item()), norm.item()
+    return StepResult(
+        loss=processes.sum(total.item()),
+        gradient_norm=norm.item(),
+        parts={name: processes.sum(scale * loss.item()) for name, loss in losses.items()},
+    )
 
 
 class DevSet:
     """Recordings of the dev split, evenly spread, with their reference phones: each process has its share."""
 
-    def __init__(self, data: Path, count: int, processes: Processes = ALONE) -> None:
+    def __init__(self, data: Path, count: int, processes: Processes = SINGLE_PROCESS) -> None:
         cuts = list(load_cuts(data, "dev"))
-        cuts = processes.share(spread(cuts, count) if count > 0 else cuts)
+        cuts = processes.shard(spread(cuts, count) if count > 0 else cuts)
         self._processes = processes
         self.samples: list[NDArray[np.float32]] = [load_samples(cut) for cut in cuts]
         self.references = [reference_phones(cut) for cut in cuts]

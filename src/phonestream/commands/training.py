@@ -94,14 +94,14 @@ def train(
     stages = [load_config(config) for config in configs]
     restart_with_settings(sys.argv[1:])
     from ..asr.corpora.corpus import speech_root
-    from ..asr.training.distributed import joined
+    from ..asr.training.distributed import init_processes
     from ..asr.training.train import train
     from ..export.stages import train_stages
 
     source = data or speech_root()
     weights = None if initial is None else _encoder(initial).state_dict()
     taught_by = None if teacher is None else _encoder(teacher)
-    with joined() as processes:
+    with init_processes() as processes:
         if len(stages) == 1:
             done = train(
                 stages[0],

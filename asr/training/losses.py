@@ -1,0 +1,70 @@
+"""The training loss: named parts, each summed over a batch, and the weights of their sum."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..lexicon.phones import BLANK
+from .config import TrainConfig
+
+
+class StepResult(NamedTuple):
+    """What a step computed, over all processes."""
+
+    loss: float  # the weighted sum of `parts`, per reference phone
+    gradient_norm: float  # before clipping
+    parts: dict[str, float]  # each of `loss_weights`, unweighted, per reference phone, summed over all views
+
+
+def loss_weights(config: TrainConfig) -> dict[str, float]:
+    """The weight of each part of the loss; a part that is not used is not in it.
+
+    CTC's and the teacher's parts are means over the views of a recording: the configuration's shares are of that mean.
+    """
+    last = (1 - config.intermediate) / config.views  # of what is computed from the last block's output
+    weights = {
+        "ctc": (1 - config.distillation) * last,
+        "distillation": config.distillation * last,
+        "intermediate_ctc": config.intermediate / config.views,
+        "consistency": config.consistency,
+    }
+    return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def ctc_loss(log_probs: Tensor, targets: Tensor, rows: Tensor, phones: Tensor) -> Tensor:
+    """Negative log-likelihood of the reference phones (Graves et al. 2006), summed over the batch.
+
+    Args:
+        log_probs: `[batch, rows, phones + 1]`.
+        targets: int64 `[sum of phones]`, labels of all recordings one after the other.
+        rows: int64 `[batch]`, rows of each recording.
+        phones: int64 `[batch]`, reference phones of each recording.
+    """
+    return functional.ctc_loss(log_probs.transpose(0, 1), targets, rows, phones, blank=BLANK, reduction="sum")
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the student's rows from the teacher's, summed over the rows that are no padding.
+
+    Args:
+        student, teacher: log-probabilities `[batch, rows, phones + 1]`; gradients reach the student alone.
+        rows: int64 `[batch]`, rows of each recording.
+    """
+    each = functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(dim=-1)
+    real = torch.arange(each.shape[1], device=each.device) < rows.to(each.device).unsqueeze(1)
+    return each.masked_fill(~real, 0.0).sum()
+
+
+def consistency_loss(log_probs: Tensor, rows: Tensor) -> Tensor:
+    """Mean of the two views' divergences from each other: consistency-regularised CTC (Yao et al. 2024).
+
+    The views differ in what SpecAugment hides from them. To each the other is a teacher that does not learn.
+
+    Args:
+        log_probs: `[2 * batch, rows, phones + 1]`, all recordings in one view, then all in the other.
+        rows: int64 `[batch]`, rows of each recording.
+    """
+    one, other = log_probs.chunk(2)
+    return (distillation_loss(one, other, rows) + distillation_loss(other, one, rows)) / 2
