@@ -28,7 +28,7 @@ from phonestream import Phone, Recognizer
 from phonestream.asr.corpora.corpus import load_cuts, load_samples, reference_phones
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.asr.phone_lm.estimate import estimate, perplexity, save
-from phonestream.streaming.arrays import Floats
+from phonestream.streaming.arrays import FloatArray
 from phonestream.streaming.beam import Beam, BeamDecoder
 from phonestream.streaming.beam_config import BeamSearch
 from phonestream.streaming.decode import Decoder, DecoderState
@@ -45,7 +45,7 @@ class Recording(NamedTuple):
     """A recording heard once."""
 
     reference: list[str]
-    rows: Floats
+    rows: FloatArray
     seconds: float  # spent in the model
 
 
@@ -71,7 +71,7 @@ def hear(recognizer: Recognizer, data: Path, split: str, limit: int) -> list[Rec
     return found
 
 
-def greedily(decoder: Decoder, rows: Floats, step: int) -> Iterator[tuple[list[Phone], int]]:
+def greedily(decoder: Decoder, rows: FloatArray, step: int) -> Iterator[tuple[list[Phone], int]]:
     """Phones, and after how many rows they are final."""
     state = DecoderState()
     for begin in range(0, len(rows), step):
@@ -80,7 +80,7 @@ def greedily(decoder: Decoder, rows: Floats, step: int) -> Iterator[tuple[list[P
     yield decoder.finish(state), len(rows)
 
 
-def by_beam(decoder: BeamDecoder, rows: Floats, step: int) -> Iterator[tuple[list[Phone], int]]:
+def by_beam(decoder: BeamDecoder, rows: FloatArray, step: int) -> Iterator[tuple[list[Phone], int]]:
     """The same by beam search."""
     beam = Beam(decoder, decoder.initial())
     for begin in range(0, len(rows), step):
@@ -89,7 +89,7 @@ def by_beam(decoder: BeamDecoder, rows: Floats, step: int) -> Iterator[tuple[lis
     yield beam.finish()[0], len(rows)
 
 
-Way = Callable[[Floats, int], Iterator[tuple[list[Phone], int]]]
+Way = Callable[[FloatArray, int], Iterator[tuple[list[Phone], int]]]
 
 
 def compare(recognizer: Recognizer, recordings: list[Recording], searches: dict[str, BeamSearch]) -> None:

@@ -33,7 +33,7 @@ import numpy as np
 
 from phonestream import Recognizer
 from phonestream.streaming.model import Model
-from phonestream.streaming.scheduler import StreamPool
+from phonestream.streaming.pool.scheduler import StreamPool
 from streaming import RATE, SHIPPED, Samples, load
 
 CHUNKS_MS = (40, 80, 160, 320)

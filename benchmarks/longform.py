@@ -107,7 +107,7 @@ def hear(
     forgotten = True  # since then; at first there is nothing to forget
     zeros = model.initial_state()
     for first in range(0, len(samples), size):
-        current = state.hear(model, current, samples[first : first + size], RATE)
+        current = state.accept_waveform(model, current, samples[first : first + size], RATE)
         found, current = state.advance(model, current)
         phones += found
         heard = (current.frames - model.metadata.look_ahead_frames) * model.metadata.frame_samples / RATE

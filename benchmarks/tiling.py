@@ -26,7 +26,7 @@ from phonestream.asr.evaluation.pocketsphinx_alignment import (
 )
 from phonestream.formats.document import Interval
 from phonestream.formats.tiling import tile
-from phonestream.streaming.arrays import Floats
+from phonestream.streaming.arrays import FloatArray
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.metadata import ModelMetadata
 
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
     aligned: tuple[Aligned, Aligned]
     heard: tuple[Phone, Phone]
     intervals: tuple[Interval, Interval]
-    rows: Floats  # [rows, phones + 1] log-probabilities of the whole recording
+    rows: FloatArray  # [rows, phones + 1] log-probabilities of the whole recording
 
     @property
     def silent(self) -> bool:

@@ -5,5 +5,5 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float32]
+FloatArray: TypeAlias = NDArray[np.float32]
 AnyArray: TypeAlias = NDArray[Any]

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray, Floats
+from .arrays import AnyArray, FloatArray
 from .beam_config import BLANK_SCORE, BLANK_SECONDS, BeamSearch
 from .beam_lm import flashlight, open_language_model
 from .decode import Decoder, DecoderState, Phone
@@ -56,7 +56,7 @@ class _Live(NamedTuple):
 class BeamState:
     """All that the search remembers between rows."""
 
-    rows: Floats
+    rows: FloatArray
     """[n, columns] since the search last started."""
     start: int = 0
     """Index of the first of `rows`."""
@@ -115,7 +115,7 @@ class BeamDecoder:
         """The state before the first row."""
         return BeamState(np.empty((0, len(self.greedy.symbols)), np.float32))
 
-    def decode(self, state: BeamState, rows: Floats) -> tuple[list[Phone], BeamState]:
+    def decode(self, state: BeamState, rows: FloatArray) -> tuple[list[Phone], BeamState]:
         """The phones that become final with `rows` [n, columns]: log-probabilities, next after those seen before."""
         phones: list[Phone] = []
         while len(rows):
@@ -148,7 +148,7 @@ class BeamDecoder:
         state.cache.append(live)
         return self._hypotheses(state, paths)
 
-    def _extend(self, state: BeamState, rows: Floats) -> BeamState:
+    def _extend(self, state: BeamState, rows: FloatArray) -> BeamState:
         live = self._take(state)
         _feed(live.decoder, rows)
         return replace(state, rows=np.concatenate([state.rows, rows]), cache=[live])
@@ -197,7 +197,7 @@ class BeamDecoder:
         _feed(decoder, state.rows)
         return _Live(decoder, 1 + len(leading))
 
-    def _leading(self, context: tuple[int, ...]) -> Floats:
+    def _leading(self, context: tuple[int, ...]) -> FloatArray:
         """Rows after which only the prefix that ends in `context` is left, the language model's memory with it."""
         blank = self.greedy.blank
         path: list[int] = []
@@ -225,7 +225,7 @@ class BeamDecoder:
         best = ordered[0].score
         return tuple(hypothesis._replace(score=hypothesis.score - best) for hypothesis in ordered)
 
-    def _posteriors(self, rows: Floats) -> AnyArray:
+    def _posteriors(self, rows: FloatArray) -> AnyArray:
         scaled = rows.astype(np.float64) / self.greedy.temperature
         weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         posteriors: AnyArray = weights / weights.sum(axis=1, keepdims=True)
@@ -236,7 +236,7 @@ class BeamDecoder:
     ) -> tuple[list[Phone], DecoderState]:
         """The phones that end on a path, with its own posteriors: they need not be the rows' highest."""
         confidences = posteriors[np.arange(len(columns)), columns]
-        return self.greedy.follow(state, columns.tolist(), confidences.tolist())
+        return self.greedy.decode_labels(state, columns.tolist(), confidences.tolist())
 
 
 class Beam(NamedTuple):
@@ -245,7 +245,7 @@ class Beam(NamedTuple):
     decoder: BeamDecoder
     state: BeamState
 
-    def decode(self, rows: Floats) -> "tuple[list[Phone], Beam]":
+    def decode(self, rows: FloatArray) -> "tuple[list[Phone], Beam]":
         """`BeamDecoder.decode`."""
         phones, state = self.decoder.decode(self.state, rows)
         return phones, Beam(self.decoder, state)
@@ -260,7 +260,7 @@ class Beam(NamedTuple):
         return self.decoder.n_best(self.state)
 
 
-def _feed(decoder: Any, rows: Floats) -> None:
+def _feed(decoder: Any, rows: FloatArray) -> None:
     """Let flashlight read `rows`; it takes an address."""
     contiguous = np.ascontiguousarray(rows, np.float32)
     decoder.decode_step(contiguous.ctypes.data, *contiguous.shape)

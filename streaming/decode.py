@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Floats
+from .arrays import FloatArray
 
 
 class Phone(NamedTuple):
@@ -22,7 +22,7 @@ class Phone(NamedTuple):
 class Run(NamedTuple):
     """Equal rows that are one phone, still going on."""
 
-    column: int
+    label: int
     start: int  # its first row
     confidence: float  # the highest so far
 
@@ -38,12 +38,12 @@ class DecoderState(NamedTuple):
 class Decoder:
     """Greedy decoding (best path of Graves et al. 2006, "Connectionist temporal classification").
 
-    Each row stands for its most probable column, the lowest index on ties. A run of equal rows is one phone,
+    Each row stands for its most probable label, the lowest index on ties. A run of equal rows is one phone,
     blanks are none, and a phone is emitted when a different row ends its run.
     """
 
     symbols: tuple[str, ...]
-    """For each column, the blank's being unused."""
+    """For each label, the blank's being unused."""
     blank: int
     row_seconds: float
     time_offset_seconds: float = 0.0
@@ -51,31 +51,31 @@ class Decoder:
     temperature: float = 1.0
     """Confidence is the highest softmax(log_probs / temperature) of the run."""
 
-    def decode(self, state: DecoderState, rows: Floats) -> tuple[list[Phone], DecoderState]:
-        """The phones that end within `rows` [n, columns]: log-probabilities, next after those seen before."""
-        return self.follow(state, *self.best(rows))
+    def decode(self, state: DecoderState, rows: FloatArray) -> tuple[list[Phone], DecoderState]:
+        """The phones that end within `rows` [n, labels]: log-probabilities, next after those seen before."""
+        return self.decode_labels(state, *self.best(rows))
 
-    def best(self, rows: Floats) -> tuple[list[Any], list[Any]]:
-        """The most probable column of each of `rows` [..., columns], and its posterior: nested lists [...]."""
-        columns = rows.argmax(axis=-1)
+    def best(self, rows: FloatArray) -> tuple[list[Any], list[Any]]:
+        """The most probable label of each of `rows` [..., labels], and its posterior: nested lists [...]."""
+        labels = rows.argmax(axis=-1)
         scaled = rows.astype(np.float64) / self.temperature
         posteriors = 1 / np.exp(scaled - scaled.max(axis=-1, keepdims=True)).sum(axis=-1)
-        return columns.tolist(), posteriors.tolist()
+        return labels.tolist(), posteriors.tolist()
 
-    def follow(
-        self, state: DecoderState, columns: Sequence[int], posteriors: Sequence[float]
+    def decode_labels(
+        self, state: DecoderState, labels: Sequence[int], posteriors: Sequence[float]
     ) -> tuple[list[Phone], DecoderState]:
         """`decode`, given the `best` of the rows."""
         phones = []
         row, run = state
-        for column, confidence in zip(columns, posteriors, strict=True):
-            if run is not None and run.column == column:
+        for label, confidence in zip(labels, posteriors, strict=True):
+            if run is not None and run.label == label:
                 if confidence > run.confidence:
                     run = run._replace(confidence=confidence)
             else:
                 if run is not None:
                     phones.append(self._phone(run, row))
-                run = None if column == self.blank else Run(column, row, confidence)
+                run = None if label == self.blank else Run(label, row, confidence)
             row += 1
         return phones, DecoderState(row, run)
 
@@ -84,7 +84,7 @@ class Decoder:
         return [] if state.run is None else [self._phone(state.run, state.row)]
 
     def _phone(self, run: Run, end: int) -> Phone:
-        return Phone(self.symbols[run.column], self.seconds(run.start), self.seconds(end), run.confidence)
+        return Phone(self.symbols[run.label], self.seconds(run.start), self.seconds(end), run.confidence)
 
     def seconds(self, row: int) -> float:
         """Where `row` begins on the audio clock."""

@@ -1,7 +1,7 @@
 """Endpoints: where one utterance ends and the next begins, by rules on silence, speech and length.
 
 The rules are Kaldi's (`OnlineEndpointConfig` of its online2 decoders), less the one that asks a language model. They
-look at the most probable column of each row and nothing else, so that an endpoint does not depend on how the audio was
+look at the most probable label of each row and nothing else, so that an endpoint does not depend on how the audio was
 cut into calls, nor on what turns rows into phones.
 
 With rows counted from the stream's start, an utterance that began at row `u`, and `n` rows seen:
@@ -115,7 +115,7 @@ class EndpointState(NamedTuple):
 
     start: int = 0  # of the utterance
     speech: tuple[int, int] | None = None  # start of its first phone, end of its last so far
-    column: int | None = None  # of the phone still going on
+    label: int | None = None  # of the phone still going on
 
 
 class Ending(NamedTuple):
@@ -132,11 +132,11 @@ def detect(
     config: EndpointConfig,
     state: EndpointState,
     row: int,
-    columns: Sequence[int],
+    labels: Sequence[int],
     blank: int,
     row_seconds: float,
 ) -> tuple[list[Ending], EndpointState]:
-    """The endpoints that `columns`, the most probable ones of rows `row`, `row` + 1, … decide, in order."""
+    """The endpoints that `labels`, the most probable ones of rows `row`, `row` + 1, … decide, in order."""
     rules = [
         tuple(_rows(seconds, row_seconds) for seconds in (rule.trailing_silence, rule.speech, rule.utterance))
         for rule in config.rules
@@ -144,20 +144,20 @@ def detect(
     found: list[Ending] = []
     start, speech, before = state
     end = row
-    for column, run in groupby(columns):
+    for label, run in groupby(labels):
         begin, end = end, end + sum(1 for _ in run)
-        if column == blank:
+        if label == blank:
             position = begin
             while ending := _first(rules, start, speech, position + 1, end):
                 found.append(ending)
                 start, speech, position = ending.time, None, ending.time
             before = None
             continue
-        if before not in (None, column) and (ending := _first(rules, start, speech, begin, begin)):
+        if before not in (None, label) and (ending := _first(rules, start, speech, begin, begin)):
             found.append(ending._replace(seen=begin + 1))
             start, speech = begin, None
         speech = (speech[0] if speech else begin, end)
-        before = column
+        before = label
     return found, EndpointState(start, speech, before)
 
 

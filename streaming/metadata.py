@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ModelError
-from .arrays import Floats
+from .arrays import FloatArray
 from .audio.samples import MAX_RATE, MIN_RATE
 from .decode import Decoder
 
@@ -34,7 +34,7 @@ class StateSpec(NamedTuple):
         """The shape for `batch` streams."""
         return tuple(batch if isinstance(size, str) else size for size in self.shape)
 
-    def zeros(self, batch: int) -> Floats:
+    def zeros(self, batch: int) -> FloatArray:
         return np.zeros(self.sized(batch), np.float32)
 
 

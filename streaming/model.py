@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from ..errors import ConfigError, ModelError
-from .arrays import AnyArray, Floats
+from .arrays import AnyArray, FloatArray
 from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT, ModelMetadata
 
 MAX_BLOCK_SECONDS = 4.0
@@ -75,11 +75,13 @@ class Model:
         frame = self.metadata.frame_samples
         return max(1, int(MAX_BLOCK_SECONDS * self.metadata.sample_rate) // frame) * frame
 
-    def initial_state(self, batch: int = 1) -> dict[str, Floats]:
+    def initial_state(self, batch: int = 1) -> dict[str, FloatArray]:
         """The state of `batch` streams before their first frame."""
         return {spec.name: spec.zeros(batch) for spec in self.metadata.states}
 
-    def run(self, audio: Floats, state: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+    def run(
+        self, audio: FloatArray, state: Mapping[str, FloatArray]
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
         """Call the graph: `audio` [batch, samples] to log_probs [batch, rows, phones + 1] and the next state.
 
         `samples` is a multiple of the frame; the state is not changed.
@@ -87,16 +89,18 @@ class Model:
         Raises:
             ModelError: the model returned NaN or infinity, so that nothing after this call would mean anything.
         """
-        log_probs, following = self.run_unchecked(audio, state)
+        log_probs, next_state = self.run_unchecked(audio, state)
         if not np.isfinite(log_probs).all():
             raise self.unusable()
-        return log_probs, following
+        return log_probs, next_state
 
-    def run_unchecked(self, audio: Floats, state: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+    def run_unchecked(
+        self, audio: FloatArray, state: Mapping[str, FloatArray]
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
         """`run`, but for NaN and infinity, which only the streams must fail that they are in: see `unusable`."""
-        log_probs, *following = self._session.run(self._outputs, {AUDIO: audio, **state})
+        log_probs, *next_state = self._session.run(self._outputs, {AUDIO: audio, **state})
         return log_probs, {
-            spec.name: tensor for spec, tensor in zip(self.metadata.states, following, strict=True)
+            spec.name: tensor for spec, tensor in zip(self.metadata.states, next_state, strict=True)
         }
 
     def run_into(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> None:
@@ -123,7 +127,7 @@ class Model:
         """Shapes that only running the graph shows. It also leaves the session's memory allocated."""
         meta = self.metadata
         try:
-            log_probs, following = self.run(
+            log_probs, next_state = self.run(
                 np.zeros((1, meta.frame_samples), np.float32), self.initial_state()
             )
         except ModelError:
@@ -135,7 +139,7 @@ class Model:
         expected: dict[str, tuple[int, ...]] = {LOG_PROBS: (1, meta.rows_per_frame, len(meta.phones) + 1)}
         expected |= {NEXT + spec.name: spec.sized(1) for spec in meta.states}
         seen: dict[str, AnyArray] = {LOG_PROBS: log_probs}
-        seen |= {NEXT + name: tensor for name, tensor in following.items()}
+        seen |= {NEXT + name: tensor for name, tensor in next_state.items()}
         for name, shape in expected.items():
             if seen[name].shape != shape:
                 raise ModelError(
@@ -193,9 +197,9 @@ def _open(data: bytes, threads: int, provider: str) -> onnxruntime.InferenceSess
 def _check_graph(session: onnxruntime.InferenceSession, metadata: ModelMetadata) -> None:
     """Names, types and shapes of the graph's inputs and outputs against the metadata's."""
     shapes = {spec.name: spec.shape for spec in metadata.states}
-    columns = len(metadata.phones) + 1
+    labels = len(metadata.phones) + 1
     inputs = {AUDIO: ("batch", "samples")} | shapes
-    outputs = {LOG_PROBS: ("batch", "rows", columns)} | {NEXT + name: shape for name, shape in shapes.items()}
+    outputs = {LOG_PROBS: ("batch", "rows", labels)} | {NEXT + name: shape for name, shape in shapes.items()}
     _check_side("input", inputs, session.get_inputs())
     _check_side("output", outputs, session.get_outputs())
 

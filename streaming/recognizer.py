@@ -7,15 +7,16 @@ from typing import Any, Literal, overload
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError
-from . import batch, snapshot, state
-from .arrays import Floats
-from .batch import Outcome
+from . import snapshot, state
+from .arrays import FloatArray
 from .beam import Beam, BeamDecoder, Hypothesis
 from .beam_config import N_BEST, BeamSearch
 from .decode import Phone
 from .endpoint import EndpointConfig
 from .metadata import ModelMetadata
 from .model import Model
+from .pool import many
+from .pool.many import Outcome
 from .stream import DEFAULT_RATE, Event, Stream
 
 
@@ -159,7 +160,7 @@ class Recognizer:
             raise ConfigError(
                 f"{len(rates)} sample rates for {len(inputs)} inputs: give one, or one for each"
             )
-        return batch.accept(self._model, inputs, rates)
+        return many.accept(self._model, inputs, rates)
 
     def transcribe(
         self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE, *, decoder: BeamSearch | None = None
@@ -193,7 +194,7 @@ class Recognizer:
         stream.finish()
         return [way._replace(phones=(*final, *way.phones)) for way in stream.n_best(limit)]
 
-    def log_probs(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> Floats:
+    def log_probs(self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE) -> FloatArray:
         """Log-probabilities [rows, phones + 1] of a whole recording, given as for `Stream.accept`.
 
         N samples at the model's rate give ceil(N / frame_samples) * rows_per_frame rows, each of

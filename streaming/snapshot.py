@@ -13,14 +13,14 @@ import safetensors
 from safetensors.numpy import save as save_tensors
 
 from ..errors import ConfigError, SnapshotError
-from .arrays import Floats
+from .arrays import FloatArray
 from .audio import resample
 from .audio.resample import ResamplerState
 from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .model import Model
-from .state import Endpointing, StreamState
+from .state import Endpointing, Gap, StreamState
 
 FORMAT = 1
 KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
@@ -56,12 +56,12 @@ def save(model: Model, state: StreamState) -> bytes:
     }
     if state.endpoints is not None:
         fields["endpoints"] = _endpoint_fields(state.endpoints)
-    tensors: dict[str, Floats] = {MODEL + name: tensor for name, tensor in state.model.items()}
+    tensors: dict[str, FloatArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
     if state.posteriors is not None:
-        columns = len(model.metadata.phones) + 1
-        tensors[POSTERIORS] = np.concatenate([np.empty((0, columns), np.float32), *state.posteriors])
+        labels = len(model.metadata.phones) + 1
+        tensors[POSTERIORS] = np.concatenate([np.empty((0, labels), np.float32), *state.posteriors])
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     fields["sha256"] = _digest(fields, tensors)
     return save_tensors(tensors, {KEY: json.dumps(fields)})
@@ -89,7 +89,7 @@ def _refuse(problem: str) -> NoReturn:
     raise SnapshotError(f"the snapshot {problem}")
 
 
-def _digest(fields: Mapping[str, Any], tensors: Mapping[str, Floats]) -> str:
+def _digest(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> str:
     """SHA-256 of the fields as JSON with sorted keys, then of each tensor's name and bytes, by name."""
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -127,7 +127,7 @@ def _check_origin(model: Model, fields: Mapping[str, Any]) -> None:
         )
 
 
-def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, Floats]:
+def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, FloatArray]:
     tensors = {}
     for name, entry in entries:
         if entry["dtype"] != "F32":
@@ -173,7 +173,7 @@ def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
     return divmod(resample.produced(rate, meta.sample_rate, received), meta.frame_samples)
 
 
-def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, Floats]) -> StreamState:
+def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, FloatArray]) -> StreamState:
     """The state of checked fields, once the tensors are those that the fields call for."""
     meta, rate, received = model.metadata, fields["rate"], fields["received"]
     shapes: dict[str, tuple[int, ...]] = {MODEL + spec.name: spec.sized(1) for spec in meta.states}
@@ -199,20 +199,20 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, Floats]) 
         frames=fields["frames"],
         decoder=DecoderState(fields["row"], Run(run[0], run[1], float(run[2])) if run else None),
         posteriors=(tensors[POSTERIORS],) if POSTERIORS in tensors else None,
-        lost=tuple((first, samples) for first, samples in fields["lost"]),
+        lost=tuple(Gap(*gap) for gap in fields["lost"]),
         finished=fields["finished"],
         endpoints=_endpoints(fields["endpoints"]) if "endpoints" in fields else None,
     )
 
 
 def _endpoint_fields(endpoints: Endpointing) -> dict[str, Any]:
-    config, (start, speech, column), untold = endpoints
+    config, (start, speech, label), gaps = endpoints
     return {
         "rules": [[rule.name, rule.trailing_silence, rule.speech, rule.utterance] for rule in config.rules],
         "start": start,
         "speech": list(speech) if speech else None,
-        "column": column,
-        "untold": [list(gap) for gap in untold],
+        "column": label,
+        "untold": [list(gap) for gap in gaps],
     }
 
 
@@ -222,7 +222,7 @@ def _endpoints(fields: Mapping[str, Any]) -> Endpointing:
     return Endpointing(
         EndpointConfig(tuple(EndpointRule(*rule) for rule in fields["rules"])),
         EndpointState(fields["start"], (speech[0], speech[1]) if speech else None, fields["column"]),
-        tuple((first, samples) for first, samples in fields["untold"]),
+        tuple(Gap(*gap) for gap in fields["untold"]),
     )
 
 
@@ -251,19 +251,19 @@ def _are_endpoints(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
     """What `_endpoint_fields` may give beside these `fields`, which are sound."""
     if not isinstance(own, dict) or own.keys() != {"rules", "start", "speech", "column", "untold"}:
         return False
-    row, speech, column = fields["row"], own["speech"], own["column"]
+    row, speech, label = fields["row"], own["speech"], own["column"]
     if not (_are_rules(own["rules"]) and _integer(own["start"], 0, row)):
         return False
     if speech is not None:
         if not (isinstance(speech, list) and len(speech) == 2 and _integer(speech[0], own["start"], row - 1)):
             return False
         # A phone that goes on has been heard up to now, and one that does not was followed by a blank.
-        last = (speech[0] + 1, row - 1) if column is None else (row, row)
+        last = (speech[0] + 1, row - 1) if label is None else (row, row)
         if not _integer(speech[1], *last):
             return False
-    if column is not None and not (speech and _is_run(model, [column, speech[0], 1.0], row)):
+    if label is not None and not (speech and _is_run(model, [label, speech[0], 1.0], row)):
         return False
-    return isinstance(own["untold"], list) and _are_untold(own["untold"], fields)
+    return isinstance(own["untold"], list) and _are_pending(own["untold"], fields)
 
 
 def _are_rules(rules: Any) -> bool:
@@ -278,10 +278,10 @@ def _are_rules(rules: Any) -> bool:
     return True
 
 
-def _are_untold(untold: list[Any], fields: Mapping[str, Any]) -> bool:
+def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
     """Pairs [first, samples], in order and each within one of the stream's gaps; none once it has finished."""
     end = 0
-    for gap in untold:
+    for gap in gaps:
         if fields["finished"] or not (isinstance(gap, list) and len(gap) == 2):
             return False
         if not (

@@ -1,13 +1,13 @@
 """What a stream is between two calls, as one value, and the pure steps from one such value to the next.
 
-Audio goes through four steps, each of which takes a state and hands back another:
+Audio goes through three steps, each of which takes a state and hands back another:
 
-    hear      samples at any rate are resampled and wait in `pending`
-    frames    whole frames are cut off `pending` ...
-    Model.run ... and run through the graph, which needs only the audio and the model's own state
-    absorb    rows become phones, and endpoints where they were asked for
+    accept_waveform  samples at any rate are resampled and wait in `pending`
+    Model.run        `ready_frames` of them go through the graph, which needs only the audio and the model's own state
+    decode_output    the rows become phones, and endpoints where they were asked for
 
-`advance` is the middle two for one stream alone. Many streams share a call of the graph (`batch.py`, `slots.py`).
+`advance` is the last two for one stream alone. Many streams share a call of the graph (`pool/`). Every row of every
+stream goes through `decode_output`, and nowhere else is it decided what a stream says.
 """
 
 import math
@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from . import decode
-from .arrays import Floats
+from .arrays import FloatArray
 from .audio import resample
 from .audio.resample import ResamplerState
 from .beam import Beam
@@ -38,32 +38,46 @@ class Lost(NamedTuple):
 Event: TypeAlias = Phone | Endpoint | Lost
 
 
+class Gap(NamedTuple):
+    """Audio that never arrived, in samples at the stream's rate; `Lost` is what is said of it."""
+
+    first: int
+    samples: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.samples
+
+    def event(self, rate: int) -> Lost:
+        return Lost(self.first / rate, self.samples / rate)
+
+
 class Endpointing(NamedTuple):
     """What a stream with endpoints has beside the others."""
 
     config: EndpointConfig
     state: EndpointState = EndpointState()
-    untold: tuple[tuple[int, int], ...] = ()
-    """Gaps as in `StreamState.lost`, one for each call, whose place in time no row has reached yet."""
+    pending_gaps: tuple[Gap, ...] = ()
+    """Gaps not yet emitted as `Lost` events, one for each call: no row has reached them."""
 
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
     """The whole of a stream. Arrays in it are never written to, so that copies may share them."""
 
-    model: Mapping[str, Floats]
+    model: Mapping[str, FloatArray]
     """The graph's state tensors, of batch 1."""
-    pending: Floats
+    pending: FloatArray
     """[n] samples at the model's rate that are not a whole frame yet."""
     resampler: ResamplerState | None = None
     """None until the first samples fix the stream's rate. Its `received` is the audio clock."""
     frames: int = 0
     """Frames that the graph has heard."""
     decoder: DecoderState = field(default_factory=DecoderState)
-    posteriors: tuple[Floats, ...] | None = None
+    posteriors: tuple[FloatArray, ...] | None = None
     """Rows of log-probabilities that nobody has taken yet; None where they are not kept."""
-    lost: tuple[tuple[int, int], ...] = ()
-    """(first sample, samples) of each gap at the stream's rate, in order, never touching."""
+    lost: tuple[Gap, ...] = ()
+    """In order, never touching."""
     finished: bool = False
     endpoints: Endpointing | None = None
     beam: Beam | None = None
@@ -95,7 +109,7 @@ def initial(
     )
 
 
-def hear(model: Model, state: StreamState, samples: Floats, rate: int) -> StreamState:
+def accept_waveform(model: Model, state: StreamState, samples: FloatArray, rate: int) -> StreamState:
     """Take in `samples` [n] at `rate` Hz, the stream's own; what is ready then waits in `pending`."""
     resampler = state.resampler or resample.start(rate, model.metadata.sample_rate)
     audio, resampler = resample.resample(resampler, samples)
@@ -103,60 +117,64 @@ def hear(model: Model, state: StreamState, samples: Floats, rate: int) -> Stream
     return replace(state, resampler=resampler, pending=np.concatenate([state.pending, audio]))
 
 
-def frames(model: Model, state: StreamState) -> tuple[Floats, StreamState]:
-    """Cut whole frames, at most a block, off the front of `pending`: [frames * frame_samples]."""
-    frame = model.metadata.frame_samples
-    ready = min(len(state.pending) // frame * frame, model.block_samples)
-    return state.pending[:ready], replace(state, pending=state.pending[ready:].copy())
-
-
-def lose(state: StreamState, rate: int, target: int, count: int) -> StreamState:
-    """Note that the next `count` samples, which are to be heard as zeros, are lost."""
-    first, lost, endpoints = state.received, state.lost, state.endpoints
+def mark_gap(model: Model, state: StreamState, samples: int, rate: int) -> StreamState:
+    """Note that the next `samples`, which are to be accepted as zeros, are lost."""
+    gap, lost, endpoints = Gap(state.received, samples), state.lost, state.endpoints
     if endpoints is not None:
-        endpoints = endpoints._replace(untold=(*endpoints.untold, (first, count)))
-    if lost and sum(lost[-1]) == first:  # adjoining gaps are one
-        lost = (*lost[:-1], (lost[-1][0], lost[-1][1] + count))
+        endpoints = endpoints._replace(pending_gaps=(*endpoints.pending_gaps, gap))
+    if lost and lost[-1].end == gap.first:  # adjoining gaps are one
+        lost = (*lost[:-1], Gap(lost[-1].first, lost[-1].samples + samples))
     else:
-        lost = (*lost, (first, count))
-    resampler = state.resampler or resample.start(rate, target)
+        lost = (*lost, gap)
+    resampler = state.resampler or resample.start(rate, model.metadata.sample_rate)
     return replace(state, resampler=resampler, lost=lost, endpoints=endpoints)
 
 
-def absorb(
+def ready_frames(model: Model, state: StreamState) -> int:
+    """Whole frames at the front of `pending` that the next call of the graph may take, at most a block."""
+    return min(len(state.pending), model.block_samples) // model.metadata.frame_samples
+
+
+def decode_output(
     model: Model,
     state: StreamState,
-    log_probs: Floats,
-    following: Mapping[str, Floats],
+    log_probs: FloatArray,
+    next_state: Mapping[str, FloatArray],
     best: tuple[Sequence[int], Sequence[float]] | None = None,
 ) -> tuple[list[Event], StreamState]:
-    """Decode `log_probs` [rows, phones + 1] that the graph gave for the next frames; take over its state.
+    """Decode the rows that the graph gave for the first frames of `pending`, which are then done with.
 
-    `best` is `Decoder.best` of `log_probs`, where a whole batch has been through it.
+    Args:
+        log_probs: [rows, phones + 1], finite.
+        next_state: the graph's, which becomes `model` of the state. In a pool it is a view that the next call changes:
+            whoever keeps a tensor for longer, or under another name, copies it.
+        best: `Decoder.best` of `log_probs`, where a whole batch has been through it.
     """
     meta = model.metadata
-    heard = len(log_probs) // meta.rows_per_frame
+    frames = len(log_probs) // meta.rows_per_frame
+    pending = state.pending[frames * meta.frame_samples :].copy()
     # Rows come late by the look-ahead: the first ones speak of the time before the stream began.
-    early = min(heard, max(0, meta.look_ahead_frames - state.frames)) * meta.rows_per_frame
-    columns, confidences = best or meta.decoder.best(log_probs)
+    early = min(frames, max(0, meta.look_ahead_frames - state.frames)) * meta.rows_per_frame
+    labels, confidences = best or meta.decoder.best(log_probs)
     if early:
-        log_probs, columns, confidences = log_probs[early:], columns[early:], confidences[early:]
+        log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
     events: Sequence[Event]
     endpoints = None
     if state.endpoints is None:
-        events, decoder = meta.decoder.follow(state.decoder, columns, confidences)
+        events, decoder = meta.decoder.decode_labels(state.decoder, labels, confidences)
     else:
-        events, decoder, endpoints = _follow(meta, state, state.endpoints, columns, confidences)
+        events, decoder, endpoints = _decode_utterances(meta, state, state.endpoints, labels, confidences)
     beam = state.beam
     if beam is not None:
         events, beam = beam.decode(log_probs)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
-        posteriors = (*posteriors, log_probs)
+        posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
     return [*events], replace(
         state,
-        model=following,
-        frames=state.frames + heard,
+        model=next_state,
+        pending=pending,
+        frames=state.frames + frames,
         decoder=decoder,
         posteriors=posteriors,
         endpoints=endpoints,
@@ -164,26 +182,26 @@ def absorb(
     )
 
 
-def _follow(
+def _decode_utterances(
     meta: ModelMetadata,
     state: StreamState,
     endpoints: Endpointing,
-    columns: Sequence[int],
+    labels: Sequence[int],
     confidences: Sequence[float],
 ) -> tuple[list[Event], DecoderState, Endpointing]:
     """Phones, and between them the endpoints and gaps of that time.
 
     Rows are decoded up to where the next endpoint or gap is known, so that the order is that of a row at a time.
     """
-    config, rules, untold = endpoints
+    config, rules, gaps = endpoints
     decoder, row = meta.decoder, state.decoder.row
-    endings, rules = detect(config, rules, row, columns, meta.blank, meta.row_seconds)
+    endings, rules = detect(config, rules, row, labels, meta.blank, meta.row_seconds)
     marks: list[tuple[int, float, Endpoint | Lost]] = []  # rows seen, order among those of one row, event
     rate = state.resampler.rate if state.resampler else meta.sample_rate
-    while untold and (due := max(row, _due(meta, untold[0][0] / rate))) <= row + len(columns):
-        lost = Lost(untold[0][0] / rate, untold[0][1] / rate)
-        marks.append((due, lost.start, lost))
-        untold = untold[1:]
+    while gaps and (seen := max(row, _row_at(meta, gaps[0].first / rate))) <= row + len(labels):
+        lost = gaps[0].event(rate)
+        marks.append((seen, lost.start, lost))
+        gaps = gaps[1:]
     for seen, time, start, silence, rule in endings:
         endpoint = Endpoint(
             decoder.seconds(time),
@@ -196,18 +214,18 @@ def _follow(
         marks.append((seen, endpoint.time, endpoint))
 
     events: list[Event] = []
-    following, done = state.decoder, 0
+    next_state, done = state.decoder, 0
     for seen, _, event in sorted(marks, key=lambda mark: mark[:2]):  # stable: a gap before what it led to
-        phones, following = decoder.follow(
-            following, columns[done : seen - row], confidences[done : seen - row]
+        phones, next_state = decoder.decode_labels(
+            next_state, labels[done : seen - row], confidences[done : seen - row]
         )
         events += [*phones, event]
         done = seen - row
-    phones, following = decoder.follow(following, columns[done:], confidences[done:])
-    return [*events, *phones], following, Endpointing(config, rules, untold)
+    phones, next_state = decoder.decode_labels(next_state, labels[done:], confidences[done:])
+    return [*events, *phones], next_state, Endpointing(config, rules, gaps)
 
 
-def _due(meta: ModelMetadata, seconds: float) -> int:
+def _row_at(meta: ModelMetadata, seconds: float) -> int:
     """The first row that does not begin before `seconds`."""
     row = max(0, math.floor((seconds + meta.time_offset_seconds) / meta.row_seconds) - 1)
     while meta.decoder.seconds(row) < seconds:
@@ -218,10 +236,10 @@ def _due(meta: ModelMetadata, seconds: float) -> int:
 def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:
     """Run all whole frames that are pending, a block at a time."""
     events: list[Event] = []
-    while len(state.pending) >= model.metadata.frame_samples:
-        audio, state = frames(model, state)
-        log_probs, following = model.run(audio[None], state.model)
-        found, state = absorb(model, state, log_probs[0], following)
+    while frames := ready_frames(model, state):
+        audio = state.pending[: frames * model.metadata.frame_samples]
+        log_probs, next_state = model.run(audio[None], state.model)
+        found, state = decode_output(model, state, log_probs[0], next_state)
         events += found
     return events, state
 
@@ -255,9 +273,9 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
         last = [*found]
     if endpoints is not None and state.resampler is not None:
         rate = state.resampler.rate
-        last += [Lost(first / rate, count / rate) for first, count in endpoints.untold]
+        last += [gap.event(rate) for gap in endpoints.pending_gaps]
         last.sort(key=lambda event: event.end if isinstance(event, Phone) else event.start)
-        endpoints = endpoints._replace(untold=())
+        endpoints = endpoints._replace(pending_gaps=())
     decoder = state.decoder._replace(run=None)
     return clip([*events, *last], state.seconds), replace(
         state, finished=True, decoder=decoder, endpoints=endpoints, beam=beam

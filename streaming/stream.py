@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import AudioError, ConfigError
 from . import snapshot, state
-from .arrays import AnyArray, Floats
+from .arrays import AnyArray, FloatArray
 from .audio.samples import check_rate, check_samples, mono, slices
 from .beam import Hypothesis
 from .decode import clip
@@ -63,7 +63,7 @@ class Stream(Generic[E]):
         """The gaps so far, in order; adjoining ones are one."""
         current = self._state
         rate = current.resampler.rate if current.resampler else DEFAULT_RATE
-        return [Lost(first / rate, samples / rate) for first, samples in current.lost]
+        return [gap.event(rate) for gap in current.lost]
 
     @property
     def lost_seconds(self) -> float:
@@ -92,7 +92,7 @@ class Stream(Generic[E]):
         array = check_samples(samples)
         with self._lock:
             check_open(self._state, rate)
-            events, self._state = self._hear(self._state, array, rate)
+            events, self._state = self._accept(self._state, array, rate)
             return events
 
     def gap(self, samples: int, sample_rate: int | None = None) -> list[E]:
@@ -116,9 +116,9 @@ class Stream(Generic[E]):
             count = check_gap(samples, rate)
             if count == 0:
                 return []
-            lossy = state.lose(current, rate, self._model.metadata.sample_rate, count)
+            marked = state.mark_gap(self._model, current, count, rate)
             # A broadcast zero takes no memory; it is sliced like any other input.
-            events, self._state = self._hear(lossy, np.broadcast_to(np.float32(0), (count,)), rate)
+            events, self._state = self._accept(marked, np.broadcast_to(np.float32(0), (count,)), rate)
             return events
 
     def finish(self) -> list[E]:
@@ -157,7 +157,7 @@ class Stream(Generic[E]):
             found = tuple(way._replace(phones=tuple(clip(way.phones, current.seconds))) for way in found)
         return list(found)
 
-    def take_posteriors(self) -> Floats:
+    def take_posteriors(self) -> FloatArray:
         """Log-probabilities [rows, phones + 1] since the last call: `Recognizer.log_probs`, in parts.
 
         Rows stay in memory, and in snapshots, until they are taken.
@@ -170,8 +170,8 @@ class Stream(Generic[E]):
             if rows is None:
                 raise ConfigError("this stream keeps no posteriors: make it with stream(posteriors=True)")
             self._state = replace(self._state, posteriors=())
-        columns = len(self._model.metadata.phones) + 1
-        return np.concatenate([np.empty((0, columns), np.float32), *rows])
+        labels = len(self._model.metadata.phones) + 1
+        return np.concatenate([np.empty((0, labels), np.float32), *rows])
 
     def save(self) -> bytes:
         """The stream as bytes, for `Recognizer.restore` in any process with the same model.
@@ -189,11 +189,11 @@ class Stream(Generic[E]):
         status = ", finished" if self.finished else ""
         return f"<Stream of {self._model.metadata.name!r} at {self.seconds:.3f} s{status}>"
 
-    def _hear(self, current: StreamState, samples: AnyArray, rate: int) -> tuple[list[E], StreamState]:
+    def _accept(self, current: StreamState, samples: AnyArray, rate: int) -> tuple[list[E], StreamState]:
         """Everything that can be heard in checked `samples`, a few seconds at a time."""
         events = []
         for piece in slices(len(samples), int(MAX_BLOCK_SECONDS * rate)):
-            current = state.hear(self._model, current, mono(samples[piece]), rate)
+            current = state.accept_waveform(self._model, current, mono(samples[piece]), rate)
             found, current = state.advance(self._model, current)
             events += found
         return cast(list[E], events), current

@@ -17,7 +17,7 @@ from snapshots import poisoned
 from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, ModelError, Recognizer, Stream
-from phonestream.streaming import batch
+from phonestream.streaming.pool import plan as plans
 
 RECORDING = Path(__file__).parent / "data/speech/dev/2830-3979-0000.opus"
 
@@ -123,7 +123,7 @@ def test_a_stream_that_failed_in_one_call_is_in_no_other(toy: Recognizer) -> Non
     """So many different lengths that they go through in powers of two, some of which the failure comes before."""
     bad = poisoned(toy)
     inputs = [(toy.stream(), levels(*[1 + i % 5] * i, 0)) for i in range(1, 60)]
-    assert len(batch.plan([len(samples) // FRAME for _, samples in inputs])) < 10
+    assert len(plans.plan([len(samples) // FRAME for _, samples in inputs])) < 10
     outcomes = toy.accept_many([(bad, levels(*[1] * 61)), *inputs])
     assert ([], ModelError) == (outcomes[0].events, type(outcomes[0].error))
     for (stream, samples), (events, error) in zip(inputs, outcomes[1:], strict=True):
@@ -193,7 +193,7 @@ def test_calls_with_the_same_streams_in_another_order_do_not_wait_for_each_other
 @given(counts=st.lists(st.integers(0, 100), max_size=40))
 def test_a_plan_advances_each_stream_by_its_frames(counts: list[int]) -> None:
     advanced: Counter[int] = Counter()
-    for frames, group in batch.plan(counts):
+    for frames, group in plans.plan(counts):
         assert frames > 0
         assert group
         assert len(set(group)) == len(group)
@@ -202,13 +202,13 @@ def test_a_plan_advances_each_stream_by_its_frames(counts: list[int]) -> None:
 
 
 def test_few_calls_are_made() -> None:
-    assert batch.plan([4] * 200) == [(4, list(range(200)))]
-    assert len(batch.plan(list(range(1, 101)))) <= 7
+    assert plans.plan([4] * 200) == [(4, list(range(200)))]
+    assert len(plans.plan(list(range(1, 101)))) <= 7
 
 
 @given(streams=st.integers(0, 1000))
 def test_calls_are_of_equal_size(streams: int) -> None:
-    parts = batch.split(streams)
+    parts = plans.split(streams)
     assert [index for part in parts for index in range(streams)[part]] == list(range(streams))
     sizes = {part.stop - part.start for part in parts}
-    assert not sizes or (max(sizes) <= batch.MAX_BATCH and max(sizes) - min(sizes) <= 1)
+    assert not sizes or (max(sizes) <= plans.MAX_BATCH and max(sizes) - min(sizes) <= 1)

@@ -15,15 +15,15 @@ from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamE
 
 if TYPE_CHECKING:
     from .asr.align.aligner import Alignment, align
-    from .streaming.batch import Outcome
     from .streaming.beam import Hypothesis
     from .streaming.beam_config import BeamSearch
     from .streaming.decode import Phone
     from .streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
     from .streaming.model import bundled_models
-    from .streaming.pooled import PooledStream
+    from .streaming.pool.many import Outcome
+    from .streaming.pool.results import Heard, PoolStats, TickResult
+    from .streaming.pool.scheduler import PooledStream, StreamPool
     from .streaming.recognizer import Recognizer
-    from .streaming.scheduler import Heard, PoolStats, StreamPool
     from .streaming.server.client import Client, ServerError
     from .streaming.stream import Lost, Stream
 
@@ -53,6 +53,7 @@ __all__ = [
     "SnapshotError",
     "Stream",
     "StreamPool",
+    "TickResult",
     "__version__",
     "align",
     "bundled_models",
@@ -66,17 +67,18 @@ _HOMES = {
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",
-    "Heard": ".streaming.scheduler",
+    "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.beam",
     "Lost": ".streaming.stream",
-    "Outcome": ".streaming.batch",
+    "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
-    "PoolStats": ".streaming.scheduler",
-    "PooledStream": ".streaming.pooled",
+    "PoolStats": ".streaming.pool.results",
+    "PooledStream": ".streaming.pool.scheduler",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
     "Stream": ".streaming.stream",
-    "StreamPool": ".streaming.scheduler",
+    "StreamPool": ".streaming.pool.scheduler",
+    "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
 }

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol, Self, cast
 import soundfile
 
 from ...errors import AudioError
-from ..arrays import Floats
+from ..arrays import FloatArray
 from . import containers
 
 BLOCK_SECONDS = 10  # of audio at a time
@@ -35,7 +35,7 @@ class Audio(Protocol):
     channels: int
     seconds: float | None
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]: ...
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]: ...
 
     def close(self) -> None: ...
 
@@ -79,7 +79,7 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
             raise
 
 
-def span(blocks: Iterable[Floats], start: int, stop: int | None) -> Iterator[Floats]:
+def span(blocks: Iterable[FloatArray], start: int, stop: int | None) -> Iterator[FloatArray]:
     """The samples from `start` up to `stop` of a recording that comes in `blocks` [n, channels]."""
     done = 0
     for block in blocks:
@@ -154,7 +154,7 @@ class AudioFile:
             self.close()
             raise
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]:
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """The samples from `start` up to `stop`, counted in each channel; without them all, from the beginning.
 
         They come as arrays [n, channels], in [-1, 1] where the file holds integers.
@@ -168,13 +168,13 @@ class AudioFile:
         first = min(start, self.frames or 0) if self._sound.subtype.startswith(_EXACT) else 0
         return span(self._read(first), start - first, None if stop is None else stop - first)
 
-    def _read(self, done: int) -> Iterator[Floats]:
+    def _read(self, done: int) -> Iterator[FloatArray]:
         size = max(1, min(BLOCK_SECONDS * self.sample_rate, BLOCK_VALUES // self.channels))
         if self._sound.tell() != done:
             self._sound.seek(done)
         while True:
             try:
-                block = cast(Floats, self._sound.read(size, dtype="float32", always_2d=True))
+                block = cast(FloatArray, self._sound.read(size, dtype="float32", always_2d=True))
             except soundfile.LibsndfileError:
                 raise self._broken("is damaged or breaks off", self._sound.tell()) from None
             if not len(block):

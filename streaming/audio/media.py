@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from ...errors import AudioError
-from ..arrays import Floats
+from ..arrays import FloatArray
 from .files import KINDS, UnknownFormatError, span
 from .samples import slices
 
@@ -58,7 +58,7 @@ class MediaFile:
         self.sample_rate: int = frame.sample_rate
         self.channels: int = frame.layout.nb_channels
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]:
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """The samples from `start` up to `stop`, as `AudioFile.blocks` gives them.
 
         Raises:
@@ -71,8 +71,8 @@ class MediaFile:
         """Give the file back. Closing twice is no error."""
         self._file.close()
 
-    def _gathered(self) -> Iterator[Floats]:
-        waiting: list[Floats] = []
+    def _gathered(self) -> Iterator[FloatArray]:
+        waiting: list[FloatArray] = []
         count = 0
         for samples in self._samples():
             waiting.append(samples)
@@ -83,7 +83,7 @@ class MediaFile:
         if waiting:
             yield np.concatenate(waiting)
 
-    def _samples(self) -> Iterator[Floats]:
+    def _samples(self) -> Iterator[FloatArray]:
         """Each frame's samples [n, channels], and zeros where the time stamps leave a hole."""
         rate, done = self.sample_rate, 0
         to_float = av.AudioResampler(format="fltp")

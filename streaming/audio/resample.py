@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..arrays import Floats
+from ..arrays import FloatArray
 
 PASS_BAND = 0.9  # of the lower rate's Nyquist frequency; the stop band begins at 1.0
 STOP_BAND_DB = 90
@@ -44,7 +44,7 @@ class ResamplerState(NamedTuple):
     rate: int  # Hz, of the input
     target: int  # Hz, of the output
     received: int  # input samples so far
-    tail: Floats  # [n] the last of them, which outputs to come still need
+    tail: FloatArray  # [n] the last of them, which outputs to come still need
 
 
 class Filter(NamedTuple):
@@ -59,7 +59,7 @@ class Filter(NamedTuple):
     down: int
     half: int
     phases: int
-    bank: Floats  # [phases + 1, 2 half]
+    bank: FloatArray  # [phases + 1, 2 half]
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +89,7 @@ def start(rate: int, target: int) -> ResamplerState:
     return ResamplerState(rate, target, 0, np.zeros(tail_length(rate, target, 0), np.float32))
 
 
-def resample(state: ResamplerState, samples: Floats) -> tuple[Floats, ResamplerState]:
+def resample(state: ResamplerState, samples: FloatArray) -> tuple[FloatArray, ResamplerState]:
     """Convert `samples` [n], the next ones of the stream, to every output [m] that they complete.
 
     Outputs lag by half the filter: 3.6 ms when downsampling to 16 kHz, 58 input samples when upsampling.
@@ -106,7 +106,7 @@ def resample(state: ResamplerState, samples: Floats) -> tuple[Floats, ResamplerS
     return output, ResamplerState(rate, target, following, signal[len(signal) - kept :].copy())
 
 
-def flush(state: ResamplerState) -> Floats:
+def flush(state: ResamplerState) -> FloatArray:
     """The outputs still due when the input ends here: as if silence followed, up to `total`."""
     silence = np.zeros(half_taps(state.rate, state.target), np.float32)
     return resample(state, silence)[0]
@@ -130,7 +130,7 @@ def tail_length(rate: int, target: int, received: int) -> int:
     return received - first
 
 
-def _filter(design: Filter, signal: Floats, first: int, count: int) -> Floats:
+def _filter(design: Filter, signal: FloatArray, first: int, count: int) -> FloatArray:
     """Outputs first … first + count - 1, where `signal` begins with the window of output `first`."""
     up, down, half, phases, bank = design
     output = np.empty(count, np.float32)

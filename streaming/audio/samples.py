@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import AudioError
-from ..arrays import AnyArray, Floats
+from ..arrays import AnyArray, FloatArray
 
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64  # more is an array the wrong way round
@@ -77,7 +77,7 @@ def _unusable(array: AnyArray) -> str:
     )
 
 
-def mono(samples: AnyArray) -> Floats:
+def mono(samples: AnyArray) -> FloatArray:
     """Checked samples [n] or [n, channels] to float32 [n], the mean of the channels. May share memory."""
     if samples.dtype.kind == "f":
         scaled = samples.astype(np.float32, copy=False)
@@ -85,7 +85,7 @@ def mono(samples: AnyArray) -> Floats:
         scaled = samples.astype(np.float32) * np.float32(1 / 32768)
     if scaled.ndim == 1:
         return scaled
-    mixed: Floats = scaled[:, 0] if scaled.shape[1] == 1 else scaled.mean(axis=1, dtype=np.float32)
+    mixed: FloatArray = scaled[:, 0] if scaled.shape[1] == 1 else scaled.mean(axis=1, dtype=np.float32)
     return mixed
 
 

@@ -16,6 +16,7 @@ from websockets.sync.connection import Connection
 from ...errors import PhonestreamError
 from ..audio.samples import check_samples, mono, slices
 from ..events import Failure, Final, decode
+from ..pool.results import Snapshot
 from ..stream import DEFAULT_RATE
 from .protocol import (
     STREAM_PATH,
@@ -24,7 +25,6 @@ from .protocol import (
     Gap,
     Opening,
     Save,
-    Snapshot,
     read_posteriors,
     read_snapshot,
     write_control,

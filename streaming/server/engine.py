@@ -1,259 +1,231 @@
-"""The one thread that hears: every stream with audio gets a turn, and no stream gets more than a turn at a time.
+"""The one thread that runs the model: a pool's ticks, and what comes of them to whoever listens.
 
-A turn is at most `TURN_SECONDS` of one stream's audio, and the turns of a round go through the model together: the
-more there is to do, the longer a round takes, the more audio is there for the next, and the less each second costs.
-Someone who sends a whole file at once therefore delays a microphone by one turn, however long the file is; and a
-stream whose client does not read is passed over.
+A tick advances each stream by all the audio that is there, but for `TURN_SECONDS`: the more there is to do, the longer
+a tick takes, the more audio is there for the next, and the less each second costs. Someone who sends a whole file at
+once therefore delays a microphone by one turn, however long the file is; and a stream whose client does not read is
+passed over.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from threading import Condition, Thread
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
+from typing import NamedTuple
 
-import numpy as np
-
-from ...errors import ConfigError, PhonestreamError, SnapshotError
+from ...errors import AudioError, ConfigError, SnapshotError
 from ..arrays import AnyArray
 from ..audio import resample
 from ..decode import Phone
 from ..endpoint import Endpoint
 from ..events import Failure, Final
+from ..pool.results import TickResult
+from ..pool.scheduler import PooledStream, StreamPool
 from ..recognizer import Recognizer
-from ..stream import Lost, Stream
-from .inbox import Item, Part, Piece, Silence, Work, joined, take
 from .metrics import Metrics
-from .protocol import Event as Told
-from .protocol import Finish, Gap, Opening, Posteriors, Save, Snapshot
+from .protocol import Event as ServerEvent
+from .protocol import Finish, Gap, Opening, Save
 
-TURN_SECONDS = 0.64  # of audio in one turn of a stream
-REST = 3  # times as long as a round took, before the next one ...
+TURN_SECONDS = 0.64  # of audio of one stream in one tick
+REST = 3  # times as long as a tick took, before the next one ...
 MAX_REST_SECONDS = 0.08  # ... but no longer than this, which is latency
 
 
-class Parted(NamedTuple):
+class HandedOver(NamedTuple):
     """The end of a stream here: nothing comes after it."""
 
 
-Event = Told | Parted
+class HandOver(NamedTuple):
+    """The stream goes on elsewhere: a last snapshot is wanted."""
+
+
+Event = ServerEvent | HandedOver
 Listener = Callable[[list[Event]], object]
-ENDS = (Final, Failure, Parted)
+ENDS = (Final, Failure, HandedOver)
+Work = AnyArray | Gap | Finish | Save | HandOver
 
 
-@dataclass(eq=False)
-class Line:
-    """A stream in the engine. `stream` is its thread's; the others change under its lock."""
+class ServerStream:
+    """A stream in the engine, for an event loop: nothing here waits for the model."""
 
-    stream: Stream[Any]
-    rate: int
-    posteriors: bool
-    endpoints: bool
-    listener: Listener
-    inbox: deque[Item] = field(default_factory=deque)
-    waiting: int = 0  # samples in the inbox
-    held: bool = False  # its client does not read
-    closed: bool = False
+    def __init__(
+        self, stream: PooledStream, endpoints: bool, listener: Listener, wake: Callable[[], None]
+    ) -> None:
+        self.listener = listener
+        self._stream = stream
+        self._endpoints = endpoints
+        self._wake = wake
 
     @property
-    def waiting_seconds(self) -> float:
-        return self.waiting / self.rate
+    def seconds(self) -> float:
+        """The audio clock, of all that was put."""
+        return self._stream.seconds
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Audio that has not been heard yet."""
+        return self._stream.backlog_seconds
+
+    @property
+    def backlog_entries(self) -> int:
+        """Pieces of audio, gaps and requests that wait."""
+        return self._stream.backlog_entries
+
+    def put(self, work: Work) -> None:
+        """Something more: checked samples [n], or a control message. Nothing, once the stream has ended."""
+        stream = self._stream
+        try:
+            match work:
+                case Gap(samples):
+                    stream.gap(samples)
+                case Finish():
+                    stream.finish()
+                case Save() | HandOver():
+                    stream.request_snapshot(hand_over=isinstance(work, HandOver))
+                case _:
+                    stream.push(work)
+        except AudioError:
+            if not stream.closed:  # else why is on its way to the listener
+                raise
+        self._wake()
+
+    def pause(self, paused: bool) -> None:
+        """Pass the stream over, or no longer."""
+        self._stream.pause(paused)
+        self._wake()
+
+    def close(self) -> None:
+        """Forget the stream, whatever it was at."""
+        self._stream.close()
+
+    def told(self, result: TickResult) -> list[Event]:
+        """What a tick's result means to the client."""
+        # A snapshot may bring endpoints that nobody asked for.
+        events: list[Event] = [
+            event for event in result.events if self._endpoints or not isinstance(event, Endpoint)
+        ]
+        if result.error is not None:
+            events.append(Failure(str(result.error)))
+        elif result.finished and self._stream.finished:
+            events.append(Final(self._stream.seconds, self._stream.lost_seconds))
+        elif result.finished:
+            events.append(HandedOver())
+        return events
 
 
 class Engine:
-    """Hears many streams with one recogniser. Listeners are called in its thread, after each turn."""
+    """Hears many streams with one recogniser. Listeners are called in its thread, after each tick."""
 
-    def __init__(self, recognizer: Recognizer, metrics: Metrics) -> None:
+    def __init__(self, recognizer: Recognizer, metrics: Metrics, max_streams: int) -> None:
+        """`max_streams` are open at a time at most."""
+        metadata = recognizer.metadata
+        frame_seconds = metadata.frame_samples / metadata.sample_rate
         self.recognizer = recognizer
+        self._pool = StreamPool(
+            recognizer,
+            chunk_seconds=frame_seconds,
+            max_chunk_seconds=max(TURN_SECONDS, frame_seconds),
+            max_streams=max_streams,
+        )
+        self._stats = self._pool.stats()  # that the metrics know of
         self._metrics = metrics
-        self._lines: list[Line] = []
-        self._changed = Condition()
-        self._stopping = False
-        self._began: float | None = None  # the round that is going on
-        self._round_seconds = 0.0  # that the last one took
+        self._streams: dict[PooledStream, ServerStream] = {}
+        self._work = Flag()
+        self._stopping = Flag()
+        self._began: float | None = None  # the tick that is going on
+        self._tick_seconds = 0.0  # that the last one took
         self._thread = Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the round that is going on; whatever waits is not heard."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        """Stop after the tick that is going on; whatever waits is not heard."""
+        self._stopping.set()
+        self._work.set()
         self._thread.join()
-
-    @property
-    def streams(self) -> int:
-        return len(self._lines)
 
     @property
     def waiting_seconds(self) -> float:
         """Audio that nobody has heard yet, all streams together."""
-        with self._changed:
-            return sum(line.waiting_seconds for line in self._lines)
+        return sum(stream.backlog_seconds for stream in list(self._streams))
 
     @property
     def lag_seconds(self) -> float:
         """How long a stream with audio waits for its turn at present."""
-        with self._changed:
-            going_on = 0.0 if self._began is None else time.monotonic() - self._began
-            return max(going_on, self._round_seconds)
+        began = self._began
+        return max(0.0 if began is None else time.monotonic() - began, self._tick_seconds)
 
-    def open(self, opening: Opening, listener: Listener) -> Line:
+    def open(self, opening: Opening, listener: Listener) -> ServerStream:
         """A stream, new or resumed from the opening's snapshot. Takes milliseconds: not for an event loop.
 
         Raises:
-            SnapshotError: it is damaged, of another model or another rate, finished, or without posteriors that
-                are wanted.
+            SnapshotError: it is damaged, of another model or another rate, finished, or without the endpoints or
+                posteriors that are wanted.
         """
         # An odd rate takes a third of a second the first time, which must not be the other streams'.
         resample.design(opening.rate, self.recognizer.metadata.sample_rate)
-        stream = _stream(self.recognizer, opening)
-        line = Line(stream, opening.rate, opening.posteriors, opening.endpoints, listener)
-        with self._changed:
-            self._lines.append(line)
-        return line
+        resumed = opening.snapshot is not None
+        try:
+            stream = self._pool.open(
+                sample_rate=opening.rate,
+                endpoints=None if resumed else opening.endpoints,
+                posteriors=opening.posteriors,
+                report_gaps=True,
+                snapshot=opening.snapshot,
+            )
+        except (AudioError, ConfigError) as error:
+            if not resumed:
+                raise
+            raise SnapshotError(f"the snapshot does not fit the opening: {error}") from None
+        unfit = None
+        if stream.finished:
+            unfit = "the snapshot is of a finished stream: there is nothing to resume"
+        elif opening.endpoints and stream.endpoints is None:
+            unfit = "the snapshot is of a stream without endpoints, and the opening asks for them"
+        if unfit is not None:
+            stream.close()
+            raise SnapshotError(unfit)
+        opened = ServerStream(stream, opening.endpoints, listener, self._wake)
+        self._streams[stream] = opened
+        return opened
 
-    def put(self, line: Line, work: Work) -> None:
-        """Something more for a stream: checked samples [n], or a control message."""
-        what = Silence(work.samples, work.samples) if isinstance(work, Gap) else work
-        item = Item(what, time.monotonic())
-        with self._changed:
-            line.inbox.append(item)
-            line.waiting += item.samples
-            self._changed.notify()
+    def close(self, stream: ServerStream) -> None:
+        """Forget a stream, whatever it was at."""
+        stream.close()
+        self._streams = {key: other for key, other in self._streams.items() if other is not stream}
 
-    def hold(self, line: Line, held: bool) -> None:
-        """Pass the stream over, or no longer."""
-        with self._changed:
-            line.held = held
-            self._changed.notify()
-
-    def close(self, line: Line) -> None:
-        """Forget the stream, whatever it was at."""
-        with self._changed:
-            line.closed = True
-            if line in self._lines:
-                self._lines.remove(line)
+    def _wake(self) -> None:
+        if not self._work.is_set():
+            self._work.set()
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                while not (ready := self._ready()) and not self._stopping:
-                    self._round_seconds = 0.0
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                self._began = began = time.monotonic()
-                taken = {line: self._take(line) for line in ready}
-            self._round({line: deque(joined(items)) for line, items in taken.items()})
-            spent = time.monotonic() - began
-            self._metrics.turn(spent, [began - item.since for items in taken.values() for item in items])
-            with self._changed:
-                self._began, self._round_seconds = None, spent
-                # What comes meanwhile goes through the model together. Whoever has a whole turn waiting need not wait.
-                if not any(line.waiting_seconds >= TURN_SECONDS for line in self._ready()):
-                    rest = min(REST * spent, MAX_REST_SECONDS)
-                    self._changed.wait_for(lambda: self._stopping, rest)
+            self._work.clear()
+            if self._stopping.is_set():
+                return
+            if not self._pool.ready:
+                self._tick_seconds = 0.0
+                self._work.wait()
+                continue
+            self._began = began = time.monotonic()
+            self._tick()
+            self._tick_seconds = spent = time.monotonic() - began
+            self._began = None
+            # What comes meanwhile goes through the model together. Whoever has a whole turn waiting need not wait.
+            if self._pool.waiting_seconds() < TURN_SECONDS:
+                self._stopping.wait(min(REST * spent, MAX_REST_SECONDS))
 
-    def _take(self, line: Line) -> list[Item]:
-        items = take(line.inbox, int(TURN_SECONDS * line.rate))
-        line.waiting -= sum(item.samples for item in items)
-        return items
-
-    def _ready(self) -> list[Line]:
-        return [line for line in self._lines if line.inbox and not line.held]
-
-    def _round(self, works: dict[Line, deque[Piece]]) -> None:
-        """A turn of each of these streams: their audio goes through the model together."""
-        told: dict[Line, list[Event]] = {line: [] for line in works}
-        going = dict(works)
-        while going := {line: queue for line, queue in going.items() if queue}:
-            audio: dict[Line, AnyArray] = {}
-            for line, queue in going.items():
-                if isinstance(queue[0], np.ndarray):
-                    audio[line] = queue[0]
-                    queue.popleft()
-            for line in self._hear(audio, told):
-                going[line].clear()
-            for line in going.keys() - audio.keys():
-                try:
-                    told[line] += self._do(line, going[line].popleft())
-                except PhonestreamError as error:  # this stream's alone: the others go on
-                    told[line].append(Failure(str(error)))
-                    going[line].clear()
-        for line, events in told.items():
-            if not line.closed:
-                line.listener(events)
-
-    def _hear(self, audio: dict[Line, AnyArray], told: dict[Line, list[Event]]) -> list[Line]:
-        """Add to `told` what the streams say of their audio; returns those that failed."""
-        lines = list(audio)
-        before = [line.stream.seconds for line in lines]
-        given = [(line.stream, audio[line]) for line in lines]
-        outcomes = self.recognizer.accept_many(given, [line.rate for line in lines])
-        for line, seconds, (events, error) in zip(lines, before, outcomes, strict=True):
-            told[line] += self._heard(line, events, seconds) if error is None else [Failure(str(error))]
-        return [line for line, outcome in zip(lines, outcomes, strict=True) if outcome.error is not None]
-
-    def _do(self, line: Line, what: Piece) -> list[Event]:
-        """Anything else than audio."""
-        stream, before = line.stream, line.stream.seconds
-        if isinstance(what, Save | Part):
-            saved = Snapshot(round(before * line.rate), stream.save())
-            return [saved] if isinstance(what, Save) else [saved, Parted()]
-        if isinstance(what, Finish):
-            return [
-                *self._heard(line, stream.finish(), before),
-                Final(stream.seconds, stream.lost_seconds),
-            ]
-        assert isinstance(what, Silence)
-        events: list[Event] = []
-        if what.announced:
-            self._metrics.lost(what.announced / line.rate)
-            events.append(Lost(before, what.announced / line.rate))
-        return events + self._heard(line, stream.gap(what.samples, line.rate), before)
-
-    def _heard(self, line: Line, events: Iterable[Event], before: float) -> list[Event]:
-        """What is to be told of a stream that was at `before` seconds."""
-        # A stream with endpoints tells each piece of a gap; the whole was told with the first.
-        told = [event for event in events if not isinstance(event, Lost)]
-        if not line.endpoints:
-            told = [event for event in told if not isinstance(event, Endpoint)]
-        self._metrics.heard(line.stream.seconds - before, sum(isinstance(event, Phone) for event in told))
-        return told + _posteriors(line)
-
-
-def _stream(recognizer: Recognizer, opening: Opening) -> Stream[Any]:
-    if opening.snapshot is None:
-        return recognizer.stream(posteriors=opening.posteriors, endpoints=opening.endpoints)
-    stream = recognizer.restore(opening.snapshot)
-    if stream.finished:
-        raise SnapshotError("the snapshot is of a finished stream: there is nothing to resume")
-    if stream.seconds:
-        try:
-            stream.copy().accept(np.empty(0, np.float32), opening.rate)
-        except PhonestreamError as error:
-            raise SnapshotError(f"the snapshot does not fit the opening: {error}") from None
-    if opening.endpoints and stream._state.endpoints is None:
-        raise SnapshotError("the snapshot is of a stream without endpoints, and the opening asks for them")
-    if opening.posteriors:
-        try:
-            stream.copy().take_posteriors()
-        except ConfigError:
-            raise SnapshotError(
-                "the snapshot is of a stream without posteriors, and the opening asks for them"
-            ) from None
-    return stream
-
-
-def _posteriors(line: Line) -> list[Event]:
-    """Rows that the stream keeps. A snapshot may bring them unasked; they must not pile up."""
-    with suppress(ConfigError):
-        rows = line.stream.take_posteriors()
-        if line.posteriors and len(rows):
-            return [Posteriors(rows)]
-    return []
+    def _tick(self) -> None:
+        began = time.monotonic()
+        results = self._pool.tick(silent=True)
+        spent = time.monotonic() - began
+        phones = 0
+        for result in results:
+            phones += sum(isinstance(event, Phone) for event in result.events)
+            opened = self._streams.get(result.stream)
+            if opened is not None:
+                opened.listener(opened.told(result))
+        before, self._stats = self._stats, self._pool.stats()
+        self._metrics.heard(self._stats.audio_seconds - before.audio_seconds, phones)
+        self._metrics.lost(self._stats.lost_seconds - before.lost_seconds)
+        self._metrics.turn(spent, [result.stream.waited_seconds for result in results])

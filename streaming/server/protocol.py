@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import PhonestreamError
-from ..arrays import AnyArray, Floats
+from ..arrays import AnyArray
 from ..audio.samples import check_samples
-from ..events import Event as Heard
+from ..events import Event as StreamEvent
 from ..events import encode
+from ..pool.results import Posteriors, Snapshot
 
 VERSION = 1
 STREAM_PATH = "/v1/stream"
@@ -98,20 +99,7 @@ class Ready(NamedTuple):
     """The audio clock: 0, or where the snapshot was taken."""
 
 
-class Snapshot(NamedTuple):
-    """The stream as bytes, once `samples` samples had been heard."""
-
-    samples: int
-    data: bytes
-
-
-class Posteriors(NamedTuple):
-    """Log-probabilities [rows, columns] that follow those sent before."""
-
-    rows: Floats
-
-
-Event = Heard | Ready | Snapshot | Posteriors
+Event = StreamEvent | Ready | Snapshot | Posteriors
 
 
 def read_opening(text: str) -> Opening:
@@ -208,9 +196,9 @@ def write_event(event: Event) -> str:
     if isinstance(event, Snapshot):
         return json.dumps({"event": "snapshot", "samples": event.samples, "data": _text(event.data)})
     if isinstance(event, Posteriors):
-        count, columns = event.rows.shape
+        count, labels = event.rows.shape
         data = _text(event.rows.astype("<f4", copy=False).tobytes())
-        return json.dumps({"event": "posteriors", "rows": count, "columns": columns, "data": data})
+        return json.dumps({"event": "posteriors", "rows": count, "columns": labels, "data": data})
     return json.dumps(encode(event))
 
 

@@ -65,7 +65,7 @@ async def _serve(
     announce: Callable[[str], object],
 ) -> bool:
     metrics = Metrics()
-    service = Service(Engine(recognizer, metrics), metrics, limits, access)
+    service = Service(Engine(recognizer, metrics, limits.streams), metrics, limits, access)
     config = uvicorn.Config(
         application(service),
         ws="websockets-sansio",

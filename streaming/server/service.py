@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from .access import Access
-from .engine import Engine, Line, Listener
+from .engine import Engine, Listener, ServerStream
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
@@ -68,7 +68,7 @@ class Service:
             self._waiting -= 1
 
     @asynccontextmanager
-    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[Line]:
+    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[ServerStream]:
         """A stream in the engine.
 
         Raises:
@@ -83,12 +83,12 @@ class Service:
             raise RefusedError(Close.BUSY, f"{full}; try again later or elsewhere")
         self._streams += 1
         try:
-            line = await asyncio.to_thread(self.engine.open, opening, listener)
+            opened = await asyncio.to_thread(self.engine.open, opening, listener)
             self.metrics.opened()
             try:
-                yield line
+                yield opened
             finally:
-                self.engine.close(line)
+                self.engine.close(opened)
         finally:
             self._streams -= 1
 

@@ -35,7 +35,7 @@ async def transcribe(request: Request, service: Service) -> Response:
         name = await _receive(request, file, service.limits.upload_bytes)
         file.flush()
         try:
-            phones, seconds = await _hear(request, service, file.name)
+            phones, seconds = await _recognize(request, service, file.name)
         except AudioError as error:  # begins with the path, which is nobody's business
             raise HTTPException(422, str(error).replace(file.name, name)) from None
         except RefusedError as refusal:
@@ -107,7 +107,7 @@ class _Bounded:
         )
 
 
-async def _hear(request: Request, service: Service, path: str) -> tuple[list[Phone], float]:
+async def _recognize(request: Request, service: Service, path: str) -> tuple[list[Phone], float]:
     """The phones of an audio file, and its seconds.
 
     Raises:
@@ -117,14 +117,14 @@ async def _hear(request: Request, service: Service, path: str) -> tuple[list[Pho
     loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
     def listen(found: list[Event]) -> None:
-        for event in [*found, None]:  # None: a turn has ended, and there may be room
+        for event in [*found, None]:  # None: a tick has ended, and there may be room
             loop.call_soon_threadsafe(events.put_nowait, event)
 
     phones: list[Phone] = []
     with await asyncio.to_thread(AudioFile, path) as audio:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
         blocks = audio.blocks()
-        async with service.stream(Opening(rate), listen) as line:
+        async with service.stream(Opening(rate), listen) as opened:
             done = 0
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
                 done += len(block)
@@ -134,12 +134,12 @@ async def _hear(request: Request, service: Service, path: str) -> tuple[list[Pho
                     )
                 size = int(PIECE_SECONDS * rate)
                 for first in range(0, len(block), size):
-                    service.engine.put(line, block[first : first + size])
-                    while line.waiting_seconds > PIECE_SECONDS:
+                    opened.put(block[first : first + size])
+                    while opened.backlog_seconds > PIECE_SECONDS:
                         _keep(await events.get(), phones, path, done / rate)
                 if await request.is_disconnected():
                     raise ClientDisconnect
-            service.engine.put(line, Finish())
+            opened.put(Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
             return phones, event.seconds

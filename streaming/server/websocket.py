@@ -13,8 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ...errors import SnapshotError
 from ..events import Failure
 from .access import bearer
-from .engine import ENDS, Event, Line, Parted
-from .inbox import Part, Work
+from .engine import ENDS, Event, HandedOver, HandOver, ServerStream, Work
 from .outbox import Outbox
 from .protocol import (
     RESUMABLE,
@@ -112,21 +111,19 @@ class Session:
             WebSocketDisconnect: the client does.
         """
         try:
-            async with self._service.stream(opening, self._listen) as line:
-                self._outbox = Outbox(
-                    self._limits.outbox_bytes, lambda held: self._service.engine.hold(line, held)
-                )
-                self._samples = round(line.stream.seconds * opening.rate)
-                self._outbox.post(write_event(self._ready(opening, line)))
-                await self._exchange(opening, line)
+            async with self._service.stream(opening, self._listen) as stream:
+                self._outbox = Outbox(self._limits.outbox_bytes, stream.pause)
+                self._samples = round(stream.seconds * opening.rate)
+                self._outbox.post(write_event(self._ready(opening, stream)))
+                await self._exchange(opening, stream)
         except SnapshotError as error:
             raise RefusedError(Close.BAD_SNAPSHOT, str(error)) from None
         if self._failure is not None:
             raise RefusedError(Close.BROKEN, self._failure)
 
-    async def _exchange(self, opening: Opening, line: Line) -> None:
+    async def _exchange(self, opening: Opening, stream: ServerStream) -> None:
         """Read and write until the last event is sent or something ends it earlier."""
-        reader = asyncio.create_task(self._read(opening, line))
+        reader = asyncio.create_task(self._read(opening, stream))
         writer = asyncio.create_task(self._write())
         stopping = asyncio.create_task(self._service.stopping.wait())
         tasks: set[asyncio.Task[object]] = {reader, writer, stopping}
@@ -142,7 +139,7 @@ class Session:
                 reader.cancel()
                 reason = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
             if isinstance(reason, RefusedError) and reason.code in RESUMABLE:
-                self._service.engine.put(line, Part())
+                stream.put(HandOver())
                 await writer
             raise reason
         finally:
@@ -150,10 +147,10 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, opening: Opening, line: Line) -> None:
+    async def _read(self, opening: Opening, stream: ServerStream) -> None:
         """Take messages until the client goes away; after `finish` it may only do that."""
         while True:
-            while not self._has_room(line):
+            while not self._has_room(stream):
                 self._room.clear()
                 await self._room.wait()
             message = await self._message()
@@ -164,7 +161,7 @@ class Session:
             )
             self._count(work, opening.rate)
             self._finishing = isinstance(work, Finish)
-            self._service.engine.put(line, work)
+            stream.put(work)
 
     async def _message(self) -> bytes | str:
         patience = None if self._finishing else self._limits.idle_seconds
@@ -186,10 +183,10 @@ class Session:
                     Close.STALLED, f"events were not read for {self._limits.stall_seconds:g} s"
                 ) from None
 
-    def _has_room(self, line: Line) -> bool:
+    def _has_room(self, stream: ServerStream) -> bool:
         return (
-            line.waiting_seconds < self._limits.backlog_seconds
-            and len(line.inbox) < self._limits.backlog_messages
+            stream.backlog_seconds < self._limits.backlog_seconds
+            and stream.backlog_entries < self._limits.backlog_messages
         )
 
     def _count(self, work: Work, rate: int) -> None:
@@ -221,7 +218,7 @@ class Session:
             )
         return content
 
-    def _ready(self, opening: Opening, line: Line) -> Ready:
+    def _ready(self, opening: Opening, stream: ServerStream) -> Ready:
         recognizer = self._service.engine.recognizer
         metadata = recognizer.metadata
         return Ready(
@@ -231,7 +228,7 @@ class Session:
             phones=list(metadata.phones),
             rate=opening.rate,
             look_ahead_ms=1000 * metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate,
-            seconds=line.stream.seconds,
+            seconds=stream.seconds,
         )
 
     def _listen(self, events: list[Event]) -> None:
@@ -244,7 +241,7 @@ class Session:
         for event in events:
             if isinstance(event, Failure):
                 self._failure = event.message
-            elif not isinstance(event, Parted):
+            elif not isinstance(event, HandedOver):
                 self._outbox.post(write_event(event))
             if isinstance(event, ENDS):
                 self._outbox.end()

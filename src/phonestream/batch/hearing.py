@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from ..errors import AudioError
-from ..streaming.arrays import Floats
+from ..streaming.arrays import FloatArray
 from ..streaming.audio.files import Audio, open_audio
 from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.beam import Hypothesis
@@ -20,7 +20,7 @@ from .track import Track
 
 MIX, EACH = "mix", "each"
 
-Rows = Callable[[int | None, Floats], object]
+Rows = Callable[[int | None, FloatArray], object]
 """Called with a channel, None where they are mixed, and the next rows of log-probabilities."""
 
 
@@ -142,7 +142,7 @@ def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int 
     return [(number, [among[number - 1]])]
 
 
-def _part(source: Source, audio: Audio) -> Iterator[Floats]:
+def _part(source: Source, audio: Audio) -> Iterator[FloatArray]:
     """The blocks that are meant."""
     if source.start == 0 and source.seconds is None:
         return audio.blocks()
@@ -151,7 +151,7 @@ def _part(source: Source, audio: Audio) -> Iterator[Floats]:
     return audio.blocks(first, None if count is None else first + count)
 
 
-def _accept(stream: Stream, block: Floats, audio: Audio) -> list[Phone]:
+def _accept(stream: Stream, block: FloatArray, audio: Audio) -> list[Phone]:
     try:
         return stream.accept(block, audio.sample_rate)
     except AudioError as error:

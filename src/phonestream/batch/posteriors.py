@@ -3,7 +3,7 @@
 import json
 from typing import BinaryIO
 
-from ..streaming.arrays import Floats
+from ..streaming.arrays import FloatArray
 from ..streaming.metadata import ModelMetadata
 
 EXTENSION = "safetensors"
@@ -33,7 +33,7 @@ class PosteriorsWriter:
         self._length = length + -length % 8  # the numbers begin at a multiple of 8
         file.write(bytes(8 + self._length))
 
-    def add(self, rows: Floats) -> None:
+    def add(self, rows: FloatArray) -> None:
         """Write the next rows [n, phones + 1]."""
         self._file.write(rows.astype("<f4", copy=False).tobytes())
         self._rows += len(rows)

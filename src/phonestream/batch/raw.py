@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import AudioError
-from ..streaming.arrays import AnyArray, Floats
+from ..streaming.arrays import AnyArray, FloatArray
 
 ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 STANDARD_INPUT = 0  # its descriptor
@@ -38,7 +38,7 @@ class RawInput:
         self.channels = raw.channels
         self._type = ENCODINGS[raw.encoding]
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Floats]:
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """Everything up to the end of the input. There is no way to begin elsewhere, so both must be left out.
 
         Raises:
@@ -69,7 +69,7 @@ class RawInput:
     def close(self) -> None:
         """Standard input stays open."""
 
-    def _samples(self, data: bytes) -> Floats:
+    def _samples(self, data: bytes) -> FloatArray:
         values: AnyArray = np.frombuffer(data, self._type).reshape(-1, self.channels)
-        samples: Floats = values.astype(np.float32)
+        samples: FloatArray = values.astype(np.float32)
         return samples if values.dtype.kind == "f" else samples * np.float32(1 / 32768)

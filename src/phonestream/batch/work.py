@@ -8,7 +8,7 @@ from ..errors import PhonestreamError
 from ..formats.document import Document, Interval
 from ..formats.registry import FORMATS, Options, needs_intervals
 from ..formats.tiling import Tiler
-from ..streaming.arrays import Floats
+from ..streaming.arrays import FloatArray
 from ..streaming.decode import Phone
 from ..streaming.recognizer import Recognizer
 from . import posteriors
@@ -131,7 +131,7 @@ def _hear(sink: Sink, task: Task, recognizer: Recognizer, progress: Progress) ->
     source, settings = task
     writers: dict[int | None, PosteriorsWriter] = {}
 
-    def keep(channel: int | None, rows: Floats) -> None:
+    def keep(channel: int | None, rows: FloatArray) -> None:
         if channel not in writers:
             file = sink.open(channel if settings.channel == EACH else None, posteriors.EXTENSION)
             writers[channel] = PosteriorsWriter(file, recognizer.metadata)

@@ -20,7 +20,7 @@ from .progress import Bar
 if TYPE_CHECKING:
     from ..asr.align.posteriors import Posteriors
     from ..formats.options import Options
-    from ..streaming.arrays import Floats
+    from ..streaming.arrays import FloatArray
     from ..streaming.recognizer import Recognizer
 
 HEARINGS = (
@@ -181,7 +181,7 @@ def _posteriors(recognizer: "Recognizer", file: str, time_shifts: int) -> "Poste
     with closing(audio), Bar("aligning") as bar:
         done = 0
 
-        def blocks() -> "Iterator[Floats]":
+        def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
                 yield block

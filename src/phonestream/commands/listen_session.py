@@ -83,19 +83,17 @@ class Session:
         self._recording = recording
         self._display = display
         self._gauge = Gauge()
-        self._lost: Lost | None = None  # a loss that may go on
+        self._losing = False  # a loss may go on
 
     def take(self, chunk: Chunk) -> None:
         """Hear, keep and show a chunk."""
         before = time.perf_counter()
         events = []
         if chunk.lost:
-            start = self._stream.seconds
             events += self._stream.gap(chunk.lost, self._rate)
-            since = start if self._lost is None else self._lost.start
-            self._lost = Lost(since, self._stream.seconds - since)
+            self._losing = True
         if len(chunk.samples):
-            self._tell_lost()
+            self._show_lost()
             events += self._stream.accept(chunk.samples, self._rate)
         compute = time.perf_counter() - before
         self._show(events)
@@ -106,22 +104,22 @@ class Session:
 
     def finish(self, failure: MicrophoneGoneError | None) -> None:
         """Show what was still pending, and the end."""
-        self._tell_lost()
+        self._show_lost()
         self._show(self._stream.finish())
         if failure is not None:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))
 
     def _show(self, events: Iterable[Phone | Endpoint | Lost]) -> None:
-        """Show phones and endpoints; a loss that goes on over many chunks is shown once, by `_tell_lost`."""
+        """Show phones and endpoints; a loss that goes on over many chunks is shown once, by `_show_lost`."""
         for event in events:
             if not isinstance(event, Lost):
                 self._display.show(event)
 
-    def _tell_lost(self) -> None:
-        if self._lost is not None:
-            self._display.show(self._lost)
-            self._lost = None
+    def _show_lost(self) -> None:
+        if self._losing:
+            self._display.show(self._stream.lost[-1])  # adjoining gaps are one there
+            self._losing = False
 
     def _save(self, chunk: Chunk) -> None:
         """Keep the chunk. When that fails listening goes on: what is said now cannot be said again."""

@@ -23,9 +23,8 @@ from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, ModelError, Phone, Recognizer, SnapshotError, Stream
 from phonestream.streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
-from phonestream.streaming.pooled import PooledStream
-from phonestream.streaming.scheduler import StreamPool
-from phonestream.streaming.slots import Slots
+from phonestream.streaming.pool.scheduler import PooledStream, StreamPool
+from phonestream.streaming.pool.slots import Slots
 
 RECORDINGS = sorted((Path(__file__).parent / "data/speech").glob("*/*.opus"))
 RULES = EndpointConfig((EndpointRule("pause", 0.12, 0.04), EndpointRule("length", utterance=0.4)))
@@ -439,25 +438,28 @@ def test_slots_keep_each_state_wherever_it_moves(toy: Recognizer, data: Any) -> 
     """The toy's state is the last two frames, so that what it should be is known."""
     slots: Slots[int] = Slots(toy._model, 6)
     expected: dict[int, np.ndarray] = {}
+    views: dict[int, Any] = {}
     for step in range(data.draw(st.integers(1, 12), "steps")):
         for key in data.draw(st.sets(st.integers(0, 5), max_size=2), "dropped"):
             slots.drop(key)
             expected.pop(key, None)
         for key in data.draw(st.sets(st.integers(0, 5), max_size=3), "put"):
             expected[key] = np.full(2 * FRAME, 100 * step + key, np.float32)
-            slots.put(key, {"late": expected[key][None]})
+            views[key] = slots.keep(key, {"late": expected[key][None]})
         ready = data.draw(st.permutations(sorted(expected)), "order")[: data.draw(st.integers(0, 6), "ready")]
         if ready:
             audio = [np.full(FRAME, 1000 * step + key, np.float32) for key in ready]
-            order, log_probs, calls = slots.advance(ready, audio)
+            order, log_probs, states = slots.advance(ready, [views[key] for key in ready], audio)
             assert sorted(order) == sorted(ready)
             assert log_probs.shape == (len(ready), 1, 6)
-            assert calls == 1
+            assert [states[row]["late"].tolist() for row in range(len(order))] == [
+                slots.tensor(key, "late").tolist() for key in order
+            ]
             for key, samples in zip(ready, audio, strict=True):
                 expected[key] = np.concatenate([expected[key][FRAME:], samples])
         for key, late in expected.items():
             assert key in slots
-            np.testing.assert_array_equal(slots.get(key)["late"], late[None])
+            np.testing.assert_array_equal(views[key]["late"], late[None])
 
 
 def test_states_that_cannot_lie_side_by_side_are_refused(tmp_path: Path) -> None:

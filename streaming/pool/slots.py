@@ -5,18 +5,17 @@ of the other; nothing is allocated, nothing copied. Which side holds a slot's pr
 so that a stream which sits out a tick stays as it was, at the cost of one copy when it takes part again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic
 
 import numpy as np
 
-from ..errors import ModelError
-from .arrays import Floats
-from .batch import split
-from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT
-from .model import Buffer, Model
-
-Key = TypeVar("Key")
+from ...errors import ModelError
+from ..arrays import FloatArray
+from ..metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT
+from ..model import Buffer, Model
+from .plan import split
+from .run import GraphState, Key
 
 
 class Slots(Generic[Key]):
@@ -42,25 +41,35 @@ class Slots(Generic[Key]):
         self._side = bytearray(capacity)  # of each slot's present state
         self._slots: dict[Key, int] = {}
         self._latest = 0  # the side that the last call wrote to
+        self.calls = 0
+        """Of the graph, so far."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self._slots
 
-    def put(self, key: Key, state: Mapping[str, Floats]) -> None:
-        """Keep `state` of batch 1 under `key`, in place of what was there. A slot must be free for a new key."""
+    def keep(self, key: Key, model: GraphState) -> GraphState:
+        """Keep `model` of batch 1 under `key`, in place of what was there. A slot must be free for a new key.
+
+        Returns:
+            A view: it shows whatever is kept under `key`, for as long as that is in a slot.
+        """
         if key not in self._slots:
             slot = self._keys.index(None)
             self._slots[key], self._keys[slot], self._side[slot] = slot, key, self._latest
         slot = self._slots[key]
         for name, tensor in self._sides[self._side[slot]].items():
-            tensor[slot] = state[name][0]
+            tensor[slot] = model[name][0]
+        return _View(self, key)
 
-    def get(self, key: Key) -> dict[str, Floats]:
-        """A copy of what is kept under `key`, of batch 1."""
+    def tensor(self, key: Key, name: str) -> FloatArray:
+        """A state tensor of batch 1 of what is kept under `key`, until the next call."""
         slot = self._slots[key]
-        return {
-            name: tensor[slot : slot + 1].copy() for name, tensor in self._sides[self._side[slot]].items()
-        }
+        return self._sides[self._side[slot]][name][slot : slot + 1]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the state tensors."""
+        return list(self._sides[0])
 
     def drop(self, key: Key) -> None:
         """Free the slot of `key`, if it has one."""
@@ -68,50 +77,52 @@ class Slots(Generic[Key]):
         if slot is not None:
             self._keys[slot] = None
 
-    def advance(self, keys: Sequence[Key], audio: Iterable[Floats]) -> tuple[list[Key], Floats, int]:
-        """Advance the streams `keys`, each by its `audio` [samples], all of the same whole number of frames.
-
-        Returns:
-            The keys in the order of the rows, log_probs [keys, rows, phones + 1], and how many calls it took. The
-            log-probabilities are not checked: a stream with NaN among them has no further use.
-
-        A call that raises leaves all states as they were.
-        """
-        side = self._arrange(keys)
-        order = [key for key in self._keys[: len(keys)] if key is not None]
-        given = dict(zip(keys, audio, strict=True))
-        stacked = np.stack([given[key] for key in order])
+    def advance(
+        self, keys: Sequence[Key], states: Sequence[GraphState], audio: Sequence[FloatArray]
+    ) -> tuple[list[Key], FloatArray, list[GraphState]]:
+        """See `Batch`; `states` are the views that `keep` gave."""
+        first, side = self._arrange(keys)
+        given = dict(zip(keys, zip(states, audio, strict=True), strict=True))
+        order = [key for key in self._keys[first : first + len(keys)] if key is not None]
+        stacked = np.stack([given[key][1] for key in order])
         meta = self._model.metadata
         rows = stacked.shape[1] // meta.frame_samples * meta.rows_per_frame
         log_probs = np.empty((len(order), rows, len(meta.phones) + 1), np.float32)
-        parts = split(len(order))
-        for part in parts:
+        for part in split(len(order)):
+            slots = slice(first + part.start, first + part.stop)
             inputs = {AUDIO: _buffer(stacked, part)}
             outputs = {LOG_PROBS: _buffer(log_probs, part)}
             for name, tensor in self._sides[side].items():
-                inputs[name] = _buffer(tensor, part)
-                outputs[NEXT + name] = _buffer(self._sides[1 - side][name], part)
+                inputs[name] = _buffer(tensor, slots)
+                outputs[NEXT + name] = _buffer(self._sides[1 - side][name], slots)
             self._model.run_into(inputs, outputs)
+            self.calls += 1
         self._latest = 1 - side
-        self._side[: len(order)] = bytes([self._latest]) * len(order)
-        return order, log_probs, len(parts)
+        self._side[first : first + len(order)] = bytes([self._latest]) * len(order)
+        return order, log_probs, [given[key][0] for key in order]
 
-    def _arrange(self, keys: Sequence[Key]) -> int:
-        """Bring `keys` into the first slots and onto the side that most of them are on; that side.
+    def _arrange(self, keys: Sequence[Key]) -> tuple[int, int]:
+        """Bring `keys` into neighbouring slots and onto one side; the first of the slots, and the side.
 
-        Slots among the first that others hold are exchanged with those of keys further on. A stream keeps its place
-        for as long as the same streams are ready, as live ones are at most ticks.
+        The slots are those that most of the keys are in already, the side is that of most. Others in these slots change
+        places with keys elsewhere. Streams that are ready together, as live ones are at most ticks, so come to lie
+        side by side and stay there.
         """
         taken = [self._slots[key] for key in keys]
         side = int(2 * sum(self._side[slot] for slot in taken) > len(taken))
+        before = np.zeros(len(self._keys) + 1, int)  # wanted slots before each
+        before[[slot + 1 for slot in taken]] = 1
+        before = before.cumsum()
+        first = int((before[len(keys) :] - before[: len(before) - len(keys)]).argmax())
+        window = range(first, first + len(keys))
         wanted = set(taken)
-        places = [slot for slot in range(len(keys)) if slot not in wanted]
-        for place, slot in zip(places, (slot for slot in taken if slot >= len(keys)), strict=True):
+        places = [slot for slot in window if slot not in wanted]
+        for place, slot in zip(places, (slot for slot in taken if slot not in window), strict=True):
             self._exchange(place, slot, side)
-        for slot in range(len(keys)):
+        for slot in window:
             if self._side[slot] != side:
                 self._copy(slot, slot, side)
-        return side
+        return first, side
 
     def _exchange(self, place: int, slot: int, side: int) -> None:
         """Move the stream in `slot` to `place` on `side`, and the one at `place`, if there is one, to `slot`."""
@@ -135,7 +146,24 @@ class Slots(Generic[Key]):
         self._side[target] = side
 
 
-def _buffer(array: Floats, part: slice) -> Buffer:
+def _buffer(array: FloatArray, part: slice) -> Buffer:
     """Rows `part` of a C-contiguous `array`."""
     address, _ = array.__array_interface__["data"]
     return Buffer((part.stop - part.start, *array.shape[1:]), address + part.start * array.strides[0])
+
+
+class _View(Mapping[str, FloatArray], Generic[Key]):
+    """The state of one stream in its slot, as it is when a tensor is asked for."""
+
+    def __init__(self, slots: Slots[Key], key: Key) -> None:
+        self._slots = slots
+        self._key = key
+
+    def __getitem__(self, name: str) -> FloatArray:
+        return self._slots.tensor(self._key, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots.names)
+
+    def __len__(self) -> int:
+        return len(self._slots.names)

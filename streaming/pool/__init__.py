@@ -1,0 +1,1 @@
+"""Many streams in few calls of the graph, each as if it were alone."""

@@ -1,0 +1,113 @@
+"""Frames of many streams through the graph: the one place where streams share a call of it.
+
+Where the graph's states of the streams lie is a `Batch`'s business: `Gathered` takes them out of each `StreamState`
+and gives them back, `slots.Slots` keeps them stacked.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from ...errors import ModelError
+from .. import state
+from ..arrays import AnyArray, FloatArray
+from ..model import Model
+from ..state import Event, StreamState
+from .plan import plan, split
+
+Key = TypeVar("Key", bound=Hashable)
+
+GraphState = Mapping[str, FloatArray]
+"""The graph's state tensors of one stream, of batch 1."""
+
+
+class Batch(Protocol[Key]):
+    """The graph, for several streams in one call."""
+
+    def advance(
+        self, keys: Sequence[Key], states: Sequence[GraphState], audio: Sequence[FloatArray]
+    ) -> tuple[Sequence[Key], FloatArray, Sequence[GraphState]]:
+        """Advance streams by their `audio` [samples], all of the same number of frames.
+
+        Returns:
+            The keys in the order of what follows; log_probs [streams, rows, phones + 1], not checked for NaN; the
+            next states. A call that raises leaves all states as they were.
+        """
+
+    def keep(self, key: Key, model: GraphState) -> GraphState:
+        """Make `model` the state of a stream in place of the one that the graph gave; where it is now."""
+
+
+class Advanced(NamedTuple):
+    """A stream after a call."""
+
+    events: list[Event]
+    state: StreamState
+    error: ModelError | None = None
+    """Not None: the graph gave NaN or infinity for this stream, and `state` is that before."""
+
+
+def run_frames(
+    model: Model, states: Mapping[Key, StreamState], counts: Mapping[Key, int], batch: Batch[Key]
+) -> Iterator[tuple[Key, Advanced]]:
+    """Advance each stream by its `counts` of the frames that are pending, in as few calls as can be.
+
+    Yields what each call brought for each stream in it; a stream may be in several calls, but in none after it failed.
+    """
+    now = dict(states)
+    keys = list(counts)
+    decoder, frame = model.metadata.decoder, model.metadata.frame_samples
+    for frames, group in plan([counts[key] for key in keys]):
+        going = [keys[index] for index in group if keys[index] in now]
+        if not going:
+            continue
+        audio = [now[key].pending[: frames * frame] for key in going]
+        order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
+        finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
+        labels, confidences = decoder.best(log_probs)
+        for row, key in enumerate(order):
+            if not finite[row]:
+                yield key, Advanced([], now.pop(key), model.unusable())
+                continue
+            best = labels[row], confidences[row]
+            events, after = state.decode_output(model, now[key], log_probs[row], next_states[row], best)
+            if after.model is not next_states[row]:
+                after = replace(after, model=batch.keep(key, after.model))
+            now[key] = after
+            yield key, Advanced(events, after)
+
+
+class Gathered:
+    """States that are stacked for a call and taken apart after it, each stream's to be its own."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._axes = {spec.name: spec.batch_axis for spec in model.metadata.states}
+
+    def advance(
+        self, keys: Sequence[Key], states: Sequence[GraphState], audio: Sequence[FloatArray]
+    ) -> tuple[Sequence[Key], FloatArray, list[GraphState]]:
+        """See `Batch`."""
+        log_probs, next_states = [], []
+        for part in split(len(keys)):
+            stacked = {
+                name: np.concatenate([own[name] for own in states[part]], axis=axis)
+                for name, axis in self._axes.items()
+            }
+            rows, following = self._model.run_unchecked(np.stack(audio[part]), stacked)
+            log_probs.append(rows)
+            next_states += [self._one(following, row) for row in range(len(rows))]
+        return keys, np.concatenate(log_probs), next_states
+
+    def keep(self, key: object, model: GraphState) -> GraphState:
+        """See `Batch`."""
+        return model
+
+    def _one(self, stacked: GraphState, row: int) -> GraphState:
+        """The state of one stream, copied: a view would keep the whole batch in memory."""
+        return {
+            name: stacked[name][(slice(None),) * axis + (slice(row, row + 1),)].copy()
+            for name, axis in self._axes.items()
+        }
