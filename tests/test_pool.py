@@ -23,6 +23,8 @@ from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, ModelError, Phone, Recognizer, SnapshotError, Stream
 from phonestream.streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
+from phonestream.streaming.pool.inbox import MANY_ENTRIES
+from phonestream.streaming.pool.results import Posteriors, Snapshot
 from phonestream.streaming.pool.scheduler import PooledStream, StreamPool
 from phonestream.streaming.pool.slots import Slots
 
@@ -50,9 +52,9 @@ class Schedule(RuleBasedStateMachine):
 
     toy: Recognizer
 
-    @initialize(chunk=st.sampled_from([0.04, 0.08, 0.16]))
-    def begin(self, chunk: float) -> None:
-        self.pool = StreamPool(self.toy, chunk_seconds=chunk, max_streams=4)
+    @initialize(chunk=st.sampled_from([0.04, 0.08, 0.16]), longest=st.sampled_from([None, 0.16, 0.6]))
+    def begin(self, chunk: float, longest: float | None) -> None:
+        self.pool = StreamPool(self.toy, chunk_seconds=chunk, max_chunk_seconds=longest, max_streams=4)
         self.pairs: list[tuple[PooledStream, Stream, list[Any], list[Any]]] = []
 
     def pick(self, data: Any, finished: bool = False) -> Any:
@@ -111,11 +113,25 @@ class Schedule(RuleBasedStateMachine):
             assert stream.save() == alone.save()
 
     @rule(data=st.data())
+    def ask_for_a_snapshot(self, data: Any) -> None:
+        """It comes after the events of all that was pushed before it, and before those of what comes after."""
+        if pair := self.pick(data):
+            stream, alone, _, expected = pair
+            stream.request_snapshot()
+            expected.append(Snapshot(round(alone.seconds * stream.sample_rate), alone.save()))
+
+    @rule(data=st.data(), paused=st.booleans())
+    def pause(self, data: Any, paused: bool) -> None:
+        if pair := self.pick(data):
+            pair[0].pause(paused)
+
+    @rule(data=st.data())
     def move(self, data: Any) -> None:
         """To another slot, through a snapshot."""
         if pair := self.pick(data):
             stream, alone, found, expected = pair
             saved = stream.save()
+            stream.pause(False)
             self.take(self.pool.tick())  # what save has found
             if stream.closed:
                 return
@@ -141,6 +157,7 @@ class Schedule(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         for stream, alone, _, expected in self.pairs:
+            stream.pause(False)
             if not stream.finished:
                 stream.finish()
                 expected += alone.finish()
@@ -290,7 +307,103 @@ def test_events_come_where_they_were_asked_for(toy: Recognizer) -> None:
     assert pool.stats().lost_seconds == 0.5
 
 
+def test_gaps_are_reported_once_however_long_and_without_endpoints(toy: Recognizer) -> None:
+    pool = StreamPool(toy, chunk_seconds=0.08)
+    stream = pool.open(sample_rate=8000, report_gaps=True)
+    stream.push(levels(1, 1, samples=320))
+    stream.gap(8000 * 60)
+    stream.push(levels(2, 0, samples=320))
+    stream.finish()
+    found = drain(pool)[stream]
+    alone = toy.stream()
+    expected = alone.accept(levels(1, 1, samples=320), 8000) + alone.gap(8000 * 60)
+    expected += alone.accept(levels(2, 0, samples=320), 8000) + alone.finish()
+    assert [event for event in found if not isinstance(event, Lost)] == expected
+    assert [event for event in found if isinstance(event, Lost)] == [Lost(0.08, 60.0)] == stream.lost
+    assert pool.stats().ticks > 60 / 0.08
+
+
+def test_posteriors_are_those_alone(toy: Recognizer) -> None:
+    pool = StreamPool(toy, chunk_seconds=0.04, max_chunk_seconds=0.2)
+    saved = toy.stream(posteriors=True)
+    before = levels(1, 2, 3, 4)
+    saved.accept(before)
+    stream, plain = pool.open(snapshot=saved.save(), posteriors=True), pool.open(snapshot=saved.save())
+    pieces = [levels(1, 2), levels(3), levels(1, 0, 2, 4, 0, 1, samples=700)]
+    found: dict[PooledStream, list[Any]] = {stream: [], plain: []}
+    for piece in pieces:
+        for each in found:
+            each.push(piece)
+        for result in pool.tick():
+            found[result.stream] += result.events
+    for each in found:
+        each.finish()
+    for each, events in drain(pool).items():
+        found[each] += events
+    rows = np.concatenate([event.rows for event in found[stream] if isinstance(event, Posteriors)])
+    np.testing.assert_array_equal(rows, toy.log_probs(np.concatenate([before, *pieces])))
+    assert [event for event in found[stream] if isinstance(event, Phone)] == found[plain]
+    with pytest.raises(ConfigError, match="keeps no posteriors"):
+        pool.open(snapshot=toy.stream().save(), posteriors=True)
+
+
 # Snapshots
+
+
+def test_what_save_has_found_is_ready_to_be_told(toy: Recognizer) -> None:
+    """Though less than a chunk was pushed, so that a tick had nothing to do before."""
+    pool = StreamPool(toy, chunk_seconds=0.64)
+    stream = pool.open()
+    stream.push(levels(1, 2, 0, 0, 0))
+    assert pool.ready == 0
+    stream.save()
+    assert pool.ready == 1
+    assert [phone.symbol for phone in drain(pool)[stream]] == ["A", "B"]
+
+
+def test_a_stream_that_is_handed_over_ends_with_its_snapshot(toy: Recognizer) -> None:
+    pool = StreamPool(toy)
+    stream = pool.open()
+    stream.push(levels(1, 1, 2, samples=700))
+    stream.request_snapshot(hand_over=True)
+    [(told, events, error, finished)] = pool.tick()
+    alone = toy.stream()
+    expected: list[Any] = [*alone.accept(levels(1, 1, 2, samples=700)), Snapshot(2100, alone.save())]
+    assert (told, events, error, finished) == (stream, expected, None, True)
+    assert stream.closed
+    assert not stream.finished
+    assert pool.stats().streams == 0
+
+
+def test_a_paused_stream_waits_and_loses_nothing(toy: Recognizer) -> None:
+    pool = StreamPool(toy, chunk_seconds=0.04)
+    stream = pool.open()
+    stream.push(levels(1, 0, 2, 0))
+    assert pool.ready == 1
+    stream.pause()
+    assert pool.ready == 0
+    stream.finish()
+    assert pool.tick() == []
+    stream.pause(False)
+    assert drain(pool)[stream] == toy.transcribe(levels(1, 0, 2, 0))
+
+
+@pytest.mark.parametrize("rate", [8000, 192_000])
+def test_any_number_of_tiny_pieces_stay_few_entries(toy: Recognizer, rate: int) -> None:
+    """A server that reads no more while many wait could otherwise wait for a frame for ever."""
+    pool = StreamPool(toy, chunk_seconds=0.16)
+    stream, alone = pool.open(sample_rate=rate), toy.stream()
+    audio = levels(1, samples=rate // 10)
+    for _ in range(5):
+        for first in range(0, 3000, 3):
+            stream.push(audio[first : first + 2])
+            stream.gap(1)
+            if stream.backlog_entries > MANY_ENTRIES:
+                pool.tick()
+            assert stream.backlog_entries <= MANY_ENTRIES + 1
+            alone.accept(audio[first : first + 2], rate)
+            alone.gap(1)
+    assert stream.save() == alone.save()
 
 
 def test_snapshots_move_between_pools_and_streams(toy: Recognizer) -> None:
@@ -376,6 +489,8 @@ def test_a_closed_stream_says_so(toy: Recognizer) -> None:
         {"chunk_seconds": 4.1},
         {"chunk_seconds": float("nan")},
         {"chunk_seconds": "1"},
+        {"max_chunk_seconds": 0.12},
+        {"max_chunk_seconds": 4.1},
         {"max_streams": 0},
         {"max_streams": 1.0},
         {"max_streams": 2**20},
