@@ -35,6 +35,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import tables
 import torch
 from attention_profile import print_profile
 from attention_rivals import Inputs, contestants, gemm_rate, limit, operations, seconds
@@ -53,19 +54,23 @@ def warmed_step(name: str, shape: tuple[int, int, int, int]) -> Callable[[], obj
     return lambda: inputs.step(attention)
 
 
-def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: bool) -> None:
+def cpu(
+    lengths: Sequence[int], heads: int, width: int, rounds: int, memory: bool, report: tables.Report
+) -> None:
     """The table and the picture for one thread of a CPU."""
     torch.set_num_threads(1)
     rivals = contestants("cpu")
     rate = gemm_rate("cpu", torch.float32)
-    print(f"batch 1, {heads} heads of {width}, float32, forward + backward, {rounds} rounds, one thread; ")
-    print(f"a product of 1024 x 1024 matrices: {rate / 1e9:.0f} GFLOP/s\n")
-    columns = [f"{name}, ms" for name in rivals] + [
-        f"against {name}" for name in rivals if name != "phonestream"
+    report.note(
+        f"Batch 1, {heads} heads of {width}, float32, forward + backward, {rounds} rounds, one thread; a product of "
+        f"1024 x 1024 matrices: {rate / 1e9:.0f} GFLOP/s."
+    )
+    others = [name for name in rivals if name != "phonestream"]
+    columns = [(f"{name}, ms", ".2f") for name in rivals] + [
+        (f"x as fast as {name}", ".1f") for name in others
     ]
-    columns += ["share of GEMM peak"] + ([f"{name}, MiB" for name in rivals] if memory else [])
-    print("| frames | " + " | ".join(columns) + " |")
-    print("| " + " | ".join(["---"] * (len(columns) + 1)) + " |")
+    columns += [("share of GEMM peak", ".0%")] + [(f"{name}, MiB", ".0f") for name in rivals if memory]
+    table = report.table(("frames", ""), *columns)
     times: dict[str, dict[int, float]] = {name: {} for name in rivals}
     peaks: dict[str, dict[int, int]] = {name: {} for name in rivals}
     for frames in lengths:
@@ -82,21 +87,19 @@ def cpu(lengths: Sequence[int], heads: int, width: int, rounds: int, memory: boo
             if memory:
                 peaks[name][frames] = peak_bytes(warmed_step, name, (1, heads, frames, width))
         mine = times["phonestream"][frames]
-        cells = [f"{1000 * times[name][frames]:.2f}" if frames in times[name] else "" for name in rivals]
-        for name in rivals:
-            if name != "phonestream":
-                ratios = [
-                    b / a for a, b in zip(measured["phonestream"], measured.get(name, ()), strict=False)
-                ]
-                cells.append(f"{statistics.median(ratios):.1f} x" if ratios else "")
-        cells.append(f"{operations(1, heads, frames, width) / mine / rate:.0%}")
-        if memory:
-            cells += [
-                f"{peaks[name][frames] / 2**20:.0f}" if frames in peaks[name] else "" for name in rivals
-            ]
-        print(f"| {frames} | " + " | ".join(cells) + " |", flush=True)
-    print(f"\n{crossover(times['phonestream'], times['softmax'])}")
+        cells: list[float | None] = [_in(1e-3, times[name].get(frames)) for name in rivals]
+        for name in others:
+            ratios = [b / a for a, b in zip(measured["phonestream"], measured.get(name, ()), strict=False)]
+            cells.append(statistics.median(ratios) if ratios else None)
+        cells.append(operations(1, heads, frames, width) / mine / rate)
+        table.add(frames, *cells, *(_in(2**20, peaks[name].get(frames)) for name in rivals if memory))
+    report.note(crossover(times["phonestream"], times["softmax"]))
+    report.save()
     draw(times, peaks, heads, width)
+
+
+def _in(unit: float, value: float | None) -> float | None:
+    return None if value is None else value / unit
 
 
 def crossover(linear: dict[int, float], quadratic: dict[int, float]) -> str:
@@ -146,7 +149,9 @@ def draw(
     print(f"picture: {PICTURE}")
 
 
-def gpu(lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int) -> None:
+def gpu(
+    lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int, report: tables.Report
+) -> None:
     """The table for a GPU, in float32 and bfloat16."""
     properties = torch.cuda.get_device_properties(0)
     copied = torch.empty(2**28, device="cuda")
@@ -161,23 +166,22 @@ def gpu(lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int)
     bandwidth = 2 * copied.numel() * 4 / best
     del copied, target
     rivals = contestants("cuda")
-    print(
-        f"{properties.name}, batch {batch}, {heads} heads of {width}; memory copies at {bandwidth / 1e9:.0f} GB/s\n"
+    report.note(
+        f"{properties.name}, batch {batch}, {heads} heads of {width}; memory copies at {bandwidth / 1e9:.0f} GB/s."
     )
-    columns = [f"{name}, ms" for name in rivals] + [
-        "bandwidth limit, ms",
-        *(f"{name}, MiB" for name in rivals),
-    ]
-    print("| dtype | frames | " + " | ".join(columns) + " |")
-    print("| " + " | ".join(["---"] * (len(columns) + 2)) + " |")
+    columns = [*((f"{name}, ms", ".3f") for name in rivals), ("bandwidth limit, ms", ".3f")]
+    table = report.table(
+        ("dtype", ""), ("frames", ""), *columns, *((f"{name}, MiB", ".0f") for name in rivals)
+    )
     for dtype in (torch.float32, torch.bfloat16):
         for frames in lengths:
             inputs = Inputs(batch, heads, frames, width, "cuda", dtype)
-            cells, peaks = [], []
+            cells: list[float | None] = []
+            peaks: list[float | None] = []
             for name, rival in rivals.items():
                 if frames > 4 * limit(name):
-                    cells.append("")
-                    peaks.append("")
+                    cells.append(None)
+                    peaks.append(None)
                     continue
                 for _ in range(3):
                     inputs.step(rival)
@@ -185,18 +189,12 @@ def gpu(lengths: Sequence[int], heads: int, width: int, rounds: int, batch: int)
                 before = torch.cuda.memory_allocated()
                 torch.cuda.reset_peak_memory_stats()
                 took = statistics.median(seconds(inputs, rival, 0.1) for _ in range(rounds))
-                cells.append(f"{1000 * took:.3f}")
-                peaks.append(f"{(torch.cuda.max_memory_allocated() - before) / 2**20:.0f}")
+                cells.append(1000 * took)
+                peaks.append((torch.cuda.max_memory_allocated() - before) / 2**20)
             # forward reads q, k, v and writes y; backward reads q, k, v, y, dy and writes dq, dk, dv
             moved = 12 * batch * heads * frames * width * inputs.dy.element_size()
-            row = [
-                str(dtype).removeprefix("torch."),
-                str(frames),
-                *cells,
-                f"{1000 * moved / bandwidth:.3f}",
-                *peaks,
-            ]
-            print("| " + " | ".join(row) + " |", flush=True)
+            table.add(str(dtype).removeprefix("torch."), frames, *cells, 1000 * moved / bandwidth, *peaks)
+    report.save()
 
 
 def main() -> None:
@@ -217,18 +215,24 @@ def main() -> None:
         action="store_true",
         help="where the time of ours goes, at the first of --lengths, or at 1000",
     )
+    tables.add_option(parser)
     options = parser.parse_args()
+    report = tables.Report(options, "attention-profile" if options.profile else f"attention-{options.device}")
     lengths = options.lengths or sorted([1000, *(2**n for n in range(7, 18))])
     if options.profile:
         if options.device != "cpu":
             parser.error("--profile is for CPUs; give --device cpu")
         print_profile(
-            options.heads, options.lengths[0] if options.lengths else 1000, options.width, options.rounds
+            options.heads,
+            options.lengths[0] if options.lengths else 1000,
+            options.width,
+            options.rounds,
+            report,
         )
     elif options.device == "cpu":
-        cpu(lengths, options.heads, options.width, options.rounds, not options.no_memory)
+        cpu(lengths, options.heads, options.width, options.rounds, not options.no_memory, report)
     else:
-        gpu(lengths, options.heads, options.width, options.rounds, options.batch)
+        gpu(lengths, options.heads, options.width, options.rounds, options.batch, report)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from attention_rivals import Attention, Inputs, gemm_rate, ours, seconds
+from tables import Report
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
@@ -49,7 +50,7 @@ class Part(NamedTuple):
     work: float  # multiplications and additions of products, numbers of all else
 
 
-def print_profile(heads: int, frames: int, width: int, rounds: int) -> None:
+def print_profile(heads: int, frames: int, width: int, rounds: int, report: Report) -> None:
     """The table for forward and backward, batch 1, float32, feature map counted in, on one thread."""
     torch.set_num_threads(1)
     inputs = Inputs(1, heads, frames, width, "cpu", torch.float32)
@@ -60,24 +61,28 @@ def print_profile(heads: int, frames: int, width: int, rounds: int) -> None:
     faults = _faults() - faults
     step = statistics.median(seconds(inputs, ours, 0.1) for _ in range(rounds))
     parts = profiled(inputs, ours)
-    print(
-        f"batch 1, {heads} heads of {width}, {frames} frames, float32, one thread: {1000 * step:.2f} ms a step;"
+    report.note(
+        f"Batch 1, {heads} heads of {width}, {frames} frames, float32, one thread: {1000 * step:.2f} ms a step; a "
+        f"product of 1024 x 1024 matrices: {gemm / 1e9:.0f} GFLOP/s; a multiplication of {BLOCK} numbers in place: "
+        f"{single / 1e9:.1f} G/s; page faults a step: {faults}."
     )
-    print(f"a product of 1024 x 1024 matrices: {gemm / 1e9:.0f} GFLOP/s;")
-    print(
-        f"a multiplication of {BLOCK} numbers in place: {single / 1e9:.1f} G/s; page faults a step: {faults}\n"
+    table = report.table(
+        ("part", ""),
+        ("calls", ".0f"),
+        ("ms", ".2f"),
+        ("share", ".0%"),
+        ("rate", ""),
+        ("of the possible", ".0%"),
+        ("ms at the possible", ".2f"),
     )
-    print("| part | calls | ms | share | rate | of the possible | ms at the possible |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
     for part in parts:
         possible, unit = (gemm, "GFLOP/s") if part.name == KINDS[0] else (single, "G numbers/s")
         rate = part.work / part.seconds
-        print(
-            f"| {part.name} | {part.calls:.0f} | {1000 * part.seconds:.2f} | {part.seconds / step:.0%} "
-            f"| {rate / 1e9:.1f} {unit} | {rate / possible:.0%} | {1000 * part.work / possible:.2f} |"
-        )
+        shares = (f"{rate / 1e9:.1f} {unit}", rate / possible, 1000 * part.work / possible)
+        table.add(part.name, part.calls, 1000 * part.seconds, part.seconds / step, *shares)
     rest = step - sum(part.seconds for part in parts)
-    print(f"| Python, autograd, views, memory | | {1000 * rest:.2f} | {rest / step:.0%} | | | |")
+    table.add("Python, autograd, views, memory", None, 1000 * rest, rest / step, None, None, None)
+    report.save()
 
 
 def profiled(inputs: Inputs, attention: Attention) -> list[Part]:

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import on_split
 from numpy.typing import NDArray
+from tables import Report
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones
@@ -55,8 +56,9 @@ def main() -> None:
     log_probs = [recognizer.log_probs(load_samples(cut)) for cut in cuts]
     references = [reference_phones(cut) for cut in cuts]
 
-    print(f"{options.model}: PER % of {len(cuts)} recordings of {options.split}\n")
-    print("| off blank, nats | best path | by frames |\n| --- | --- | --- |")
+    report = Report(options)
+    report.note(f"PER % of {len(cuts)} recordings of {options.split}.")
+    table = report.table(("off blank, nats", "+.1f"), ("best path", ".2f"), ("by frames", ".2f"))
     for penalty in PENALTIES:
         by_rows, by_frames = PhoneErrors(), PhoneErrors()
         for original, reference in zip(log_probs, references, strict=True):
@@ -64,7 +66,8 @@ def main() -> None:
             by_rows += phone_errors(reference, greedy_phones(rows))
             frames = by_frame(rows, recognizer.metadata.rows_per_frame)
             by_frames += phone_errors(reference, greedy_phones(frames))
-        print(f"| {penalty:+.1f} | {100 * by_rows.per:.2f} | {100 * by_frames.per:.2f} |", flush=True)
+        table.add(penalty, 100 * by_rows.per, 100 * by_frames.per)
+    report.save()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import on_split
 from numpy.typing import NDArray
+from tables import Report
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones
@@ -74,20 +75,20 @@ def main() -> None:
     decoder = recognizer.metadata.decoder
     fitted = judged(decoder, log_probs, references)
     plain = judged(replace(decoder, temperature=1.0), log_probs, references)
-    print(f"{options.model}: {len(fitted.right)} phones of {len(cuts)} recordings of {options.split}\n")
-    print(f"| temperature | mean confidence | right | ECE, {BINS} bins of equal mass | of equal width |")
-    print("| --- | --- | --- | --- | --- |")
+    report = Report(options)
+    report.note(f"{len(fitted.right):,} phones of {len(cuts)} recordings of {options.split}.")
+    means = (("mean confidence", ".3f"), ("right", ".3f"))
+    ece = ((f"ECE, {BINS} bins of equal mass", ".4f"), ("of equal width", ".4f"))
+    table = report.table(("temperature", "g"), *means, *ece)
     for temperature, found in ((decoder.temperature, fitted), (1.0, plain)):
         mass, width = reliability(found), reliability(found, binning="width")
-        print(
-            f"| {temperature:g} | {mass.confidence:.3f} | {mass.right:.3f} | {mass.error:.4f} | {width.error:.4f} |"
-        )
+        table.add(temperature, mass.confidence, mass.right, mass.error, width.error)
     mass = reliability(fitted)
-    print("\n| confidence | phones | mean | right |\n| --- | --- | --- | --- |")
+    table = report.table(("confidence", ""), ("phones", ""), ("mean", ".3f"), ("right", ".3f"), shown=False)
     for entry in mass.bins:
-        span = f"{entry.low:.3f} to {entry.high:.3f}"
-        print(f"| {span} | {entry.phones} | {entry.confidence:.3f} | {entry.right:.3f} |")
+        table.add(f"{entry.low:.3f} to {entry.high:.3f}", entry.phones, entry.confidence, entry.right)
 
+    report.save()
     on_split.save(draw(mass, fitted.confidence), options.picture)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import on_split
 from numpy.typing import NDArray
+from tables import Report
 
 from phonestream.asr.evaluation.evaluate import evaluate
 from phonestream.asr.evaluation.score import top_confusions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = on_split.PICTURES / "confusions.png"
-LISTED = 20  # errors
+LISTED = 12  # errors
 
 
 def draw(table: NDArray[np.int64]) -> "Figure":
@@ -47,19 +48,19 @@ def draw(table: NDArray[np.int64]) -> "Figure":
 def main() -> None:
     options = on_split.parser(__doc__, "test", PICTURE).parse_args()
 
-    report = evaluate(options.model, split=options.split, limit=options.limit)
-    table = report.confusions
-    print(
-        f"{options.model}: {table[:-1].sum()} phones of {len(report.recordings)} recordings of {options.split}\n"
+    evaluation = evaluate(options.model, split=options.split, limit=options.limit)
+    counts = evaluation.confusions
+    report = Report(options)
+    report.note(
+        f"{counts[:-1].sum():,} phones of {len(evaluation.recordings)} recordings of {options.split}."
     )
-    print("| reference | heard | times | % of the reference's |\n| --- | --- | --- | --- |")
-    of_phone = dict(zip(PHONES, table.sum(axis=1), strict=False))
-    for error in top_confusions(table, LISTED):
-        share = "" if error.reference is None else f"{100 * error.times / of_phone[error.reference]:.1f}"
-        print(
-            f"| {error.reference or 'nothing'} | {error.hypothesis or 'nothing'} | {error.times} | {share} |"
-        )
-    on_split.save(draw(table), options.picture)
+    table = report.table(("reference", ""), ("heard", ""), ("times", ""), ("% of the reference's", ".1f"))
+    of_phone = dict(zip(PHONES, counts.sum(axis=1), strict=False))
+    for error in top_confusions(counts, LISTED):
+        share = None if error.reference is None else 100 * error.times / of_phone[error.reference]
+        table.add(error.reference or "nothing", error.hypothesis or "nothing", error.times, share)
+    report.save()
+    on_split.save(draw(counts), options.picture)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import tables
 
 from phonestream import Recognizer
 from streaming import RATE, SHIPPED, Samples, load, percentile
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
     parser.add_argument("--minutes", type=float, default=60.0, help="of audio")
     parser.add_argument("--parts", type=int, default=6, help="into which it is divided")
+    tables.add_option(parser)
     options = parser.parse_args()
 
     recordings = load(Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED), 100)
@@ -62,8 +64,9 @@ def main() -> None:
     samples = int(options.minutes * 60 * RATE)
     chunks = -(-samples // CHUNK)
 
-    print("| minutes | p50, ms | p95, ms | p99, ms | memory, MiB |")
-    print("| --- | --- | --- | --- | --- |")
+    report = tables.Report(options)
+    percentiles = (("p50, ms", ".2f"), ("p95, ms", ".2f"), ("p99, ms", ".2f"))
+    table = report.table(("minutes", ".0f"), *percentiles, ("memory, MiB", ".0f"))
     stream, phones, times = recognizer.stream(), [], []
     part = -(-chunks // options.parts)
     for number, chunk in enumerate(endless(recordings, samples, CHUNK), start=1):
@@ -72,8 +75,8 @@ def main() -> None:
         times.append(time.perf_counter() - began)
         phones += [phone.symbol for phone in found]
         if number % part == 0 or number == chunks:
-            row = " | ".join(f"{percentile(times, share):.2f}" for share in (50, 95, 99))
-            print(f"| {stream.seconds / 60:.1f} | {row} | {resident_mib():.0f} |", flush=True)
+            of_part = (percentile(times, share) for share in (50, 95, 99))
+            table.add(stream.seconds / 60, *of_part, resident_mib())
             times.clear()
     phones += [phone.symbol for phone in stream.finish()]
 
@@ -82,7 +85,8 @@ def main() -> None:
         same += [phone.symbol for phone in again.accept(block)]
     same += [phone.symbol for phone in again.finish()]
     words = "the same" if same == phones else "NOT the same"
-    print(f"\n{len(phones)} phones, {words} as in blocks of {BLOCK // RATE} s")
+    report.note(f"{len(phones):,} phones, {words} as in blocks of {BLOCK // RATE} s.")
+    report.save()
 
 
 if __name__ == "__main__":

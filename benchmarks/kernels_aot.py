@@ -15,11 +15,12 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 os.environ.pop("TRITON_INTERPRET", None)  # before Triton is imported
 
+import tables
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -113,21 +114,31 @@ def figures(kernel: str, capability: int, dtype: str, head_size: int) -> Figures
     return Figures(kernel, capability, dtype, head_size, int(used[1]), spills, compiled.metadata.shared)
 
 
-def markdown(rows: Iterable[Figures]) -> Iterator[str]:
-    """One line for each kernel, dtype and head size; the chips stand side by side: registers / spills / KiB."""
-    rows = list(rows)
-    chips = sorted({row.capability for row in rows})
-    yield "| kernel | dtype | head | " + " | ".join(f"sm_{chip}" for chip in chips) + " |"
-    yield "| --- | --- | --- |" + " --- |" * len(chips)
+def report(rows: Iterable[Figures], options: argparse.Namespace) -> None:
+    """A line for each kernel, dtype and head size, then the most that each kernel takes; chips stand side by side."""
+    found = tables.Report(options)
+    found.note("Registers of a thread / bytes of spill stores and loads / KiB of shared memory.")
+    chips = [(f"sm_{chip}", "") for chip in sorted(options.capability)]
+    table = found.table(("kernel", ""), ("dtype", ""), ("head", ""), *chips, shown=False)
+    kept: dict[str, dict[int, list[Figures]]] = {}
     for (kernel, dtype, head), group in itertools.groupby(
         rows, lambda row: (row.kernel, row.dtype, row.head_size)
     ):
-        cells = {row.capability: row for row in group}
-        shown = [
-            f"{row.registers} / {row.spilled_bytes} / {row.shared_bytes / 1024:.1f}" if row else ""
-            for row in map(cells.get, chips)
-        ]
-        yield f"| {kernel} | {dtype} | {head} | " + " | ".join(shown) + " |"
+        cells = sorted(group, key=lambda row: row.capability)
+        table.add(kernel, dtype, head, *(most([row]) for row in cells))
+        for row in cells:
+            kept.setdefault(kernel, {}).setdefault(row.capability, []).append(row)
+    table = found.table(("most of any dtype and head size", ""), *chips)
+    for kernel, by_chip in kept.items():
+        table.add(kernel, *(most(alike) for _, alike in sorted(by_chip.items())))
+    found.save()
+
+
+def most(rows: Sequence[Figures]) -> str:
+    """Registers / spills / KiB: of each the most that a row has."""
+    columns = ("registers", "spilled_bytes", "shared_bytes")
+    registers, spilled, shared = (max(getattr(row, name) for row in rows) for name in columns)
+    return f"{registers} / {spilled} / {shared / 1024:.1f}"
 
 
 def main() -> None:
@@ -141,6 +152,7 @@ def main() -> None:
     parser.add_argument(
         "--json", action="store_true", help="print an object for each kernel instead of the table"
     )
+    tables.add_option(parser)
     options = parser.parse_args()
 
     wanted = itertools.product(options.kernel, options.dtype, options.head_size, options.capability)
@@ -149,8 +161,7 @@ def main() -> None:
         for row in rows:
             print(json.dumps({**row._asdict(), "shared_limit": row.shared_limit}), flush=True)
     else:
-        print("Registers of a thread / bytes of spill stores and loads / KiB of shared memory.\n")
-        print("\n".join(markdown(rows)))
+        report(rows, options)
 
 
 if __name__ == "__main__":

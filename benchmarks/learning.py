@@ -2,8 +2,8 @@
 
     python benchmarks/learning.py
 
-reads the stages' records (`benchmarks/records/default.dev*.tsv`, `default.losses*.tsv`), prints what each stage cost and
-gained, and draws benchmarks/pictures/learning.png.
+reads the stages' records (`benchmarks/records/default.dev*.tsv`, `default.losses*.tsv`), prints what each stage cost
+and gained, and draws benchmarks/pictures/learning.png.
 """
 
 import argparse

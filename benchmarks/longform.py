@@ -30,6 +30,7 @@ import degrade
 import numpy as np
 import on_split
 from degrade import RATE, Samples
+from tables import Report
 
 from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
@@ -181,21 +182,21 @@ def main() -> None:
         phones, resets[name] = hear(model, samples, forget, options.pause)
         errors[name] = list(score(phones, placed))
 
-    print(
-        f"{options.model}: {len(placed)} recordings of {options.split} in a stream of {minutes:.1f} minutes; "
-        f"{resets['s and z']} resets of s and z, {resets['all']} of all, after {options.pause:g} s without a phone\n"
+    report = Report(options)
+    report.note(
+        f"PER % of {len(placed)} recordings of {options.split} in a stream of {minutes:.1f} minutes; "
+        f"{resets['s and z']} resets of s and z, {resets['all']} of all, after {options.pause:g} s without a phone."
     )
-    print("| minutes | " + " | ".join(errors) + " |\n| --- |" + " --- |" * len(errors))
+    table = report.table(("minutes", ""), *((name, ".2f") for name in errors))
     rates: dict[str, list[float]] = {name: [] for name in errors}
     for index, (low, high) in enumerate(pairwise(edges)):
         for name, counts in errors.items():
             inside = (count for count, bin_ in zip(counts, which, strict=True) if bin_ == index)
             rates[name].append(sum(inside, PhoneErrors()).per)
-        cells = " | ".join(f"{100 * values[-1]:.2f}" for values in rates.values())
-        print(f"| {low:.1f} to {high:.1f} | {cells} |")
-    totals = (sum(counts, PhoneErrors()).per for counts in errors.values())
-    print("| whole | " + " | ".join(f"{100 * total:.2f}" for total in totals) + " |")
+        table.add(f"{low:.1f} to {high:.1f}", *(100 * values[-1] for values in rates.values()))
+    table.add("whole", *(100 * sum(counts, PhoneErrors()).per for counts in errors.values()))
 
+    report.save()
     on_split.save(draw(rates, edges.tolist()), options.picture)
 
 

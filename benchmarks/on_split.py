@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tables
+
 from phonestream.asr.corpora.corpus import load_cuts, speech_root, spread
 
 if TYPE_CHECKING:
@@ -14,12 +16,13 @@ PICTURES = Path(__file__).parent / "pictures"
 
 
 def parser(description: str, split: str, picture: Path | None = None) -> argparse.ArgumentParser:
-    """With `--model`, `--split`, for which `split` stands, and for those that draw `--limit` and `--picture`."""
+    """With `--model`, `--split` and `--record`; for those that draw with `--limit` and `--picture` too."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
     made.add_argument("--split", default=split)
+    tables.add_option(made)
     if picture is not None:
         made.add_argument("--limit", type=int, help="recordings at most, evenly spread over the split")
         made.add_argument("--picture", type=Path, default=picture)

@@ -22,6 +22,7 @@ import numpy as np
 import on_split
 from degrade import RATE, Samples
 from numpy.random import Generator
+from tables import Report
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
@@ -149,9 +150,10 @@ def main() -> None:
     recognizer = Recognizer(options.model)
     cuts = on_split.cuts(options.split, options.limit)
     recordings = [(cut.id, load_samples(cut), reference_phones(cut)) for cut in cuts]
-    print(f"{options.model}: {len(recordings)} recordings of {options.split}\n")
-    print("| | | PER % | substitutions | insertions | deletions |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    report = Report(options)
+    report.note(f"{len(recordings)} recordings of {options.split}.")
+    shares = ("PER %", "substitutions", "insertions", "deletions")
+    table = report.table(("", ""), ("", ""), *((share, ".2f") for share in shares))
     rates: dict[str, dict[str, float]] = {}
     for kind, name, change in conditions(speech):
         errors = PhoneErrors()
@@ -160,14 +162,13 @@ def main() -> None:
             errors += phone_errors(reference, [phone.symbol for phone in recognizer.transcribe(audio, rate)])
         rates.setdefault(kind, {})[name] = errors.per
         parts = (errors.substitutions, errors.insertions, errors.deletions)
-        shares = " | ".join(f"{100 * count / errors.reference_length:.2f}" for count in parts)
-        print(f"| {kind} | {name} | {100 * errors.per:.2f} | {shares} |", flush=True)
+        table.add(kind, name, 100 * errors.per, *(100 * count / errors.reference_length for count in parts))
 
-    print("\n| without speech | phones a minute |\n| --- | --- |")
+    table = report.table(("without speech", ""), ("phones a minute", ".1f"))
     for name, samples in sounds_without_speech(speech):
-        count = len(recognizer.transcribe(samples))
-        print(f"| {name} | {count * 60 / QUIET_SECONDS:.1f} |", flush=True)
+        table.add(name, len(recognizer.transcribe(samples)) * 60 / QUIET_SECONDS)
 
+    report.save()
     on_split.save(draw(rates), options.picture)
 
 

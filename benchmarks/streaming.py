@@ -16,7 +16,6 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import csv
 import multiprocessing
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import tables
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
@@ -138,6 +138,7 @@ def main() -> None:
         "--recordings", type=int, default=20, help="how many, evenly spread over the test split"
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each recording is decoded by each")
+    tables.add_option(parser)
     options = parser.parse_args()
 
     folder = Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED)
@@ -160,30 +161,32 @@ def main() -> None:
         for name, total in spent.items():
             totals[name].append(total)
 
-    processor = platform.processor() or platform.machine()
-    print(
-        f"{len(recordings)} recordings, {seconds:.0f} s of audio, {options.rounds} rounds, one thread, {processor}\n"
+    report = tables.Report(options)
+    report.note(
+        f"{len(recordings)} recordings, {seconds:.0f} s of audio, {options.rounds} rounds, one thread; medians."
     )
-    print("| whole files | real-time factor | times real time | loading, s | peak memory, MiB |")
-    print("| --- | --- | --- | --- | --- |")
+    pairs = zip(totals["pocketsphinx allphone"], totals["phonestream"], strict=True)
+    report.note(f"phonestream is {statistics.median(a / b for a, b in pairs):.1f} times as fast.")
+    table = report.table(
+        ("whole files", ""),
+        ("real-time factor", ".5f"),
+        ("times real time", ".0f"),
+        ("loading, s", ".2f"),
+        ("peak memory, MiB", ".0f"),
+    )
     for name in decoders:
         factor = statistics.median(totals[name]) / seconds
         memory = peak_memory(name, options.model, recordings)
-        print(f"| {name} | {factor:.5f} | {1 / factor:.0f} | {loading[name]:.2f} | {memory:.0f} |")
-    pairs = zip(totals["pocketsphinx allphone"], totals["phonestream"], strict=True)
-    print(
-        f"\nphonestream is {statistics.median(a / b for a, b in pairs):.1f} times as fast (median of the rounds)\n"
-    )
+        table.add(name, factor, 1 / factor, loading[name], memory)
 
-    print("| chunk, ms | p50, ms | p95, ms | p99, ms | share of one core |")
-    print("| --- | --- | --- | --- | --- |")
+    percentiles = (("p50, ms", ".2f"), ("p95, ms", ".2f"), ("p99, ms", ".2f"))
+    table = report.table(("chunk, ms", ""), *percentiles, ("share of one core, %", ".1f"))
     for milliseconds in CHUNKS_MS:
         rounds = [chunk_times(options.model, recordings, milliseconds) for _ in range(options.rounds)]
-        p50, p95, p99 = (
-            statistics.median(percentile(times, share) for times in rounds) for share in (50, 95, 99)
-        )
+        times = (statistics.median(percentile(times, share) for times in rounds) for share in (50, 95, 99))
         share = statistics.median(sum(times) / len(times) for times in rounds) * 1000 / milliseconds
-        print(f"| {milliseconds} | {p50:.2f} | {p95:.2f} | {p99:.2f} | {100 * share:.1f} % |")
+        table.add(milliseconds, *times, 100 * share)
+    report.save()
 
 
 if __name__ == "__main__":

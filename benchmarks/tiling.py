@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import on_split
+from tables import Report, Table
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples
@@ -111,26 +112,27 @@ def main() -> None:
     recognizer = Recognizer(options.model)
     found = list(pairs(recognizer, options.split, options.recordings))
     flowing = [pair for pair in found if not pair.silent and not pair.paused]
-    print(f"{len(flowing)} boundaries between phones; ms from the alignment's:")
-    print(f"{'':30}{'median':>8}{'90 %':>8}{'mean':>8}{'bias':>8}")
-    for name, rule in RULES.items():
-        _report(name, [rule(pair, recognizer.metadata) - pair.aligned[1].start for pair in flowing])
     silences = [pair for pair in found if pair.silent]
     both = [pair for pair in silences if pair.paused]
     wrong = sum(pair.paused for pair in found) - len(both)
-    print(
-        f"{len(silences)} silences between phones, {len(both)} of them found and {wrong} where there is none:"
+    report = Report(options)
+    report.note(
+        f"{len(flowing):,} boundaries between phones; {len(silences)} silences between phones, {len(both)} of them "
+        f"found and {wrong} where there is none."
     )
-    _report("where they begin", [pair.intervals[0].end - pair.aligned[0].end for pair in both])
-    _report("where they end", [pair.intervals[1].start - pair.aligned[1].start for pair in both])
+    sizes = (("half within", ".0f"), ("90 % within", ".0f"), ("mean", ".1f"), ("bias", "+.1f"))
+    table = report.table(("ms from the alignment's", ""), *sizes)
+    for name, rule in RULES.items():
+        _add(table, name, [rule(pair, recognizer.metadata) - pair.aligned[1].start for pair in flowing])
+    _add(table, "where silences begin", [pair.intervals[0].end - pair.aligned[0].end for pair in both])
+    _add(table, "where they end", [pair.intervals[1].start - pair.aligned[1].start for pair in both])
+    report.save()
 
 
-def _report(name: str, errors: Sequence[float]) -> None:
+def _add(table: Table, name: str, errors: Sequence[float]) -> None:
     off = np.array(errors) * 1000
     size = np.abs(off)
-    print(
-        f"{name:30}{np.median(size):8.0f}{np.percentile(size, 90):8.0f}{size.mean():8.1f}{off.mean():+8.1f}"
-    )
+    table.add(name, np.median(size), np.percentile(size, 90), size.mean(), off.mean())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import on_split
+from tables import Report
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples
@@ -25,17 +26,14 @@ from phonestream.asr.evaluation.pocketsphinx_alignment import (
 def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:
     """Seconds by which each matched phone's middle lies after pocketsphinx's."""
     decoder = pocketsphinx_aligner()
-    used = 0
     for cut in on_split.cuts(split, count):
         samples = load_samples(cut)
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
         if not reference:
             continue
-        used += 1
         heard = recognizer.transcribe(samples)
         for said, phone in match_phones(reference, heard):
             yield (phone.start + phone.end - said.start - said.end) / 2
-    print(f"{used} recordings of {split} aligned")
 
 
 def main() -> None:
@@ -45,15 +43,20 @@ def main() -> None:
 
     recognizer = Recognizer(options.model)
     found = np.array(list(differences(recognizer, options.split, options.recordings)))
-    offset = recognizer.metadata.time_offset_seconds
-    median = float(np.median(found))
-    spread = np.abs(found - median)
-    print(f"{len(found)} phones; the model's offset now is {offset * 1000:.0f} ms")
-    print(
-        f"median difference {median * 1000:+.0f} ms, so an offset of {(offset + median) * 1000:.0f} ms would centre it"
+    offset = 1000 * recognizer.metadata.time_offset_seconds
+    median = 1000 * float(np.median(found))
+    off = np.abs(1000 * found - median)
+    report = Report(options)
+    table = report.table(
+        ("phones", ""),
+        ("model's offset, ms", ".0f"),
+        ("median difference, ms", "+.0f"),
+        ("offset that would centre it, ms", ".0f"),
+        ("half within, ms", ".0f"),
+        ("90 % within, ms", ".0f"),
     )
-    half, most = np.median(spread) * 1000, np.percentile(spread, 90) * 1000
-    print(f"around the median: half within {half:.0f} ms, 90 % within {most:.0f} ms")
+    table.add(len(found), offset, median, offset + median, np.median(off), np.percentile(off, 90))
+    report.save()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 import onnxruntime
+import tables
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -71,12 +72,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=60)
+    tables.add_option(parser)
     options = parser.parse_args()
 
     chains = {form: session(form) for form in OFF}
-    print(f"median ms of {options.rounds} rounds\n")
-    print("| rows | " + " | ".join(chains) + " | " + " | ".join(f"error, {form}" for form in chains) + " |")
-    print("| --- " * (1 + 2 * len(chains)) + "|")
+    report = tables.Report(options)
+    report.note(f"Medians of {options.rounds} rounds.")
+    times_of = ((f"{form}, ms", ".2f") for form in chains)
+    table = report.table(("rows", ""), *times_of, *((f"error, {form}", ".1e") for form in chains))
     for count in ROWS:
         rows = np.random.default_rng(1).normal(size=(count, 192)).astype(np.float32)
         results = {form: chain.run(None, {"input": rows})[0] for form, chain in chains.items()}
@@ -86,8 +89,8 @@ def main() -> None:
         for _ in range(options.rounds):
             for form, chain in chains.items():
                 spent[form].append(timed(chain, rows))
-        cells = [f"{1000 * statistics.median(times):.2f}" for times in spent.values()]
-        print(f"| {count} | " + " | ".join([*cells, *(f"{error:.1e}" for error in errors)]) + " |")
+        table.add(count, *(1000 * statistics.median(times) for times in spent.values()), *errors)
+    report.save()
 
 
 if __name__ == "__main__":

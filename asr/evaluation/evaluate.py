@@ -95,7 +95,7 @@ def evaluate(
     if page is not None:
         check_output(page / INDEX)
     source = speech_root() if data is None else data
-    decode = _load_decoder(model, threads)
+    decode, sha256 = _load_decoder(model, threads)
     cuts, unusable = read_split(source, split)
     chosen, problems = _usable(list(cuts), limit)
     problems = [*unusable, *problems]
@@ -111,7 +111,7 @@ def evaluate(
         progress(done, len(chosen))
     if not scores:
         raise DataError(f"nothing in {split} of {source} can be scored; first: {problems[0]}")
-    report = Report(str(model), split, str(source), tuple(scores), tuple(problems), seconds, threads)
+    report = Report(str(model), split, str(source), tuple(scores), tuple(problems), seconds, threads, sha256)
     for path, write in outputs:
         if path is not None:
             write_output(path, write(report))
@@ -146,8 +146,10 @@ def _score(cut: "MonoCut", phones: list[Phone]) -> RecordingScore:
     )
 
 
-def _load_decoder(model: str | Path, threads: int) -> Callable[[Sequence["MonoCut"]], Iterator[DecodedCut]]:
-    """A function that decodes recordings with a model, which is loaded at once so that its errors come first."""
+def _load_decoder(
+    model: str | Path, threads: int
+) -> tuple[Callable[[Sequence["MonoCut"]], Iterator[DecodedCut]], str | None]:
+    """A function that decodes recordings with a model, loaded at once so that its errors come first; the file's SHA-256."""
     if Path(model).is_dir():
         import torch
 
@@ -155,7 +157,7 @@ def _load_decoder(model: str | Path, threads: int) -> Callable[[Sequence["MonoCu
 
         encoder = load_encoder(Path(model))
         torch.set_num_threads(threads)
-        return lambda cuts: _decode_with_encoder(encoder, cuts)
+        return lambda cuts: _decode_with_encoder(encoder, cuts), None
     from ...streaming.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
@@ -163,7 +165,7 @@ def _load_decoder(model: str | Path, threads: int) -> Callable[[Sequence["MonoCu
         raise ModelError(
             f"{model}: its phones are not the {len(PHONES)} of the references, so it cannot be scored"
         )
-    return lambda cuts: _decode_with_recognizer(recognizer, cuts)
+    return lambda cuts: _decode_with_recognizer(recognizer, cuts), recognizer.sha256
 
 
 def _decode_with_recognizer(recognizer: "Recognizer", cuts: Sequence["MonoCut"]) -> Iterator[DecodedCut]:

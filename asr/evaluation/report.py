@@ -52,6 +52,7 @@ class Report:
     problems: tuple[Problem, ...]  # recordings that could not be scored; they are in no figure
     decode_seconds: float  # spent computing, reading files not counted
     threads: int
+    sha256: str | None = None  # of the model file; None: a training run was evaluated
 
     @cached_property
     def errors(self) -> PhoneErrors:
@@ -199,6 +200,7 @@ def format_json(report: Report) -> str:
     """All of a report as one JSON object."""
     content = {
         "model": report.model,
+        "model_sha256": report.sha256,
         "split": report.split,
         "data": report.data,
         **_counts(report.errors),
