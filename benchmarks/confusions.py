@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = on_split.PICTURES / "confusions.png"
-LISTED = 12  # errors
+LISTED = 10  # errors
 
 
 def draw(table: NDArray[np.int64]) -> "Figure":

@@ -15,6 +15,7 @@ import numpy as np
 import on_split
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from tables import Report, add_option
 
 RECORDS = Path(__file__).parent / "records"
 PICTURE = Path(__file__).parent / "pictures" / "learning.png"
@@ -72,18 +73,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--picture", type=Path, default=PICTURE)
+    add_option(parser)
     options = parser.parse_args()
 
     stages = []
     while (stage := read(len(stages) + 1)) is not None:
         stages.append(stage)
-    print("| stage | steps | passes | hours | PER %, first and last | loss, last 100 steps |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    report = Report(options)
+    report.note("PER on 100 recordings of dev, first and last; loss over the last 100 steps.")
+    figures = (("passes", ".1f"), ("hours", ".2f"), ("PER %, first", ".2f"), ("last", ".2f"), ("loss", ".3f"))
+    table = report.table(("stage", ""), ("steps", ""), *figures)
     for number, (hours, per, loss, epochs) in enumerate(stages, start=1):
-        print(
-            f"| {number} | {len(loss)} | {epochs:.1f} | {hours[-1]:.2f} | {per[0]:.2f}, {per[-1]:.2f} "
-            f"| {loss[-100:].mean():.3f} |"
-        )
+        table.add(number, len(loss), epochs, hours[-1], per[0], per[-1], loss[-100:].mean())
+    report.save("default")
     on_split.save(draw(stages), options.picture)
 
 

@@ -21,7 +21,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +53,12 @@ class Table:
         self.rows.append([_cell(cell) for cell in cells])
         if self.printing:
             print(self.line(self.rows[-1]), flush=True)
+
+    def without_empty(self) -> Self:
+        """Without the columns in which no row has anything."""
+        kept = [at for at in range(len(self.columns)) if any(row[at] is not None for row in self.rows)]
+        rows = [[row[at] for at in kept] for row in self.rows]
+        return replace(self, columns=tuple(self.columns[at] for at in kept), rows=rows, printing=False)
 
     def header(self) -> str:
         """The two lines above the rows."""

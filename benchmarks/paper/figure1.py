@@ -160,7 +160,11 @@ def table(rows: Sequence[records.Row]) -> str:
         lines.setdefault(row["length"], {"length": row["length"]})[row["method"]] = row
 
     def per_element(name: str, figure: str, unit: float) -> records.Cell:
-        return lambda line: f"{line[name][figure] / line['length'] / unit:.3g}"
+        def three_digits(line: records.Row) -> str:
+            value = float(f"{line[name][figure] / line['length'] / unit:.3g}")
+            return f"{value:g}"
+
+        return three_digits
 
     columns: dict[str, records.Cell] = {"elements": lambda line: f"{line['length']}"}
     columns |= {f"{name}, µs": per_element(name, "seconds", 1e-6) for name in names}

@@ -1,22 +1,29 @@
 """What the four experiments share: their options, the file that a row is kept in as soon as it is measured, the table.
 
 Rows of one file were measured with the same settings; what was measured with others is refused, not mixed in. So an
-experiment that was stopped goes on where it stopped, and rows may be measured on different days.
+experiment that was stopped goes on where it stopped, and rows may be measured on different days: each has its date and
+machine.
 """
 
 import argparse
+import datetime
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # where tables.py is
+
+from tables import Table, machine
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HERE = Path(__file__).parent
 Row = dict[str, Any]
 
 
@@ -91,7 +98,8 @@ class Record:
         return next((row for row in self._rows() if all(row[name] == key[name] for name in self.keys)), None)
 
     def add(self, row: Row) -> None:
-        """Keep a row, in the place of one with the same key."""
+        """Keep a row with the day and the machine, in the place of one with the same key."""
+        row = row | {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "machine": machine()}
         kept = [old for old in self._rows() if any(old[name] != row[name] for name in self.keys)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
@@ -117,16 +125,17 @@ Cell = Callable[[Row], str]
 
 def markdown(rows: Iterable[Row], columns: Mapping[str, Cell]) -> str:
     """A table with a line for each row. A cell whose figure the row lacks stays empty."""
-    lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
+    table = Table(tuple((name, "") for name in columns))
     for row in rows:
-        cells = []
-        for cell in columns.values():
-            try:
-                cells.append(cell(row))
-            except KeyError:
-                cells.append("")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        table.add(*(_shown(cell, row) for cell in columns.values()))
+    return table.markdown()
+
+
+def _shown(cell: Cell, row: Row) -> str | None:
+    try:
+        return cell(row)
+    except KeyError:
+        return None
 
 
 def save(figure: "Figure", path: Path) -> None:
