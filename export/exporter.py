@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from importlib import metadata as distribution
 from pathlib import Path
@@ -14,13 +15,15 @@ from ..asr.model.config import to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
 from ..asr.model.frontend import SAMPLE_RATE
 from ..asr.training.checkpoint import load_checkpoint, load_weights
-from ..errors import ModelError
+from ..errors import ConfigError, ModelError
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from .graph import trace
 from .quantise import quantise_weights, with_weights
 from .verify import verify
 from .weights import ENCODER_KEY, fill
 
+PARTS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
+VERSION = re.compile(rf"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){{2}}(-{PARTS})?(\+{PARTS})?")  # semver.org
 FITTED_RECORDINGS = 200  # of dev, evenly spread; about 15,000 phones fix two numbers well enough
 
 
@@ -74,6 +77,7 @@ def export(
     int8: bool = False,
     data: Path | None = None,
     name: str | None = None,
+    version: str | None = None,
     licence: str = "not stated",
     training_data: str = "not stated",
     time_offset_seconds: float = 0.0,
@@ -87,19 +91,25 @@ def export(
         data: a prepared corpus, or one with a manifest.tsv, on whose dev split to fit how likely blank is against
             phones, and the temperature of confidences; without it, blank is as it was learnt, the temperature 1.
         name, licence, training_data: what the file says about itself; without a name, the configuration's.
+        version: of the model, MAJOR.MINOR.PATCH as semver.org has it; without one, that of a model that was not
+            released, which tells how long it was trained: 0.0.0+steps.2200.
         time_offset_seconds: by which rows come later than the phones they stand for; taken off all times.
 
     Raises:
-        ConfigError: no run there, a damaged one, or an attention that cannot stream.
+        ConfigError: no run there, a damaged one, an attention that cannot stream, or a version of another form.
         DataError: the data has no dev split that can be used.
         ModelError: the file cannot be written, or does not agree with torch; then there is no new file.
     """
+    if version is not None and not VERSION.fullmatch(version):
+        raise ConfigError(
+            f"model version {version!r} is not of the form MAJOR.MINOR.PATCH: give one like 1.2.0"
+        )
     checkpoint = load_checkpoint(run)
     encoder = Encoder(checkpoint.config.model)
     load_weights(encoder, checkpoint.averaged, str(run))
     description = Description(
         name=name or checkpoint.config.name,
-        version=f"{checkpoint.step} steps",
+        version=version or f"0.0.0+steps.{checkpoint.step}",
         licence=licence,
         training_data=training_data,
         time_offset_seconds=time_offset_seconds,

@@ -158,8 +158,22 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path: Path) -> None:
     config = TrainConfig(name="small", model=SMALL)
     save_checkpoint(tmp_path, Checkpoint(300, config, "", encoder.state_dict(), averaged.state_dict(), []))
     summary = export(tmp_path, tmp_path / "model.onnx")
-    assert (summary.metadata.name, summary.metadata.version) == ("small", "300 steps")
+    assert (summary.metadata.name, summary.metadata.version) == ("small", "0.0.0+steps.300")
     torch.testing.assert_close(read_weights(summary.path), dict(averaged.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("version", ["1.2.0", "0.10.3-rc.1", "2.0.0+steps.2200"])
+def test_a_model_has_a_version_of_its_own(version: str, tmp_path: Path) -> None:
+    state = make_encoder(SMALL).state_dict()
+    save_checkpoint(tmp_path, Checkpoint(300, TrainConfig(name="small", model=SMALL), "", state, state, []))
+    assert export(tmp_path, tmp_path / "model.onnx", version=version).metadata.version == version
+
+
+@pytest.mark.parametrize("version", ["", "1", "1.2", "v1.2.0", "1.2.0\n", "01.2.0", "1.2.0-", "300 steps"])
+def test_a_version_of_another_form_is_refused(version: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not of the form MAJOR\.MINOR\.PATCH: give one like 1\.2\.0"):
+        export(tmp_path, tmp_path / "model.onnx", version=version)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

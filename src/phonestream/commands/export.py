@@ -8,7 +8,17 @@ import typer
 
 from .output import write
 
-OF_A_RUN = ("run", "output", "int8", "data", "name", "licence", "training_data", "time_offset")
+OF_A_RUN = (
+    "run",
+    "output",
+    "int8",
+    "data",
+    "name",
+    "model_version",
+    "licence",
+    "training_data",
+    "time_offset",
+)
 """Parameters that say how a run becomes a model file."""
 
 
@@ -30,6 +40,12 @@ def export(
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the model is called. Without it: the configuration's name.")
+    ] = None,
+    model_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X.Y.Z", help="Of the model. Without it: 0.0.0+steps.N, of a model that was not released."
+        ),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the model.")] = "not stated",
     training_data: Annotated[str, typer.Option(help="With its licences and credits.")] = "not stated",
@@ -74,6 +90,7 @@ def export(
         int8=int8,
         data=data,
         name=name,
+        version=model_version,
         licence=licence,
         training_data=training_data,
         time_offset_seconds=time_offset,
