@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pocketsphinx import Decoder
+from tables import Report, Table, add_option
 
 from phonestream import DataError, Recognizer
 from phonestream.asr.align.aligner import AlignedWord, Alignment, fit, spoken
@@ -145,8 +146,9 @@ def accepted(
 
 
 def measure_times(
-    recognizer: Recognizer, cuts: Sequence[tuple[str, NDArray[np.float32]]], time_shifts: int
-) -> str:
+    recognizer: Recognizer, cuts: Sequence[tuple[str, NDArray[np.float32]]], time_shifts: int, table: Table
+) -> int:
+    """Add rows to the table; how many recordings pocketsphinx could align."""
     decoder = Decoder(bestpath=False, lm=None, loglevel="FATAL")
     found = Differences([], [], [])
     used = 0
@@ -157,19 +159,18 @@ def measure_times(
             continue
         used += 1
         compare(ours, reference, found)
-    if not used:
-        return f"{time_shifts} time shifts: no recording that pocketsphinx could align"
-    lines = [f"{time_shifts} time shifts: {used} recordings beside pocketsphinx's forced alignment"]
     for name, values in zip(found._fields, found, strict=True):
-        sizes = np.abs(values) * 1000
-        lines.append(
-            f"  {name.replace('_', ' '):<12} {len(values):6,}  median {np.median(sizes):3.0f} ms  "
-            f"90 % within {np.percentile(sizes, 90):3.0f} ms  (shifted by {np.median(values) * 1000:+.0f} ms)"
-        )
-    return "\n".join(lines)
+        off = 1000 * np.array(values or [np.nan])
+        sizes = np.abs(off)
+        quantiles = (np.median(sizes), np.percentile(sizes, 90), np.median(off))
+        table.add(name.replace("_", " "), time_shifts, len(values), *quantiles)
+    return used
 
 
-def measure_scores(recognizer: Recognizer, cuts: Sequence[tuple[str, str, Posteriors]]) -> str:
+def measure_scores(
+    recognizer: Recognizer, cuts: Sequence[tuple[str, str, Posteriors]], report: Report
+) -> None:
+    """Report the scores, and what is refused."""
     random = Random(1)
     alone: list[float] = []
     replaced: list[float] = []
@@ -193,15 +194,20 @@ def measure_scores(recognizer: Recognizer, cuts: Sequence[tuple[str, str, Poster
             kind = "put in" if middle <= position < middle + len(extra) else "said"
             counted[kind] += 1
             counted[f"{kind} missing"] += not word.found
-    return "\n".join(
-        [
-            f"scores of {len(cuts)} recordings: median {np.median(scores) if scores else 0:.2f}; phones left alone "
-            f"{np.mean(alone):.2f}, replaced {np.mean(replaced):.2f}, area under the curve {area(alone, replaced):.3f}",
-            f"their own text refused: {false_alarms / len(cuts):.1%}; another's accepted: {misses / len(cuts):.1%}",
-            f"{PUT_IN} words put in: {counted['put in missing'] / max(1, counted['put in']):.1%} of them said to be "
-            f"missing, and {counted['said missing'] / max(1, counted['said']):.1%} of the others",
-        ]
+    report.note(
+        f"Median score {np.median(scores) if scores else 0:.2f}; phones left alone {np.mean(alone):.2f}, replaced "
+        f"{np.mean(replaced):.2f}."
     )
+    table = report.table(
+        ("own text refused, %", ".1f"),
+        ("another's accepted, %", ".1f"),
+        ("words put in, said to be missing, %", ".1f"),
+        ("of the others, %", ".1f"),
+        ("area under the curve", ".3f"),
+    )
+    missing = (counted[f"{kind} missing"] / max(1, counted[kind]) for kind in ("put in", "said"))
+    shares = (false_alarms / len(cuts), misses / len(cuts), *missing)
+    table.add(*(100 * share for share in shares), area(alone, replaced))
 
 
 def main() -> None:
@@ -213,6 +219,7 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=int, default=100, help="how many recordings, evenly spread over the split"
     )
+    add_option(parser)
     options = parser.parse_args()
 
     recognizer = Recognizer(options.model)
@@ -221,12 +228,20 @@ def main() -> None:
     chosen = [everything[index * len(everything) // count] for index in range(count)]
     samples = [load_samples(cut) for cut in chosen]
     texts = [cut.supervisions[0].text for cut in chosen]
-    print(f"{count} recordings of {options.split}, {sum(map(len, samples)) / 16_000 / 60:.1f} minutes")
-    for time_shifts in (1, 4):
-        print(measure_times(recognizer, list(zip(texts, samples, strict=True)), time_shifts), flush=True)
+    minutes = sum(map(len, samples)) / 16_000 / 60
+    report = Report(options)
+    report.note(f"{count} recordings of {options.split}, {minutes:.1f} minutes.")
+    sizes = (("half within, ms", ".0f"), ("90 % within, ms", ".0f"), ("median difference, ms", "+.0f"))
+    table = report.table(("", ""), ("time shifts", ""), ("count", ""), *sizes)
+    aligned = [
+        measure_times(recognizer, list(zip(texts, samples, strict=True)), time_shifts, table)
+        for time_shifts in (1, 4)
+    ]
+    report.note(f"pocketsphinx could align {aligned[0]} of them.")
     heard = [compute_posteriors(recognizer, [each], 16_000, 1) for each in samples]
     phones = [cut.supervisions[0].custom["phones"] for cut in chosen]
-    print(measure_scores(recognizer, list(zip(texts, phones, heard, strict=True))))
+    measure_scores(recognizer, list(zip(texts, phones, heard, strict=True)), report)
+    report.save()
 
 
 if __name__ == "__main__":

@@ -115,6 +115,19 @@ def test_recordings_shorter_than_a_millisecond_have_room_for_their_phones() -> N
     ]
 
 
+def test_phones_at_the_very_end_have_room_however_they_come_in() -> None:
+    """Of a phone that is clipped to the recording's end nothing may be given out until the end is known."""
+    phones = [Phone("A", 0.88, 0.92, 0.9), Phone("B", 0.98, 1.0, 0.9), *[Phone("C", 1.0, 1.0, 0.9)] * 4]
+    at_once = tile(phones, 1.0)
+    assert symbols(at_once) == symbols(phones)
+    assert at_once[-1].end == 1.0
+    assert all(interval.start < interval.end for interval in at_once)
+    tiler, intervals = Tiler(), []
+    for phone in phones:
+        intervals += tiler.add([phone])
+    assert (*intervals, *tiler.finish(1.0)) == at_once
+
+
 def test_phones_beyond_the_recording_are_refused() -> None:
     tiler = Tiler()
     tiler.add([Phone("A", 1.0, 1.04, 0.9), Phone("B", 1.2, 1.24, 0.9)])

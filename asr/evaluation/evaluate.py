@@ -149,7 +149,7 @@ def _score(cut: "MonoCut", phones: list[Phone]) -> RecordingScore:
 def _load_decoder(
     model: str | Path, threads: int
 ) -> tuple[Callable[[Sequence["MonoCut"]], Iterator[DecodedCut]], str | None]:
-    """A function that decodes recordings, its model loaded at once so that errors come first; the model's SHA-256."""
+    """A function that decodes recordings with a model, loaded at once so that its errors come first; its SHA-256."""
     if Path(model).is_dir():
         import torch
 
