@@ -36,7 +36,7 @@ from phonestream.asr.evaluation.pocketsphinx_alignment import (
 )
 from phonestream.asr.model.config import EncoderConfig
 from phonestream.asr.training.checkpoint import CHECKPOINT, load_checkpoint
-from phonestream.asr.training.config import TrainConfig, load_config
+from phonestream.asr.training.config import TrainConfig, load_recipe
 from phonestream.asr.training.process import restart_script_with_settings
 from phonestream.asr.training.train import train
 from phonestream.export import export
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
 
-    config = load_config(RECIPE)
+    (config,) = load_recipe(RECIPE)
     if options.steps:
         config = replace(config, steps=options.steps, cooldown_steps=options.steps // 2)
     rows = []

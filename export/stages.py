@@ -37,7 +37,7 @@ def train_stages(
     resume: bool,
     threads: int | None,
     initial: dict[str, Tensor] | None,
-    teacher: Encoder | None,
+    teachers: Sequence[Encoder],
     processes: Processes,
     report: Callable[[str], object] = lambda line: None,
 ) -> bool:
@@ -49,18 +49,19 @@ def train_stages(
         data, threads, processes: as for `train`.
         resume: go on in the stage that was reached.
         initial: weights that the first stage starts from.
-        teacher: of the stages that have `distillation`.
+        teachers: of the stages that have `distillation`: one for all of them, or one for each in order.
         report: called with a line about each stage that begins.
 
     Returns:
         True when all stages are done, False when a signal asked to stop.
 
     Raises:
-        ConfigError: before anything is trained, if a stage cannot follow the one before it, the teacher does not fit,
+        ConfigError: before anything is trained, if a stage cannot follow the one before it, a teacher does not fit,
             or `run` holds what would be overwritten; and as `train`.
         DataError, ModelError: as `train` and `export`.
     """
-    check_stages(stages, teacher)
+    check_stages(stages)
+    teacher_of = assign_teachers(stages, teachers)
     folders = [run / str(number) for number in range(1, len(stages) + 1)]
     if processes.first:
         check_folders(run, folders, resume)
@@ -79,7 +80,7 @@ def train_stages(
             resume=steps is not None,
             threads=threads,
             initial=initial if steps is None else None,
-            teacher=teacher if config.distillation > 0 else None,
+            teacher=teacher_of[index],
             processes=processes,
         )
         if not done:
@@ -87,20 +88,38 @@ def train_stages(
     return True
 
 
-def check_stages(stages: Sequence[TrainConfig], teacher: Encoder | None) -> None:
-    """See that every stage can start from the one before it, and that the teacher fits those that have one.
+def check_stages(stages: Sequence[TrainConfig]) -> None:
+    """See that every stage can start from the one before it.
 
     Raises:
         ConfigError: a stage cannot, named by its number.
     """
-    taught = [config for config in stages if config.distillation > 0]
-    for config in taught or ([stages[0]] if teacher is not None else []):
-        check_teacher(teacher, config)
     encoders = [Encoder(config.model) for config in stages]
     for number, (before, encoder) in enumerate(pairwise(encoders), start=2):
         check_streams(before)
         weights = expand_weights(before.state_dict(), encoder)
         load_weights(encoder, weights, f"stage {number - 1}, from which stage {number} starts")
+
+
+def assign_teachers(stages: Sequence[TrainConfig], teachers: Sequence[Encoder]) -> list[Encoder | None]:
+    """The teacher of each stage, None where it has no `distillation`.
+
+    Raises:
+        ConfigError: there are neither one for all taught stages nor one for each, or one does not fit its stage.
+    """
+    taught = [index for index, config in enumerate(stages) if config.distillation > 0]
+    if len(teachers) > 1 and len(teachers) != len(taught):
+        raise ConfigError(
+            f"there are {len(teachers)} teachers but {len(taught)} stages with distillation: "
+            "give --teacher once for all of them, or once for each"
+        )
+    chosen: list[Encoder | None] = [None] * len(stages)
+    for place, index in enumerate(taught):
+        chosen[index] = teachers[place % len(teachers)] if teachers else None
+        check_teacher(chosen[index], stages[index])
+    if teachers and not taught:
+        check_teacher(teachers[0], stages[0])
+    return chosen
 
 
 def check_folders(run: Path, folders: Sequence[Path], resume: bool) -> None:

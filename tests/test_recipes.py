@@ -12,10 +12,16 @@ from small_training import losses, write_corpus
 from phonestream.asr.corpora.corpus import prepare
 from phonestream.asr.evaluation.evaluate import evaluate
 from phonestream.asr.model.encoder import Encoder
-from phonestream.asr.training.config import TrainConfig, load_config
+from phonestream.asr.training.config import TrainConfig, load_recipe
 from phonestream.asr.training.train import train
+from phonestream.export.stages import check_stages
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+STAGES = [
+    pytest.param(path, config, id=f"{path.stem}-{number}")
+    for path in RECIPES
+    for number, config in enumerate(load_recipe(path), start=1)
+]
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,9 +60,11 @@ def smaller(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, steps=2, batch_seconds=20.0, evaluate_recordings=1, model=narrow)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_a_model_that_can_be_measured(recipe: Path, speech_dir: Path, tmp_path: Path) -> None:
-    config = smaller(load_config(recipe))
+@pytest.mark.parametrize(("recipe", "stage"), STAGES)
+def test_a_recipe_trains_a_model_that_can_be_measured(
+    recipe: Path, stage: TrainConfig, speech_dir: Path, tmp_path: Path
+) -> None:
+    config = smaller(stage)
     teacher = Encoder(config.model) if config.distillation else None
     data = corpus_for(recipe, tmp_path, speech_dir)
     assert train(config, tmp_path / "run", data, teacher=teacher)
@@ -69,6 +77,11 @@ def test_a_recipe_trains_a_model_that_can_be_measured(recipe: Path, speech_dir: 
 def test_a_recipe_says_how_to_run_it(recipe: Path) -> None:
     comment = "\n".join(line for line in recipe.read_text("utf-8").splitlines() if line.startswith("#"))
     assert f"train recipes/{recipe.name} --run RUN" in comment
-    config = load_config(recipe)
-    assert ("--teacher" in comment) == (config.distillation > 0)
-    assert ("torchrun" in comment) <= (config.precision == "bfloat16")
+    stages = load_recipe(recipe)
+    assert comment.count("--teacher") == sum(config.distillation > 0 for config in stages)
+    assert ("torchrun" in comment) <= all(config.precision == "bfloat16" for config in stages)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_stage_of_a_recipe_can_start_from_the_one_before_it(recipe: Path) -> None:
+    check_stages([smaller(config) for config in load_recipe(recipe)])

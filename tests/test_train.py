@@ -27,7 +27,7 @@ from phonestream.asr.training.audio_cache import cached_corpus
 from phonestream.asr.training.augment import Noises, noises_of
 from phonestream.asr.training.batches import Batches, epoch_plan
 from phonestream.asr.training.checkpoint import expand_weights, load_checkpoint, load_encoder, load_weights
-from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_config
+from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_recipe
 from phonestream.asr.training.optimisers import Muon, orthogonalise, schedule
 from phonestream.asr.training.train import train, training_step
 from phonestream.errors import ConfigError, DataError
@@ -92,7 +92,8 @@ def config_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(config_file: Path) -> TrainConfig:
-    return load_config(config_file)
+    (config,) = load_recipe(config_file)
+    return config
 
 
 def losses(run: Path) -> dict[int, float]:
@@ -363,7 +364,7 @@ def test_a_wrong_configuration_names_the_key(text: str, message: str, tmp_path: 
     path = tmp_path / "wrong.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as error:
-        load_config(path)
+        load_recipe(path)
     assert str(path) in str(error.value)
 
 
@@ -377,7 +378,7 @@ def test_configurations_survive_plain_values(config: TrainConfig) -> None:
 
 @pytest.mark.parametrize("recipe", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.name)
 def test_committed_recipes_are_valid(recipe: Path) -> None:
-    load_config(recipe)
+    assert load_recipe(recipe)
 
 
 def test_weights_of_another_shape_are_refused_by_name() -> None:

@@ -4,7 +4,7 @@ import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import ConfigError
 from ..model.config import EncoderConfig, at_least, from_dict
@@ -142,8 +142,10 @@ class TrainConfig:
         return 2 if self.consistency > 0 else 1
 
 
-def load_config(path: Path) -> TrainConfig:
-    """Read a training configuration.
+def load_recipe(path: Path) -> tuple[TrainConfig, ...]:
+    """Read the stages of a training from TOML: one for each `[[stage]]`, or a single one where there is none.
+
+    A stage is the file's other keys and tables with the stage's own keys in place of theirs.
 
     Raises:
         ConfigError: the file is missing, is not TOML, has a key that does not exist, or a value of the wrong kind.
@@ -156,7 +158,34 @@ def load_config(path: Path) -> TrainConfig:
         raise ConfigError(f"{path}: is not UTF-8 text; give the path of a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+    if "stage" not in table:
+        return (_config(table, str(path)),)
+    overrides = table.pop("stage")
+    if (
+        not isinstance(overrides, list)
+        or not overrides
+        or not all(isinstance(one, dict) for one in overrides)
+    ):
+        raise ConfigError(f"{path}: stage is {overrides!r}: write each stage as a table, [[stage]]")
+    return tuple(
+        _config(_overridden(table, own), f"{path}: stage {number}")
+        for number, own in enumerate(overrides, start=1)
+    )
+
+
+def _overridden(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `own`; a table in both is merged in the same way."""
+    merged = dict(base)
+    for key, value in own.items():
+        before = base.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _overridden(before, value)
+        merged[key] = value
+    return merged
+
+
+def _config(table: dict[str, Any], where: str) -> TrainConfig:
     try:
         return from_dict(TrainConfig, table)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None

@@ -54,7 +54,7 @@ def train(
         list[Path],
         typer.Argument(
             metavar="CONFIG.toml",
-            help="What to train, and how. Several are stages: each starts from the model of the one before it.",
+            help="What to train, and how. Each stage, of one file or several, starts from the model before it.",
         ),
     ],
     run: Annotated[
@@ -64,6 +64,10 @@ def train(
         ),
     ],
     data: Data = None,
+    stage: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Train only the N-th stage, as a run of its own in DIR."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
@@ -75,10 +79,11 @@ def train(
         ),
     ] = None,
     teacher: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="MODEL_OR_RUN",
-            help="Learn what this model hears, too: distillation, the configuration's share of the loss.",
+            help="Learn this model's output, too: distillation, the configuration's share of the loss. "
+            "Once for all stages that have it, or once for each of them.",
         ),
     ] = None,
 ) -> None:
@@ -86,21 +91,25 @@ def train(
 
     Several GPUs or machines: torchrun --nproc-per-node GPUS -m phonestream -- train …
     """
-    from ..asr.training.config import load_config
+    from ..asr.training.config import load_recipe
     from ..asr.training.process import restart_with_settings
 
     if resume and initial is not None:
         raise typer.BadParameter("a run that goes on has its own weights", param_hint="--initial")
-    stages = [load_config(config) for config in configs]
+    stages = [config for path in configs for config in load_recipe(path)]
+    if stage is not None:
+        if stage > len(stages):
+            raise typer.BadParameter(f"there are {len(stages)} stages", param_hint="--stage")
+        stages = [stages[stage - 1]]
     restart_with_settings(sys.argv[1:])
     from ..asr.corpora.corpus import speech_root
     from ..asr.training.distributed import init_processes
     from ..asr.training.train import train
-    from ..export.stages import train_stages
+    from ..export.stages import assign_teachers, train_stages
 
     source = data or speech_root()
     weights = None if initial is None else _encoder(initial).state_dict()
-    taught_by = None if teacher is None else _encoder(teacher)
+    teachers = [_encoder(origin) for origin in teacher or ()]
     with init_processes() as processes:
         if len(stages) == 1:
             done = train(
@@ -110,7 +119,7 @@ def train(
                 resume=resume,
                 threads=threads,
                 initial=weights,
-                teacher=taught_by,
+                teacher=assign_teachers(stages, teachers)[0],
                 processes=processes,
             )
         else:
@@ -121,7 +130,7 @@ def train(
                 resume=resume,
                 threads=threads,
                 initial=weights,
-                teacher=taught_by,
+                teachers=teachers,
                 processes=processes,
                 report=complain,
             )
