@@ -30,6 +30,7 @@ class Parrot:
     """A Recognizer that says a recording's reference with the first phone exchanged and the last left out."""
 
     phones = PHONES
+    sha256 = "5" * 64
     said: ClassVar[dict[int, list[str]]] = {}
 
     def __init__(self, model: object, *, threads: int = 1) -> None:
@@ -93,6 +94,7 @@ def test_listing_json_and_confusions_say_the_same(tmp_path: Path):
     header, *lines = (out / "l.tsv").read_text("utf-8").splitlines()
     rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
     whole = json.loads((out / "r.json").read_text("utf-8"))
+    assert whole["model_sha256"] == Parrot.sha256
     assert whole["per"] == report.errors.per
     for row, cut, entry in zip(rows, load_cuts(SPEECH, "test"), whole["recordings"], strict=True):
         assert row["id"] == cut.id == entry["id"]
