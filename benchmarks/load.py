@@ -14,6 +14,9 @@ within a few per cent. Ways to hear the streams, all on one thread:
 The second table says what a pool's tick at that many streams is made of; "uneven" is a tick in which the chunks are of
 random lengths, half to one and a half times as long, so that a part of the streams sits out each tick.
 
+To compare two commits, run this file with each one's environment in turns: it asks for nothing but public names, and
+for the model's calls.
+
 `--cpu-time` counts the thread's CPU time instead of what the clock on the wall says. On a machine with other work that
 tells how much there is to do, though not that it would be done in time.
 """
@@ -31,9 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phonestream import Recognizer
-from phonestream.streaming.model import Model
-from phonestream.streaming.pool.scheduler import StreamPool
+from phonestream import Recognizer, StreamPool
 from streaming import RATE, SHIPPED, Samples, load
 
 CHUNKS_MS = (40, 80, 160, 320)
@@ -135,8 +136,9 @@ def measure(tick: Tick, feed: Iterator[list[Samples]], ticks: int, clock: "Model
 class ModelClock:
     """Adds up the time that a recogniser spends in calls of the graph from memory to memory."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, recognizer: Recognizer) -> None:
         self.seconds = 0.0
+        model = recognizer._model
         run = model.run_into
 
         def timed(*buffers: object) -> None:
@@ -183,7 +185,7 @@ def main() -> None:
     folder = Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED)
     speech = np.concatenate(load(folder, 20))
     recognizer = Recognizer(options.model, threads=1)
-    clock = ModelClock(recognizer._model)
+    clock = ModelClock(recognizer)
 
     def run(way: str, streams: int, milliseconds: int, uneven: bool = False) -> Cost:
         tick = WAYS[way](recognizer, streams, milliseconds / 1000)

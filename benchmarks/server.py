@@ -1,14 +1,17 @@
 """Many simultaneous real-time WebSocket streams from a second process: is all heard, and how late?
 
-    python benchmarks/server.py --streams 64 --overload
+    python benchmarks/server.py --streams 32 64 96 --overload
 
 Starts `phonestream serve`, and here a client for each stream that sends a recording in real time in messages of 40 ms.
 A stream is whole when its phones are those that one stream alone gives, and its final says that nothing was lost.
 Latency is from the moment when a phone's audio had been sent to the arrival of the phone: look-ahead, buffering and
 compute. The server's processor time is given for each second of audio.
 
-With `--overload`, a second part asks the same server for twice as many streams as its `--max-streams` allow: the
+With `--overload`, a last part asks the same server for twice as many streams as its `--max-streams` allow: the
 surplus is refused with 1013, and those accepted must be whole all the same.
+
+`--python` names the interpreter of another environment, whose server is then measured by these very clients: that is
+how two commits are compared, in turns on one machine.
 """
 
 import argparse
@@ -117,20 +120,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument(
+        "--streams", type=int, nargs="+", default=[64], help="so many at a time, one after another"
+    )
+    parser.add_argument("--python", default=sys.executable, help="whose `phonestream serve` is measured")
     parser.add_argument("--recordings", type=int, default=8, help="different ones; streams share them")
     parser.add_argument("--overload", action="store_true", help="then ask for twice as many as are allowed")
     options = parser.parse_args()
     recordings = load(options.recordings)
     command = [
-        sys.executable,
+        options.python,
         "-m",
         "phonestream",
         "serve",
         "--port",
         "0",
         "--max-streams",
-        str(options.streams),
+        str(max(options.streams)),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -138,7 +144,7 @@ def main() -> None:
         print("| streams | closed | whole | latency p50, s | p95, s | p99, s | processor, ms/s |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         process = psutil.Process(server.pid)
-        for streams in [options.streams, 2 * options.streams] if options.overload else [options.streams]:
+        for streams in [*options.streams, 2 * max(options.streams)] if options.overload else options.streams:
             before = sum(process.cpu_times()[:2])
             outcomes = asyncio.run(run(url, recordings, streams))
             spent = sum(process.cpu_times()[:2]) - before

@@ -23,10 +23,10 @@ from toy_model import FRAME, levels, sideways_model, toy_model
 
 from phonestream import AudioError, ConfigError, Lost, ModelError, Phone, Recognizer, SnapshotError, Stream
 from phonestream.streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
-from phonestream.streaming.pool.inbox import MANY_ENTRIES
 from phonestream.streaming.pool.results import Posteriors, Snapshot
-from phonestream.streaming.pool.scheduler import PooledStream, StreamPool
+from phonestream.streaming.pool.scheduler import StreamPool
 from phonestream.streaming.pool.slots import Slots
+from phonestream.streaming.pool.stream import MANY_ENTRIES, PooledStream
 
 RECORDINGS = sorted((Path(__file__).parent / "data/speech").glob("*/*.opus"))
 RULES = EndpointConfig((EndpointRule("pause", 0.12, 0.04), EndpointRule("length", utterance=0.4)))
@@ -398,9 +398,9 @@ def test_any_number_of_tiny_pieces_stay_few_entries(toy: Recognizer, rate: int) 
         for first in range(0, 3000, 3):
             stream.push(audio[first : first + 2])
             stream.gap(1)
-            if stream.backlog_entries > MANY_ENTRIES:
+            if len(stream.inbox) > MANY_ENTRIES:
                 pool.tick()
-            assert stream.backlog_entries <= MANY_ENTRIES + 1
+            assert len(stream.inbox) <= MANY_ENTRIES + 1
             alone.accept(audio[first : first + 2], rate)
             alone.gap(1)
     assert stream.save() == alone.save()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .streaming.model import bundled_models
     from .streaming.pool.many import Outcome
     from .streaming.pool.results import Heard, PoolStats, TickResult
-    from .streaming.pool.scheduler import PooledStream, StreamPool
+    from .streaming.pool.scheduler import StreamPool
+    from .streaming.pool.stream import PooledStream
     from .streaming.recognizer import Recognizer
     from .streaming.server.client import Client, ServerError
     from .streaming.stream import Lost, Stream
@@ -73,7 +74,7 @@ _HOMES = {
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
     "PoolStats": ".streaming.pool.results",
-    "PooledStream": ".streaming.pool.scheduler",
+    "PooledStream": ".streaming.pool.stream",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
     "Stream": ".streaming.stream",

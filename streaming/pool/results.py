@@ -7,7 +7,7 @@ from ..arrays import FloatArray
 from ..state import Event
 
 if TYPE_CHECKING:
-    from .scheduler import PooledStream
+    from .stream import PooledStream
 
 
 class Posteriors(NamedTuple):

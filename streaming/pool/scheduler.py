@@ -15,164 +15,25 @@ a pool waits until `chunk_seconds` of a stream are there, since one call for man
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from ...errors import AudioError, ConfigError
-from .. import snapshot, state
-from ..audio.samples import check_rate, check_samples, mono
+from .. import snapshot as snapshots
+from .. import state
+from ..audio.samples import check_rate
 from ..endpoint import EndpointConfig
 from ..model import MAX_BLOCK_SECONDS, Model
 from ..recognizer import Recognizer, endpoint_config
-from ..state import Lost, StreamState
-from ..stream import DEFAULT_RATE, check_gap
-from .channel import Channel
-from .inbox import Request
+from ..state import StreamState
+from ..stream import DEFAULT_RATE
 from .results import PoolStats, TickResult
 from .run import run_frames
 from .slots import Slots
+from .stream import PooledStream
 
 MAX_STREAMS = 65_536
-
-
-class PooledStream:
-    """One stream of a pool; `StreamPool.open` makes it.
-
-    Attributes:
-        sample_rate: in Hz, of all that is pushed.
-        endpoints: its rules, or None.
-    """
-
-    def __init__(self, pool: "StreamPool", channel: Channel, rate: int, begin: StreamState) -> None:
-        self.sample_rate = rate
-        self.endpoints = begin.endpoints.config if begin.endpoints else None
-        self._pool = pool
-        self._channel = channel
-        self._lost = [gap.event(rate) for gap in begin.lost]
-
-    @property
-    def finished(self) -> bool:
-        """Whether `finish` has been called."""
-        return self._channel.finished
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is over: heard to its end, handed over, failed or closed."""
-        return self._channel.closed
-
-    @property
-    def seconds(self) -> float:
-        """The audio clock: seconds pushed so far, lost audio included."""
-        return self._channel.seconds
-
-    @property
-    def backlog_seconds(self) -> float:
-        """Seconds of that which the model has not heard yet."""
-        return self._channel.backlog_seconds
-
-    @property
-    def backlog_entries(self) -> int:
-        """Pieces of audio, gaps and requests that wait; short pieces are joined."""
-        return len(self._channel.inbox)
-
-    @property
-    def waited_seconds(self) -> float:
-        """How long the oldest of what the last tick took had waited."""
-        return self._channel.waited_seconds
-
-    @property
-    def lost(self) -> list[Lost]:
-        """The gaps so far, in order, one for each call of `gap`."""
-        return list(self._lost)
-
-    @property
-    def lost_seconds(self) -> float:
-        return sum((lost.seconds for lost in self._lost), start=0.0)
-
-    def push(self, samples: ArrayLike) -> None:
-        """Take the next samples, any number of them, to be heard by the ticks to come.
-
-        Args:
-            samples: as for `Stream.accept`, at the stream's rate. Checked now, and copied.
-
-        Raises:
-            AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
-        """
-        audio = np.array(mono(check_samples(samples)), np.float32)  # the caller may reuse its buffer
-        with self._pool.lock:
-            self._check_open()
-            self._channel.inbox.put_audio(audio)
-            self._pool.note(self._channel)
-
-    def gap(self, samples: int) -> None:
-        """Account for `samples` that were lost; see `Stream.gap`.
-
-        Raises:
-            AudioError: a number below 0 or above 24 hours, or the stream is finished or closed.
-        """
-        count = check_gap(samples, self.sample_rate)
-        with self._pool.lock:
-            self._check_open()
-            lost = self._channel.inbox.put_gap(count).event(self.sample_rate)
-            if count:
-                self._lost.append(lost)
-                self._pool.lost_seconds += lost.seconds
-            self._pool.note(self._channel)
-
-    def finish(self) -> None:
-        """Say that no more audio comes. A tick will give the last events, with `finished` true."""
-        with self._pool.lock:
-            self._channel.finished = True
-            self._pool.note(self._channel)
-
-    def request_snapshot(self, *, hand_over: bool = False) -> None:
-        """Ask for a `Snapshot` among the events, once all that was pushed before has been heard.
-
-        Args:
-            hand_over: the stream goes on elsewhere: here it ends with the snapshot.
-
-        Raises:
-            AudioError: the stream is finished or closed.
-        """
-        with self._pool.lock:
-            self._check_open()
-            self._channel.inbox.put_request(Request.HAND_OVER if hand_over else Request.SNAPSHOT)
-            self._pool.note(self._channel)
-
-    def pause(self, paused: bool = True) -> None:
-        """Let ticks pass the stream over, or no longer. What is pushed meanwhile waits."""
-        with self._pool.lock:
-            self._channel.paused = paused
-            self._pool.note(self._channel)
-
-    def save(self) -> bytes:
-        """A snapshot of all that was pushed, as `Stream.save` would write it. Waits for a tick that is going on.
-
-        What no tick has heard yet is heard first; the events come with the next tick, and are not in the snapshot.
-
-        Raises:
-            AudioError: the stream is closed, or being heard to its end.
-            ModelError: the model gives NaN. The next tick says that the stream has failed.
-        """
-        return self._pool.save(self._channel)
-
-    def close(self) -> None:
-        """Forget the stream; what waits is dropped. Closing twice, or after its end, is no error."""
-        self._pool.close(self._channel)
-
-    def __repr__(self) -> str:
-        status = ", closed" if self.closed else ", finished" if self.finished else ""
-        return f"<PooledStream at {self.seconds:.3f} s{status}>"
-
-    def _check_open(self) -> None:
-        if self.closed or self.finished:
-            raise AudioError(
-                f"the stream is {'closed' if self.closed else 'finished'}: open another with pool.open()"
-            )
 
 
 class StreamPool:
@@ -189,6 +50,7 @@ class StreamPool:
         chunk_seconds: float = 0.16,
         max_chunk_seconds: float | None = None,
         max_streams: int = 256,
+        on_ready: Callable[[], object] | None = None,
     ) -> None:
         """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state for each.
 
@@ -196,6 +58,7 @@ class StreamPool:
             chunk_seconds: of a stream before a tick advances it, from a frame to 4 s, rounded down to whole frames.
             max_chunk_seconds: the most that a tick advances a stream by, where more is there; `chunk_seconds` when it
                 is left out.
+            on_ready: called when a stream becomes ready, in whatever thread that happens. It must return at once.
 
         Raises:
             ConfigError: `chunk_seconds`, `max_chunk_seconds` or `max_streams` out of range.
@@ -211,20 +74,21 @@ class StreamPool:
         self.chunk_seconds = self.chunk_frames * model.metadata.frame_samples / model.metadata.sample_rate
         self.lock = Lock()
         """Held for a moment, to read or change inboxes and what is open or ready."""
-        self.lost_seconds = 0.0
-        self._model = model
-        self._slots: Slots[Channel] = Slots(model, max_streams)  # touched under _turn only
+        self.lost_seconds = 0.0  # that `gap` told of
+        self.model = model
+        self._on_ready = on_ready or (lambda: None)
+        self._slots: Slots[PooledStream] = Slots(model, max_streams)  # touched under _turn only
         self._turn = Lock()  # held by a tick
-        self._open: dict[Channel, PooledStream] = {}
-        self._ready: dict[Channel, None] = {}  # a set that keeps the order
-        self._closed: list[Channel] = []  # their slots are still to be freed
+        self._streams: set[PooledStream] = set()
+        self._ready: dict[PooledStream, None] = {}  # a set that keeps the order
+        self._closed: list[PooledStream] = []  # their slots are still to be freed
         self._counts = dict.fromkeys(("opened", "finished", "failed", "ticks", "frames"), 0)
         self._compute_seconds = 0.0
 
     @property
     def full(self) -> bool:
         """Whether `open` would be refused now."""
-        return len(self._open) >= self.max_streams
+        return len(self._streams) >= self.max_streams
 
     @property
     def ready(self) -> int:
@@ -261,16 +125,15 @@ class StreamPool:
             if begin.resampler
             else check_rate(DEFAULT_RATE if sample_rate is None else sample_rate)
         )
-        channel = Channel(self._model, rate, begin, self.lock, report_gaps)
-        stream = PooledStream(self, channel, rate, begin)
+        stream = PooledStream(self, rate, begin, report_gaps)
         with self.lock:
             if self.full:
                 raise ConfigError(
                     f"the pool holds {self.max_streams} streams: close one, or make it with more max_streams"
                 )
-            self._open[channel] = stream
+            self._streams.add(stream)
             self._counts["opened"] += 1
-            self.note(channel)
+            self.note(stream)
         return stream
 
     def tick(self, *, silent: bool = False) -> list[TickResult]:
@@ -289,31 +152,31 @@ class StreamPool:
                 ready, self._ready = [*self._ready], {}
             try:
                 self._free()
-                for channel in ready:
-                    channel.fill(self.max_chunk_frames * self._model.metadata.frame_samples)
-                sound = (channel for channel in ready if channel.error is None)
-                self._run({c: c.budget(self.chunk_frames, self.max_chunk_frames) for c in sound})
+                for stream in ready:
+                    stream.fill()
+                sound = [stream for stream in ready if stream.error is None]
+                self._run({stream: stream.budget() for stream in sound})
                 return self._results(ready, silent)
             finally:
                 with self.lock:
-                    for channel in ready:
-                        self.note(channel)
+                    for stream in ready:
+                        self.note(stream)
                     self._counts["ticks"] += 1
                     self._compute_seconds += time.perf_counter() - began
 
     def waiting_seconds(self) -> float:
         """The longest backlog of a stream that a tick would advance."""
         with self.lock:
-            return max((channel.backlog_seconds for channel in self._ready), default=0.0)
+            return max((stream.backlog_seconds for stream in self._ready), default=0.0)
 
     def stats(self) -> PoolStats:
         """How the pool stands."""
         with self.lock:
-            counts, meta = self._counts, self._model.metadata
+            counts, meta = self._counts, self.model.metadata
             return PoolStats(
-                streams=len(self._open),
+                streams=len(self._streams),
                 ready=len(self._ready),
-                backlog_seconds=max((channel.backlog_seconds for channel in self._open), default=0.0),
+                backlog_seconds=max((stream.backlog_seconds for stream in self._streams), default=0.0),
                 opened=counts["opened"],
                 finished=counts["finished"],
                 failed=counts["failed"],
@@ -324,44 +187,44 @@ class StreamPool:
                 compute_seconds=self._compute_seconds,
             )
 
-    def note(self, channel: Channel) -> None:
+    def note(self, stream: PooledStream) -> None:
         """See whether a tick would advance a stream. Call with the lock held."""
-        if channel.due(self.chunk_frames):
-            self._ready[channel] = None
-        else:
-            self._ready.pop(channel, None)
+        if not stream.due:
+            self._ready.pop(stream, None)
+        elif stream not in self._ready:
+            self._ready[stream] = None
+            self._on_ready()
 
-    def save(self, channel: Channel) -> bytes:
+    def save(self, stream: PooledStream) -> bytes:
         """`PooledStream.save`."""
-        size = self.max_chunk_frames * self._model.metadata.frame_samples
         with self._turn:
-            if channel.closed or channel.ending:
+            if stream.closed or stream.ending:
                 raise AudioError("the stream is closed: save it before its end")
             self._free()
             try:
                 while True:
-                    channel.fill(size)
-                    self._run({channel: len(channel.state.pending)})
-                    if channel.error is not None:
-                        raise channel.error
-                    if not len(channel.inbox):
-                        return snapshot.save(self._model, channel.state)
+                    stream.fill()
+                    self._run({stream: len(stream.state.pending)})
+                    if stream.error is not None:
+                        raise stream.error
+                    if not len(stream.inbox):
+                        return snapshots.save(self.model, stream.state)
             finally:
                 with self.lock:
-                    self.note(channel)
+                    self.note(stream)
 
-    def close(self, channel: Channel) -> None:
+    def close(self, stream: PooledStream) -> None:
         """`PooledStream.close`."""
         with self.lock:
-            if not channel.closed:
-                channel.closed = True
-                channel.inbox.clear()
-                del self._open[channel]
-                self._ready.pop(channel, None)
-                self._closed.append(channel)
+            if not stream.closed:
+                stream.closed = True
+                stream.inbox.clear()
+                self._streams.discard(stream)
+                self._ready.pop(stream, None)
+                self._closed.append(stream)
 
     def __repr__(self) -> str:
-        return f"<StreamPool of {len(self._open)} streams, {self.ready} ready>"
+        return f"<StreamPool of {len(self._streams)} streams, {self.ready} ready>"
 
     def _begin(
         self,
@@ -372,8 +235,8 @@ class StreamPool:
     ) -> StreamState:
         wanted = endpoint_config(False if endpoints is None else endpoints)
         if saved is None:
-            return state.initial(self._model, posteriors, wanted)
-        begin = snapshot.load(self._model, saved)
+            return state.initial(self.model, posteriors, wanted)
+        begin = snapshots.load(self.model, saved)
         own = begin.endpoints.config if begin.endpoints else None
         if endpoints is not None and wanted != own:
             raise ConfigError(
@@ -387,53 +250,50 @@ class StreamPool:
             )
         return begin if posteriors else replace(begin, posteriors=None)
 
-    def _run(self, budgets: dict[Channel, int]) -> None:
+    def _run(self, budgets: dict[PooledStream, int]) -> None:
         """Advance each stream by all its frames that are pending, up to its budget."""
         going = dict(budgets)
         while counts := {
-            channel: frames
-            for channel, left in going.items()
-            if (frames := min(left, state.ready_frames(self._model, channel.state)))
+            stream: frames
+            for stream, left in going.items()
+            if (frames := min(left, state.ready_frames(self.model, stream.state)))
         }:
-            for channel in counts:
-                if channel not in self._slots:
-                    model = self._slots.keep(channel, channel.state.model)
-                    channel.state = replace(channel.state, model=model)
-            states = {channel: channel.state for channel in counts}
-            for channel, (events, after, error) in run_frames(self._model, states, counts, self._slots):
+            for stream in counts:
+                if stream not in self._slots:
+                    model = self._slots.keep(stream, stream.state.model)
+                    stream.state = replace(stream.state, model=model)
+            states = {stream: stream.state for stream in counts}
+            for stream, (events, after, error) in run_frames(self.model, states, counts, self._slots):
                 if error is not None:
-                    channel.error = error
-                    del going[channel]
+                    stream.error = error
+                    del going[stream]
                     continue
-                frames = after.frames - channel.state.frames
-                going[channel] -= frames
+                frames = after.frames - stream.state.frames
+                going[stream] -= frames
                 self._counts["frames"] += frames
-                channel.advance(events, after)
-        for channel in budgets:
-            channel.settle()
+                stream.advance(events, after)
+        for stream in budgets:
+            stream.settle()
 
-    def _results(self, ready: Iterable[Channel], silent: bool) -> list[TickResult]:
+    def _results(self, ready: list[PooledStream], silent: bool) -> list[TickResult]:
         """What is to be told of the streams that a tick has advanced; those that are over are closed."""
         results = []
-        for channel in ready:
-            stream = self._open.get(channel)
-            if stream is None:  # closed meanwhile
-                continue
-            over = channel.ended or channel.error is not None
+        for stream in ready:
+            over = stream.ended or stream.error is not None
             if over:
-                self.close(channel)
-                self._counts["finished" if channel.error is None else "failed"] += 1
-            events, channel.events = channel.events, []
-            if over or events or silent:
-                results.append(TickResult(stream, events, channel.error, over))
+                self.close(stream)
+                self._counts["finished" if stream.error is None else "failed"] += 1
+            events, stream.events = stream.events, []
+            if over or ((events or silent) and not stream.closed):
+                results.append(TickResult(stream, events, stream.error, over))
         return results
 
     def _free(self) -> None:
         """Give back the slots of streams that have been closed."""
         with self.lock:
             closed, self._closed = self._closed, []
-        for channel in closed:
-            self._slots.drop(channel)
+        for stream in closed:
+            self._slots.drop(stream)
 
 
 def _frames(model: Model, name: str, seconds: float, least: int) -> int:

@@ -16,14 +16,14 @@ from ...errors import AudioError, ConfigError, SnapshotError
 from ..arrays import AnyArray
 from ..audio import resample
 from ..decode import Phone
-from ..endpoint import Endpoint
 from ..events import Failure, Final
 from ..pool.results import TickResult
-from ..pool.scheduler import PooledStream, StreamPool
+from ..pool.scheduler import StreamPool
+from ..pool.stream import PooledStream
 from ..recognizer import Recognizer
 from .metrics import Metrics
+from .protocol import Close, Finish, Gap, Opening, RefusedError, Save
 from .protocol import Event as ServerEvent
-from .protocol import Finish, Gap, Opening, Save
 
 TURN_SECONDS = 0.64  # of audio of one stream in one tick
 REST = 3  # times as long as a tick took, before the next one ...
@@ -44,74 +44,6 @@ ENDS = (Final, Failure, HandedOver)
 Work = AnyArray | Gap | Finish | Save | HandOver
 
 
-class ServerStream:
-    """A stream in the engine, for an event loop: nothing here waits for the model."""
-
-    def __init__(
-        self, stream: PooledStream, endpoints: bool, listener: Listener, wake: Callable[[], None]
-    ) -> None:
-        self.listener = listener
-        self._stream = stream
-        self._endpoints = endpoints
-        self._wake = wake
-
-    @property
-    def seconds(self) -> float:
-        """The audio clock, of all that was put."""
-        return self._stream.seconds
-
-    @property
-    def backlog_seconds(self) -> float:
-        """Audio that has not been heard yet."""
-        return self._stream.backlog_seconds
-
-    @property
-    def backlog_entries(self) -> int:
-        """Pieces of audio, gaps and requests that wait."""
-        return self._stream.backlog_entries
-
-    def put(self, work: Work) -> None:
-        """Something more: checked samples [n], or a control message. Nothing, once the stream has ended."""
-        stream = self._stream
-        try:
-            match work:
-                case Gap(samples):
-                    stream.gap(samples)
-                case Finish():
-                    stream.finish()
-                case Save() | HandOver():
-                    stream.request_snapshot(hand_over=isinstance(work, HandOver))
-                case _:
-                    stream.push(work)
-        except AudioError:
-            if not stream.closed:  # else why is on its way to the listener
-                raise
-        self._wake()
-
-    def pause(self, paused: bool) -> None:
-        """Pass the stream over, or no longer."""
-        self._stream.pause(paused)
-        self._wake()
-
-    def close(self) -> None:
-        """Forget the stream, whatever it was at."""
-        self._stream.close()
-
-    def told(self, result: TickResult) -> list[Event]:
-        """What a tick's result means to the client."""
-        # A snapshot may bring endpoints that nobody asked for.
-        events: list[Event] = [
-            event for event in result.events if self._endpoints or not isinstance(event, Endpoint)
-        ]
-        if result.error is not None:
-            events.append(Failure(str(result.error)))
-        elif result.finished and self._stream.finished:
-            events.append(Final(self._stream.seconds, self._stream.lost_seconds))
-        elif result.finished:
-            events.append(HandedOver())
-        return events
-
-
 class Engine:
     """Hears many streams with one recogniser. Listeners are called in its thread, after each tick."""
 
@@ -120,16 +52,17 @@ class Engine:
         metadata = recognizer.metadata
         frame_seconds = metadata.frame_samples / metadata.sample_rate
         self.recognizer = recognizer
+        self._work = Flag()
         self._pool = StreamPool(
             recognizer,
             chunk_seconds=frame_seconds,
             max_chunk_seconds=max(TURN_SECONDS, frame_seconds),
             max_streams=max_streams,
+            on_ready=self._work.set,
         )
         self._stats = self._pool.stats()  # that the metrics know of
         self._metrics = metrics
-        self._streams: dict[PooledStream, ServerStream] = {}
-        self._work = Flag()
+        self._listeners: dict[PooledStream, Listener] = {}
         self._stopping = Flag()
         self._began: float | None = None  # the tick that is going on
         self._tick_seconds = 0.0  # that the last one took
@@ -147,7 +80,7 @@ class Engine:
     @property
     def waiting_seconds(self) -> float:
         """Audio that nobody has heard yet, all streams together."""
-        return sum(stream.backlog_seconds for stream in list(self._streams))
+        return sum(stream.backlog_seconds for stream in list(self._listeners))
 
     @property
     def lag_seconds(self) -> float:
@@ -155,7 +88,7 @@ class Engine:
         began = self._began
         return max(0.0 if began is None else time.monotonic() - began, self._tick_seconds)
 
-    def open(self, opening: Opening, listener: Listener) -> ServerStream:
+    def open(self, opening: Opening, listener: Listener) -> PooledStream:
         """A stream, new or resumed from the opening's snapshot. Takes milliseconds: not for an event loop.
 
         Raises:
@@ -180,23 +113,18 @@ class Engine:
         unfit = None
         if stream.finished:
             unfit = "the snapshot is of a finished stream: there is nothing to resume"
-        elif opening.endpoints and stream.endpoints is None:
+        elif opening.endpoints and stream.state.endpoints is None:
             unfit = "the snapshot is of a stream without endpoints, and the opening asks for them"
         if unfit is not None:
             stream.close()
             raise SnapshotError(unfit)
-        opened = ServerStream(stream, opening.endpoints, listener, self._wake)
-        self._streams[stream] = opened
-        return opened
+        self._listeners[stream] = listener
+        return stream
 
-    def close(self, stream: ServerStream) -> None:
+    def close(self, stream: PooledStream) -> None:
         """Forget a stream, whatever it was at."""
         stream.close()
-        self._streams = {key: other for key, other in self._streams.items() if other is not stream}
-
-    def _wake(self) -> None:
-        if not self._work.is_set():
-            self._work.set()
+        self._listeners.pop(stream, None)
 
     def _run(self) -> None:
         while True:
@@ -222,10 +150,41 @@ class Engine:
         phones = 0
         for result in results:
             phones += sum(isinstance(event, Phone) for event in result.events)
-            opened = self._streams.get(result.stream)
-            if opened is not None:
-                opened.listener(opened.told(result))
+            listener = self._listeners.get(result.stream)
+            if listener is not None:
+                listener(_events(result))
         before, self._stats = self._stats, self._pool.stats()
         self._metrics.heard(self._stats.audio_seconds - before.audio_seconds, phones)
         self._metrics.lost(self._stats.lost_seconds - before.lost_seconds)
         self._metrics.turn(spent, [result.stream.waited_seconds for result in results])
+
+
+def put(stream: PooledStream, work: Work) -> None:
+    """Something more for a stream: checked samples [n], or a control message. Nothing, once it has ended.
+
+    Raises:
+        RefusedError: a gap that is too long.
+    """
+    try:
+        match work:
+            case Gap(samples):
+                stream.gap(samples)
+            case Finish():
+                stream.finish()
+            case Save() | HandOver():
+                stream.request_snapshot(hand_over=isinstance(work, HandOver))
+            case _:
+                stream.push(work)
+    except AudioError as error:
+        if not stream.closed:  # else what ended it is on its way to the listener
+            raise RefusedError(Close.BAD_MESSAGE, str(error)) from None
+
+
+def _events(result: TickResult) -> list[Event]:
+    """What a tick's result means to the client."""
+    stream = result.stream
+    if result.error is not None:
+        return [*result.events, Failure(str(result.error))]
+    if not result.finished:
+        return [*result.events]
+    return [*result.events, Final(stream.seconds, stream.lost_seconds) if stream.finished else HandedOver()]

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from ..pool.stream import PooledStream
 from .access import Access
-from .engine import Engine, Listener, ServerStream
+from .engine import Engine, Listener
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
@@ -68,7 +69,7 @@ class Service:
             self._waiting -= 1
 
     @asynccontextmanager
-    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[ServerStream]:
+    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[PooledStream]:
         """A stream in the engine.
 
         Raises:

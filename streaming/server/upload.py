@@ -16,7 +16,7 @@ from ...errors import AudioError
 from ..audio.files import AudioFile
 from ..decode import Phone
 from ..events import Failure, Final, encode
-from .engine import Event
+from .engine import Event, put
 from .protocol import Close, Finish, Opening, RefusedError
 from .service import Service
 
@@ -124,7 +124,7 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
     with await asyncio.to_thread(AudioFile, path) as audio:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
         blocks = audio.blocks()
-        async with service.stream(Opening(rate), listen) as opened:
+        async with service.stream(Opening(rate), listen) as stream:
             done = 0
             while (block := await asyncio.to_thread(next, blocks, None)) is not None:
                 done += len(block)
@@ -134,12 +134,12 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                     )
                 size = int(PIECE_SECONDS * rate)
                 for first in range(0, len(block), size):
-                    opened.put(block[first : first + size])
-                    while opened.backlog_seconds > PIECE_SECONDS:
+                    put(stream, block[first : first + size])
+                    while stream.backlog_seconds > PIECE_SECONDS:
                         _keep(await events.get(), phones, path, done / rate)
                 if await request.is_disconnected():
                     raise ClientDisconnect
-            opened.put(Finish())
+            put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
             return phones, event.seconds

@@ -11,9 +11,11 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...errors import SnapshotError
+from ..endpoint import Endpoint
 from ..events import Failure
+from ..pool.stream import PooledStream
 from .access import bearer
-from .engine import ENDS, Event, HandedOver, HandOver, ServerStream, Work
+from .engine import ENDS, Event, HandedOver, HandOver, Work, put
 from .outbox import Outbox
 from .protocol import (
     RESUMABLE,
@@ -78,6 +80,7 @@ class Session:
         self._finishing = False
         self._samples = 0  # of audio and gaps, since the stream began
         self._gaps = 0
+        self._endpoints = False
 
     async def opening(self) -> Opening:
         """The first message.
@@ -110,6 +113,7 @@ class Session:
             RefusedError: the server ends the stream before its final.
             WebSocketDisconnect: the client does.
         """
+        self._endpoints = opening.endpoints
         try:
             async with self._service.stream(opening, self._listen) as stream:
                 self._outbox = Outbox(self._limits.outbox_bytes, stream.pause)
@@ -121,7 +125,7 @@ class Session:
         if self._failure is not None:
             raise RefusedError(Close.BROKEN, self._failure)
 
-    async def _exchange(self, opening: Opening, stream: ServerStream) -> None:
+    async def _exchange(self, opening: Opening, stream: PooledStream) -> None:
         """Read and write until the last event is sent or something ends it earlier."""
         reader = asyncio.create_task(self._read(opening, stream))
         writer = asyncio.create_task(self._write())
@@ -139,7 +143,7 @@ class Session:
                 reader.cancel()
                 reason = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
             if isinstance(reason, RefusedError) and reason.code in RESUMABLE:
-                stream.put(HandOver())
+                put(stream, HandOver())
                 await writer
             raise reason
         finally:
@@ -147,7 +151,7 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, opening: Opening, stream: ServerStream) -> None:
+    async def _read(self, opening: Opening, stream: PooledStream) -> None:
         """Take messages until the client goes away; after `finish` it may only do that."""
         while True:
             while not self._has_room(stream):
@@ -161,7 +165,7 @@ class Session:
             )
             self._count(work, opening.rate)
             self._finishing = isinstance(work, Finish)
-            stream.put(work)
+            put(stream, work)
 
     async def _message(self) -> bytes | str:
         patience = None if self._finishing else self._limits.idle_seconds
@@ -183,10 +187,10 @@ class Session:
                     Close.STALLED, f"events were not read for {self._limits.stall_seconds:g} s"
                 ) from None
 
-    def _has_room(self, stream: ServerStream) -> bool:
+    def _has_room(self, stream: PooledStream) -> bool:
         return (
             stream.backlog_seconds < self._limits.backlog_seconds
-            and stream.backlog_entries < self._limits.backlog_messages
+            and len(stream.inbox) < self._limits.backlog_messages
         )
 
     def _count(self, work: Work, rate: int) -> None:
@@ -218,7 +222,7 @@ class Session:
             )
         return content
 
-    def _ready(self, opening: Opening, stream: ServerStream) -> Ready:
+    def _ready(self, opening: Opening, stream: PooledStream) -> Ready:
         recognizer = self._service.engine.recognizer
         metadata = recognizer.metadata
         return Ready(
@@ -241,6 +245,8 @@ class Session:
         for event in events:
             if isinstance(event, Failure):
                 self._failure = event.message
+            elif isinstance(event, Endpoint) and not self._endpoints:
+                continue  # a snapshot has brought rules that this client did not ask for
             elif not isinstance(event, HandedOver):
                 self._outbox.post(write_event(event))
             if isinstance(event, ENDS):

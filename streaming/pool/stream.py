@@ -1,0 +1,231 @@
+"""One stream of a pool: what is pushed waits in it until a tick takes it.
+
+`PooledStream`'s methods down to `close` are for whoever has the audio, in any thread. Those below are steps of a tick.
+"""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...errors import AudioError, PhonestreamError
+from .. import snapshot, state
+from ..audio import resample
+from ..audio.samples import check_samples, mono
+from ..state import Event, Gap, StreamState
+from ..stream import check_gap
+from .inbox import Entry, Inbox, Request
+from .results import PoolEvent, Posteriors, Snapshot
+
+if TYPE_CHECKING:
+    from .scheduler import StreamPool
+
+MANY_ENTRIES = 256  # in the inbox: a tick takes them in even when they do not come to a chunk
+
+
+class PooledStream:
+    """One stream of a pool; `StreamPool.open` makes it.
+
+    Attributes:
+        sample_rate: in Hz, of all that is pushed.
+        lost: the gaps so far, in order, one for each call of `gap`.
+        finished: `finish` has been called.
+        paused: ticks pass it over.
+        closed: it is over: heard to its end, handed over, failed or closed.
+        inbox: what no tick has taken. It and all above change under the pool's lock, all below in ticks only.
+        state: its model's tensors are a view of the pool's slots, once it has one.
+        events: not given by a tick yet.
+        ended: it has been heard to its end, or handed over.
+        error: why it failed, if it did.
+        waited_seconds: how long the oldest of what the last tick took had waited.
+    """
+
+    def __init__(self, pool: "StreamPool", rate: int, begin: StreamState, report_gaps: bool) -> None:
+        self.sample_rate = rate
+        self.lost = [gap.event(rate) for gap in begin.lost]
+        self.finished = begin.finished
+        self.paused = self.closed = self.ended = False
+        self.inbox = Inbox(begin.received)
+        self.state = begin
+        self.events: list[PoolEvent] = []
+        self.error: PhonestreamError | None = None
+        self.waited_seconds = 0.0
+        self._pool = pool
+        self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
+        self._request: Request | None = None  # all before it is pending
+        self._last: list[Event] | None = None  # events of the end, once its padding is pending
+
+    @property
+    def seconds(self) -> float:
+        """The audio clock: seconds pushed so far, lost audio included."""
+        return self.inbox.received / self.sample_rate
+
+    @property
+    def backlog_seconds(self) -> float:
+        """Seconds of that which the model has not heard yet."""
+        meta = self._pool.model.metadata
+        return max(0.0, self.seconds - self.state.frames * meta.frame_samples / meta.sample_rate)
+
+    @property
+    def lost_seconds(self) -> float:
+        return sum((lost.seconds for lost in self.lost), start=0.0)
+
+    def push(self, samples: ArrayLike) -> None:
+        """Take the next samples, any number of them, to be heard by the ticks to come.
+
+        Args:
+            samples: as for `Stream.accept`, at the stream's rate. Checked now, and copied.
+
+        Raises:
+            AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
+        """
+        audio = np.array(mono(check_samples(samples)), np.float32)  # the caller may reuse its buffer
+        with self._pool.lock:
+            self._put(audio)
+
+    def gap(self, samples: int) -> None:
+        """Account for `samples` that were lost; see `Stream.gap`.
+
+        Raises:
+            AudioError: a number below 0 or above 24 hours, or the stream is finished or closed.
+        """
+        count = check_gap(samples, self.sample_rate)
+        with self._pool.lock:
+            gap = Gap(self.inbox.received, count)
+            self._put(gap)
+            if count:
+                self.lost.append(gap.event(self.sample_rate))
+                self._pool.lost_seconds += self.lost[-1].seconds
+
+    def finish(self) -> None:
+        """Say that no more audio comes. A tick will give the last events, with `finished` true."""
+        with self._pool.lock:
+            self.finished = True
+            self._pool.note(self)
+
+    def pause(self, paused: bool = True) -> None:
+        """Let ticks pass the stream over, or no longer. What is pushed meanwhile waits."""
+        with self._pool.lock:
+            self.paused = paused
+            self._pool.note(self)
+
+    def request_snapshot(self, *, hand_over: bool = False) -> None:
+        """Ask for a `Snapshot` among the events, once all that was pushed before has been heard.
+
+        Args:
+            hand_over: the stream goes on elsewhere: here it ends with the snapshot.
+
+        Raises:
+            AudioError: the stream is finished or closed.
+        """
+        with self._pool.lock:
+            self._put(Request.HAND_OVER if hand_over else Request.SNAPSHOT)
+
+    def save(self) -> bytes:
+        """A snapshot of all that was pushed, as `Stream.save` would write it. Waits for a tick that is going on.
+
+        What no tick has heard yet is heard first; the events come with the next tick, and are not in the snapshot.
+
+        Raises:
+            AudioError: the stream is closed, or being heard to its end.
+            ModelError: the model gives NaN. The next tick says that the stream has failed.
+        """
+        return self._pool.save(self)
+
+    def close(self) -> None:
+        """Forget the stream; what waits is dropped. Closing twice, or after its end, is no error."""
+        self._pool.close(self)
+
+    def __repr__(self) -> str:
+        status = ", closed" if self.closed else ", finished" if self.finished else ""
+        return f"<PooledStream at {self.seconds:.3f} s{status}>"
+
+    def _put(self, entry: Entry) -> None:
+        if self.closed or self.finished:
+            raise AudioError(
+                f"the stream is {'closed' if self.closed else 'finished'}: open another with pool.open()"
+            )
+        self.inbox.put(entry)
+        self._pool.note(self)
+
+    @property
+    def due(self) -> bool:
+        """Whether a tick has something to do. Under the pool's lock."""
+        if self.closed or self.paused:
+            return False
+        if self.finished or self.events or self.error or self._request or self.inbox.requests:
+            return True
+        meta = self._pool.model.metadata
+        audio = resample.produced(self.sample_rate, meta.sample_rate, self.inbox.received)
+        whole = audio // meta.frame_samples - self.state.frames
+        return whole >= self._pool.chunk_frames or len(self.inbox) >= MANY_ENTRIES
+
+    @property
+    def ending(self) -> bool:
+        """Whether what is pending is the stream's end, padding included."""
+        return self._last is not None
+
+    def fill(self) -> None:
+        """Take in what waits, until the most that a tick advances by is pending, or a request comes next."""
+        model, rate = self._pool.model, self.sample_rate
+        size = self._pool.max_chunk_frames * model.metadata.frame_samples
+        with self._pool.lock:
+            since = self.inbox.since
+        self.waited_seconds = 0.0 if since is None else time.monotonic() - since
+        while self._request is None and (missing := size - len(self.state.pending)) > 0:
+            with self._pool.lock:
+                entry = self.inbox.take(missing * rate // model.metadata.sample_rate + 1)
+            if entry is None:
+                return
+            if isinstance(entry, Request):
+                self._request = entry
+            elif isinstance(entry, Gap):
+                self.state = state.mark_gap(model, self.state, entry.samples, rate)
+                if self._report_gaps:
+                    self.events.append(entry.event(rate))
+            else:
+                self.state = state.accept_waveform(model, self.state, entry, rate)
+
+    def budget(self) -> int:
+        """Frames that a tick may advance the stream by: none below a chunk, but before a request and at the end.
+
+        The end is all that is left, padding included, once it is less than the most that a tick advances by.
+        """
+        pool, frame = self._pool, self._pool.model.metadata.frame_samples
+        waiting = len(self.state.pending) // frame
+        with pool.lock:
+            last = self.finished and not len(self.inbox) and self._request is None
+        if last and (self.ending or waiting < pool.max_chunk_frames):
+            if self._last is None:
+                self.state, self._last = state.pad(pool.model, self.state), []
+            return len(self.state.pending) // frame
+        return min(waiting, pool.max_chunk_frames) if self._request or waiting >= pool.chunk_frames else 0
+
+    def advance(self, events: list[Event], after: StreamState) -> None:
+        """Take over what a call of the graph brought."""
+        self.state = after
+        (self.events if self._last is None else self._last).extend(events)
+
+    def settle(self) -> None:
+        """What follows the frames of a tick: the end, posteriors, or the snapshot that is asked for here."""
+        if self.error is not None:
+            return
+        done = not state.ready_frames(self._pool.model, self.state)
+        if done and self._last is not None:
+            last, self.state = state.end(self._pool.model, self._last, self.state)
+            self.events += last
+            self.ended = True
+        if self.state.posteriors:
+            self.events.append(Posteriors(np.concatenate(self.state.posteriors)))
+            self.state = replace(self.state, posteriors=())
+        if done and self._request is not None:
+            try:
+                saved = snapshot.save(self._pool.model, self.state)
+            except PhonestreamError as error:
+                self.error = error
+                return
+            self.events.append(Snapshot(self.state.received, saved))
+            self.ended = self._request is Request.HAND_OVER
+            self._request = None
