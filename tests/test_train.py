@@ -37,6 +37,7 @@ TOML = """
 name = "tiny"
 steps = 24
 batch_seconds = 16.0
+precision = "float32"
 optimiser = "muon"
 warmup_steps = 4
 cooldown_steps = 8

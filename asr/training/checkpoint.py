@@ -17,10 +17,12 @@ from ...errors import ConfigError
 from ..model.config import EncoderConfig, from_dict, to_dict
 from ..model.encoder import Encoder
 from .config import TrainConfig
+from .precision import Precision
 
 FORMAT = 1
 CHECKPOINT = "checkpoint.pt"
 CONFIG = "config.json"
+MAY_DIFFER = {"precision"}  # between a run and its resumption: how a step is computed, not what
 PACKAGES = ("phonestream", "torch", "torchaudio", "lhotse", "numpy", "soundfile", "soxr")
 
 
@@ -160,9 +162,9 @@ def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> Non
         ConfigError: naming what differs.
     """
     ours, theirs = to_dict(config), to_dict(before.config)
-    differences = [key for key in ours if ours[key] != theirs.get(key)]
+    differences = [key for key in ours.keys() - MAY_DIFFER if ours[key] != theirs.get(key)]
     if differences:
-        key = differences[0]
+        key = min(differences)
         raise ConfigError(
             f"{run}: its checkpoint was made with another configuration: {key} was {theirs.get(key)!r}, "
             f"now {ours[key]!r}; resume with the same one, or start another run"
@@ -187,8 +189,8 @@ def check_same(before: Checkpoint, config: TrainConfig, data_digest: str, teache
         )
 
 
-def start_run(run: Path, config: TrainConfig, data_digest: str) -> None:
-    """Make a run's folder and write down what it is made from.
+def start_run(run: Path, config: TrainConfig, data_digest: str, precision: Precision) -> None:
+    """Make a run's folder and write down what it is made from, and in which precision.
 
     Raises:
         ConfigError: the folder holds a run already, or cannot be written.
@@ -201,6 +203,7 @@ def start_run(run: Path, config: TrainConfig, data_digest: str) -> None:
         "data_digest": data_digest,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "precision_from_step": {"0": precision},
         "packages": {name: _version(name) for name in PACKAGES},
     }
     try:
@@ -208,6 +211,30 @@ def start_run(run: Path, config: TrainConfig, data_digest: str) -> None:
         (run / CONFIG).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{run}: cannot be written: {error.strerror}; choose another folder") from None
+
+
+def record_precision(run: Path, step: int, precision: Precision) -> None:
+    """Add to a run's record that from `step` on it was resumed in another precision than before.
+
+    Raises:
+        ConfigError: the record is damaged or cannot be written.
+    """
+    path = run / CONFIG
+    partial = path.with_name(f"{CONFIG}.partial")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        used = record.setdefault("precision_from_step", {"0": record["config"]["precision"]})
+        if used[max(used, key=int)] == precision:
+            return
+        used[str(step)] = precision
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except FileNotFoundError:
+        return  # a run may go on without its record
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read or written: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(f"{path}: is damaged; restore it or start the run anew") from None
 
 
 def _version(package: str) -> str:

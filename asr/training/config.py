@@ -86,7 +86,8 @@ class TrainConfig:
 
     name: str = "phonestream"
     seed: int = 1
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the blocks' products; sums stay float32
+    # Of the blocks' matrix products; everything else is float32. "auto": bfloat16 where the processor has it.
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     steps: int = 5000
     batch_seconds: float = 160.0  # audio in one step, over all processes
     longest_seconds: float = 35.0  # longer recordings are left out, and counted

@@ -30,6 +30,7 @@ from .checkpoint import (
     expand_weights,
     load_checkpoint,
     load_weights,
+    record_precision,
     save_checkpoint,
     start_run,
 )
@@ -40,9 +41,9 @@ from .interrupt import StopOnSignal
 from .leads import lead_state
 from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, loss_weights
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
+from .precision import DTYPES, choose_precision
 from .progress import Progress
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 STATISTICS_RECORDINGS = 400  # from which the features' mean and variance are taken
 
 
@@ -103,14 +104,18 @@ def train(
 
         torch.manual_seed(config.seed)
         encoder = build(config.model)
+        precision = choose_precision(config.precision, processes)
+        progress.say(f"precision of matrix products: {precision}")
         if before is None:
             if processes.first:
-                start_run(run, config, corpus.digest)
+                start_run(run, config, corpus.digest, precision)
             set_statistics(encoder, corpus)
             if initial is not None:
                 load_weights(encoder, expand_weights(initial, encoder), "the initial model")
         else:
             check_same(before, config, corpus.digest, teacher_digest, run)
+            if processes.first:
+                record_precision(run, before.step, precision)
             load_weights(encoder, before.encoder, str(run))
         averaged = deepcopy(encoder).requires_grad_(False)
         if before is not None:
@@ -118,7 +123,7 @@ def train(
         encoder, averaged = encoder.to(device), averaged.to(device)
         processes.broadcast_weights(encoder)
         processes.broadcast_weights(averaged)
-        encoder.precision = PRECISIONS[config.precision]
+        encoder.precision = DTYPES[precision]  # of the training copy alone: dev is measured in float32
         optimisers = make_optimisers(encoder, config)
         peaks = peak_rates(optimisers)
         if before is not None:

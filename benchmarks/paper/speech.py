@@ -110,6 +110,7 @@ def configuration(
     )
     steps = max(1, round(passes * len(batches)))
     return TrainConfig(
+        precision="float32",
         steps=steps,
         batch_seconds=batch_seconds,
         optimiser="muon",

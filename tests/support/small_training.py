@@ -24,6 +24,7 @@ MODEL = EncoderConfig(
     mels=20, subsampling_width=16, width=16, layers=2, heads=2, head_width=8, feed_forward=32, convolution=3
 )
 CONFIG = TrainConfig(
+    precision="float32",
     steps=6,
     batch_seconds=16.0,
     warmup_steps=2,
