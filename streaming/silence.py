@@ -91,11 +91,10 @@ def blank_frames(
     each = metadata.rows_per_frame
     if rule is None:
         return [False] * (len(log_probs) // each)
-    sure = log_probs[:, metadata.blank] > np.float32(np.log(rule.blank_probability))
-    sure = sure.reshape(-1, each).all(axis=1)
-    sure[: max(0, metadata.look_ahead_frames - frame)] = True
-    blanks: list[bool] = sure.tolist()
-    return blanks
+    least = log_probs[:, metadata.blank].reshape(-1, each).min(axis=1)
+    blanks: list[bool] = (least > np.float32(np.log(rule.blank_probability))).tolist()
+    early = min(len(blanks), max(0, metadata.look_ahead_frames - frame))
+    return [True] * early + blanks[early:]
 
 
 def valid_frames(rule: SilenceRule | None, quiet: int, frame: int, blanks: Sequence[bool]) -> int:
@@ -106,9 +105,9 @@ def valid_frames(rule: SilenceRule | None, quiet: int, frame: int, blanks: Seque
     if rule is None:
         return len(blanks)
     for done, blank in enumerate(blanks):
-        if done and (frame + done) % rule.interval_frames == 0 and quiet >= rule.after_frames:
-            if all(blanks[done : done + rule.interval_frames]):
-                return done
+        begins = done > 0 and (frame + done) % rule.interval_frames == 0
+        if begins and quiet >= rule.after_frames and all(blanks[done : done + rule.interval_frames]):
+            return done
         quiet = quiet + 1 if blank else 0
     return len(blanks)
 

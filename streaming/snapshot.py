@@ -181,7 +181,7 @@ def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _remembers(model: Model, fields: Mapping[str, Any]) -> bool:
-    """Whether the snapshot holds the sums at the beginning of the interval going on: it may be silent, and they differ."""
+    """Whether sums are saved: those at the beginning of the interval going on, if it may be silent and they differ."""
     rule, frames = model.metadata.silence, fields["frames"]
     within = rule is not None and frames % rule.interval_frames > 0
     return within and may_be_silent(rule, fields["quiet"], frames)

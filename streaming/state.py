@@ -158,8 +158,8 @@ def decode_output(
     """Decode the rows that the graph gave for the first frames of `pending`, which are then done with.
 
     Args:
-        log_probs: [rows, phones + 1], finite; of `ready_frames` frames or fewer, or of frames that `silence.valid_frames`
-            has found valid.
+        log_probs: [rows, phones + 1], finite; of `ready_frames` frames at most, or of frames that are valid by
+            `silence.valid_frames`.
         next_state: the graph's, which becomes `model` of the state. In a pool it is a view that the next call changes:
             whoever keeps a tensor for longer, or under another name, copies it.
         best: `Decoder.best` of `log_probs`, where a whole batch has been through it.

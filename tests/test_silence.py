@@ -21,10 +21,11 @@ from safetensors.numpy import save as save_tensors
 from silence_reference import onnx_run, ruled_log_probs
 from toy_model import FRAME, levels, summing, toy_metadata, toy_model, without
 
-from phonestream import Phone, Recognizer, SnapshotError, Stream, bundled_models
+from phonestream import Phone, Recognizer, SnapshotError, Stream, StreamPool, bundled_models
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.streaming.metadata import ModelMetadata
 from phonestream.streaming.model import Model
+from phonestream.streaming.pool.results import Posteriors
 from phonestream.streaming.silence import SilenceRule, default_rule
 
 SPEECH = Path(__file__).parent / "data" / "speech"
@@ -114,6 +115,63 @@ def test_saving_anywhere_changes_nothing(counting: Recognizer, data: Any) -> Non
         assert moved.accept(chunk) == stayed.accept(chunk)
     assert moved.finish() == stayed.finish()
     assert moved.save() == stayed.save()
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=30)
+def test_many_streams_in_one_call_are_each_as_if_alone(counting: Recognizer, data: Any) -> None:
+    audio = [levels(*data.draw(pauses(counting.metadata.blank))) for _ in range(data.draw(st.integers(1, 5)))]
+    streams = [counting.stream(posteriors=True) for _ in audio]
+    parts = []
+    for samples in audio:
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(samples)), min_size=3, max_size=3)))
+        parts.append(np.split(samples, cuts))
+    for turn in range(4):
+        counting.accept_many([(stream, own[turn]) for stream, own in zip(streams, parts, strict=True)])
+    for stream, samples in zip(streams, audio, strict=True):
+        rows, _ = rows_of(stream, [])
+        assert_same(rows, reference(counting, samples)[0])
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=30)
+def test_streams_of_a_pool_are_each_as_if_alone(counting: Recognizer, data: Any) -> None:
+    """They are pushed to unevenly, so that some are silent while others speak; one moves to another pool."""
+    audio = [levels(*data.draw(pauses(counting.metadata.blank))) for _ in range(data.draw(st.integers(1, 5)))]
+    chunk = data.draw(st.sampled_from([0.04, 0.12, 0.16]))
+    pool = StreamPool(counting, chunk_seconds=chunk)
+    other = StreamPool(counting, chunk_seconds=0.04)
+    streams = [pool.open(posteriors=True) for _ in audio]
+    rows: list[list[np.ndarray]] = [[] for _ in audio]
+
+    def run() -> None:
+        for each in (pool, other):
+            while each.ready:
+                for result in each.tick():
+                    assert result.error is None
+                    for event in result.events:
+                        if isinstance(event, Posteriors):
+                            rows[streams.index(result.stream)].append(event.rows)
+
+    for turn in range(3):
+        for index, samples in enumerate(audio):
+            streams[index].push(np.array_split(samples, 3)[turn])
+            if data.draw(st.booleans()):
+                run()
+        if turn == 1:
+            run()
+            saved = streams[0].save()
+            run()
+            streams[0].close()
+            streams[0] = other.open(snapshot=saved, posteriors=True)
+    for stream in streams:
+        stream.finish()
+    run()
+    for found, samples in zip(rows, audio, strict=True):
+        columns = len(counting.phones) + 1
+        assert_same(
+            np.concatenate([np.zeros((0, columns), np.float32), *found]), reference(counting, samples)[0]
+        )
 
 
 @pytest.mark.parametrize("size", [37 * 7, FRAME, 4096, 16 * FRAME, 10**7])
