@@ -256,25 +256,30 @@ def _row_at(meta: ModelMetadata, seconds: float) -> int:
 def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:
     """Run all whole frames that are pending, a block at a time where no silence is going on."""
     events: list[Event] = []
-    rule, meta = model.metadata.silence, model.metadata
     while frames := ready_frames(model, state):
-        if not silence.may_be_silent(rule, state.silence.quiet, state.frames):
+        if not silence.may_be_silent(model.metadata.silence, state.silence.quiet, state.frames):
             frames = _whole_frames(model, state)
         log_probs, next_state = _run(model, state, frames)
-        blanks = silence.blank_frames(rule, state.frames, log_probs, meta)
-        valid = silence.valid_frames(rule, state.silence.quiet, state.frames, blanks)
-        if valid < frames:
-            log_probs, next_state = _run(model, state, valid)
         found, state = decode_output(model, state, log_probs, next_state)
         events += found
     return events, state
 
 
 def _run(model: Model, state: StreamState, frames: int) -> tuple[FloatArray, Mapping[str, FloatArray]]:
-    """The first `frames` of `pending` through the graph: log_probs [rows, phones + 1] and its next state."""
-    audio = state.pending[: frames * model.metadata.frame_samples]
-    log_probs, next_state = model.run(audio[None], state.model)
-    return log_probs[0], next_state
+    """The first `frames` of `pending` through the graph, or as many of them as are valid in one call.
+
+    Returns:
+        log_probs [rows, phones + 1], and the graph's next state.
+    """
+    meta = model.metadata
+    while True:
+        audio = state.pending[: frames * meta.frame_samples]
+        log_probs, next_state = model.run(audio[None], state.model)
+        blanks = silence.blank_frames(meta.silence, state.frames, log_probs[0], meta)
+        valid = silence.valid_frames(meta.silence, state.silence.quiet, state.frames, blanks)
+        if valid == frames:
+            return log_probs[0], next_state
+        frames = valid
 
 
 def finish(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:

@@ -190,7 +190,8 @@ class StreamPool:
         max_chunk_seconds: float | None = None,
         max_streams: int = 256,
     ) -> None:
-        """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state for each.
+        """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state
+        for each, and its sums once more while it is silent.
 
         Args:
             chunk_seconds: of a stream before a tick advances it, from a frame to 4 s, rounded down to whole frames.
