@@ -1,18 +1,23 @@
-"""Phone error rate over long streams, from the first minute to the last, and what a reset at pauses does to it.
+"""Phone error rate over long streams and after pauses, and what a reset at pauses does to it.
 
     PHONESTREAM_SPEECH=DIR python benchmarks/longform.py --minutes 60
+    PHONESTREAM_SPEECH=DIR python benchmarks/longform.py --pauses
 
 Recordings of a split, shuffled, follow each other in one stream (round and round if it is longer than the split), with
 pauses of half a second to ten between them: half of them nearly silent, half with recorded noise. Phones are scored
-against the recording nearest in time, so that those heard in a pause are insertions. Four ways of hearing it:
+against the recording nearest in time, so that those heard in a pause are insertions. Five ways of hearing it:
 
     alone    each recording in a stream of its own: what there is to lose
     as is    one stream
+    no rule  one stream, without the rule on silence (docs/silence.md)
     s and z  one stream, its attention's sums set to zero whenever nothing has been heard for --pause seconds
     all      the same, with everything else that the model carries
 
 The tables' bins are equally long and hold the recordings that begin in them. Prints Markdown and draws
 benchmarks/pictures/longform.png.
+
+With --pauses it prints another table instead: PER after leads and pauses of 1 to 600 s, of digital silence, white noise
+and recorded noise (pauses.py), with the rule on silence or, with --no-rule, without it.
 """
 
 import os
@@ -21,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import re
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,14 +35,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import degrade
 import numpy as np
 import on_split
+import pauses
 from degrade import RATE, Samples
 from tables import Report
 
+from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.streaming import state
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.model import Model
+from phonestream.streaming.silence import NOTHING_HEARD
 from phonestream.streaming.state import StreamState
 
 if TYPE_CHECKING:
@@ -47,7 +56,13 @@ SHORTEST, LONGEST = 0.5, 10.0  # seconds of a pause
 FAINT = 10 ** (-70 / 20)  # of full scale, the noise of a silent pause
 STEP = 0.16  # seconds of audio between two looks at whether there is a pause
 ATTENTION = re.compile(r"[sz]\d+")  # names of the states that are sums over the past
-COLOURS = {"alone": "#666666", "as is": "#0060a8", "s and z": "#b34700", "all": "#3a7d34"}
+COLOURS = {
+    "alone": "#666666",
+    "as is": "#0060a8",
+    "no rule": "#7b4fa3",
+    "s and z": "#b34700",
+    "all": "#3a7d34",
+}
 
 
 class Placed(NamedTuple):
@@ -121,7 +136,14 @@ def hear(
 
 
 def _forget(current: StreamState, zeros: "dict[str, np.ndarray]") -> StreamState:
-    return replace(current, model={**current.model, **zeros})
+    return replace(current, model={**current.model, **zeros}, silence=NOTHING_HEARD)
+
+
+def without_rule(model: Model) -> Model:
+    """The same model, to which silence is audio like any other."""
+    plain = copy(model)
+    plain.metadata = replace(model.metadata, silence=None)
+    return plain
 
 
 def score(phones: Sequence[Phone], placed: Sequence[Placed]) -> Iterator[PhoneErrors]:
@@ -139,12 +161,12 @@ def draw(rates: dict[str, list[float]], edges: Sequence[float]) -> "Figure":
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
-    for (name, values), marker in zip(rates.items(), "xos^", strict=True):
+    for (name, values), marker in zip(rates.items(), "xods^", strict=True):
         axes.plot(middles, [100 * value for value in values], marker=marker, color=COLOURS[name], label=name)
     axes.set(xlabel="time in the stream (minutes)", ylabel="phone error rate (%)", xlim=(0, edges[-1]))
     axes.set_ylim(0)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=4, loc="lower center")
+    axes.legend(frameon=False, ncols=len(rates), loc="lower center")
     return figure
 
 
@@ -155,15 +177,28 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=1.0, help="seconds without a phone before a reset")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--pauses", action="store_true", help="the table of leads and pauses")
+    parser.add_argument("--no-rule", action="store_true", help="with --pauses: without the rule on silence")
+    parser.add_argument("--limit", type=int, help="with --pauses: recordings at most, evenly spread")
     options = parser.parse_args()
+    if not options.pauses and (options.no_rule or options.limit):
+        parser.error("--no-rule and --limit go with --pauses")
 
     model = Model(options.model)
     if model.metadata.sample_rate != RATE:
         raise SystemExit(
             f"{options.model}: hears {model.metadata.sample_rate} Hz, this benchmark gives {RATE}"
         )
-    cuts = on_split.cuts(options.split)
+    cuts = on_split.cuts(options.split, options.limit)
     recordings = [(load_samples(cut), reference_phones(cut)) for cut in cuts]
+    if options.pauses:
+        recognizer = Recognizer(options.model)
+        if options.no_rule:
+            recognizer._model = without_rule(recognizer._model)
+        report = Report(options, "pauses-no-rule" if options.no_rule else "pauses")
+        pauses.tabulate(recognizer, recordings, options.seed, report)
+        report.save()
+        return
     samples, placed = place(recordings, options.minutes * 60, options.seed)
     minutes = len(samples) / RATE / 60
     edges = np.linspace(0, minutes, options.bins + 1)
@@ -178,8 +213,14 @@ def main() -> None:
             alone[id(entry.samples)] = phone_errors(entry.reference, symbols)
         errors["alone"].append(alone[id(entry.samples)])
     resets = {}
-    for name, forget in {"as is": None, "s and z": ATTENTION, "all": re.compile(".*")}.items():
-        phones, resets[name] = hear(model, samples, forget, options.pause)
+    ways: dict[str, tuple[Model, re.Pattern[str] | None]] = {
+        "as is": (model, None),
+        "no rule": (without_rule(model), None),
+        "s and z": (model, ATTENTION),
+        "all": (model, re.compile(".*")),
+    }
+    for name, (own, forget) in ways.items():
+        phones, resets[name] = hear(own, samples, forget, options.pause)
         errors[name] = list(score(phones, placed))
 
     report = Report(options)

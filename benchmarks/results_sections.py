@@ -89,9 +89,14 @@ RESULTS = (
     Section(
         "Long streams",
         ("longform-*",),
-        "Each recording alone, then all in one stream with pauses and noise between: as it is, with `s` and `z`, and "
-        "with the whole state reset at pauses.",
+        "Each recording alone, then all in one stream with pauses and noise between: as it is, without the rule on "
+        "silence, with `s` and `z`, and with the whole state reset at pauses.",
         picture="longform.png",
+    ),
+    Section(
+        "After silence",
+        ("pauses-*",),
+        "Phones heard in the lead or pause itself are not scored; the last column counts them, over ten minutes.",
     ),
     Section("Speed and memory", ("streaming", "streaming-*")),
     Section(

@@ -17,6 +17,7 @@ from ..asr.model.frontend import SAMPLE_RATE
 from ..asr.training.checkpoint import load_checkpoint, load_weights
 from ..errors import ConfigError, ModelError
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
+from ..streaming.silence import default_rule
 from .graph import trace
 from .quantise import quantise_weights, with_weights
 from .verify import verify
@@ -150,6 +151,7 @@ def describe(encoder: Encoder, description: Description, temperature: float) -> 
     Raises:
         ModelError: a part of the description is empty or out of range.
     """
+    states = encoder.initial_state(1)
     return ModelMetadata(
         name=description.name,
         version=description.version,
@@ -163,9 +165,8 @@ def describe(encoder: Encoder, description: Description, temperature: float) -> 
         look_ahead_frames=encoder.config.look_ahead_frames,
         time_offset_seconds=description.time_offset_seconds,
         temperature=temperature,
-        states=tuple(
-            StateSpec(name, (BATCH, *state.shape[1:])) for name, state in encoder.initial_state(1).items()
-        ),
+        states=tuple(StateSpec(name, (BATCH, *state.shape[1:])) for name, state in states.items()),
+        silence=default_rule(states),
     )
 
 

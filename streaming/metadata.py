@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from ..errors import ModelError
 from .arrays import FloatArray
 from .audio.samples import MAX_RATE, MIN_RATE
 from .decode import Decoder
+from .silence import SilenceRule, default_rule
 
 FORMAT = 1
 FORMAT_KEY = "phonestream_format"
@@ -68,6 +69,9 @@ class ModelMetadata:
     temperature: float
     """Confidences are softmax(log_probs / temperature)."""
     states: tuple[StateSpec, ...]
+    silence: SilenceRule | None = None
+    """What silence must not change; None: it is heard like anything else. A file that lacks the key, as those of before
+    the rule do, has `silence.default_rule` of its states."""
 
     def __post_init__(self) -> None:
         for key, expected, holds in _RULES:
@@ -96,6 +100,7 @@ class ModelMetadata:
         """The ONNX file's `custom_metadata_map`: the format's number and each field, as JSON."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         values["states"] = [spec._asdict() for spec in self.states]
+        values["silence"] = None if self.silence is None else asdict(self.silence)
         return {key: json.dumps(value) for key, value in ({FORMAT_KEY: FORMAT} | values).items()}
 
     @classmethod
@@ -117,11 +122,16 @@ class ModelMetadata:
                 f"metadata {FORMAT_KEY!r} is {_shown(version)}, and this version of Phonestream reads "
                 f"{FORMAT}: install the version that made the file, or export the model again"
             )
-        values = {field.name: _value(metadata, field.name) for field in fields(cls)}
+        values = {
+            field.name: _value(metadata, field.name) for field in fields(cls) if field.name != "silence"
+        }
         if isinstance(values["phones"], list):
             values["phones"] = tuple(values["phones"])
         values["states"] = _states(values["states"])
-        return cls(**values)
+        read = cls(**values)
+        if "silence" in metadata:
+            return replace(read, silence=_silence(_value(metadata, "silence")))
+        return replace(read, silence=default_rule(spec.name for spec in read.states))
 
 
 def _value(metadata: Mapping[str, str], key: str) -> Any:
@@ -143,6 +153,14 @@ def _states(value: Any) -> Any:
         else entry
         for entry in value
     )
+
+
+def _silence(value: Any) -> Any:
+    """JSON's object as a `SilenceRule`; what is not of that form is left for the rules to refuse."""
+    keys = {field.name for field in fields(SilenceRule)}
+    if not (isinstance(value, dict) and value.keys() == keys and isinstance(value["states"], list)):
+        return value
+    return SilenceRule(**value | {"states": tuple(value["states"])})
 
 
 def _shown(value: Any) -> str:
@@ -170,6 +188,18 @@ def _spec(value: Any) -> bool:
         and not value.name.startswith(NEXT)
         and all(size == BATCH or _integer(size, 1, 2**31 - 1) for size in value.shape)
         and value.shape.count(BATCH) == 1
+    )
+
+
+def _silence_rule(model: ModelMetadata, value: Any) -> bool:
+    return value is None or (
+        isinstance(value, SilenceRule)
+        and all(map(_text, value.states))
+        and 0 < len(value.states) == len({*value.states} & {spec.name for spec in model.states})
+        and _number(value.blank_probability)
+        and 0 < value.blank_probability < 1
+        and _integer(value.interval_frames, 1, 1000)
+        and _integer(value.after_frames, 0, 1000)
     )
 
 
@@ -220,5 +250,11 @@ _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
         lambda _, value: (
             isinstance(value, tuple) and all(map(_spec, value)) and _distinct([spec.name for spec in value])
         ),
+    ),
+    (
+        "silence",
+        "null, or {states, blank_probability, interval_frames, after_frames}: names of states, "
+        "a number between 0 and 1, whole numbers from 1 and from 0 to 1000",
+        _silence_rule,
     ),
 )

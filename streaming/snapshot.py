@@ -20,12 +20,14 @@ from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .model import Model
+from .silence import Silence, may_be_silent, remember
 from .state import Endpointing, Gap, StreamState
 
 FORMAT = 1
 KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
 
-TAIL, PENDING, POSTERIORS, MODEL = "resampler.tail", "pending", "posteriors", "model."  # the last is a prefix
+TAIL, PENDING, POSTERIORS = "resampler.tail", "pending", "posteriors"
+MODEL, SUMS = "model.", "silence."  # prefixes
 
 MAX_SAMPLES = 2**48  # 11 years at 768 kHz
 MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted samples, and then some
@@ -50,6 +52,7 @@ def save(model: Model, state: StreamState) -> bytes:
         "received": state.received,
         "frames": state.frames,
         "row": state.decoder.row,
+        "quiet": state.silence.quiet,
         "run": list(run) if run else None,
         "lost": [list(gap) for gap in state.lost],
         "finished": state.finished,
@@ -59,6 +62,8 @@ def save(model: Model, state: StreamState) -> bytes:
     tensors: dict[str, FloatArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
+    if state.silence.sums is not None and _remembers(model, fields):
+        tensors |= {SUMS + name: tensor for name, tensor in state.silence.sums.items()}
     if state.posteriors is not None:
         labels = len(model.metadata.phones) + 1
         tensors[POSTERIORS] = np.concatenate([np.empty((0, labels), np.float32), *state.posteriors])
@@ -79,6 +84,7 @@ def load(model: Model, data: bytes) -> StreamState:
         tensors = _tensors(entries)
         if fields.pop("sha256", None) != _digest(fields, tensors):
             _refuse("is damaged: its contents do not match its checksum")
+        fields.setdefault("quiet", 0)  # in snapshots of before there was a rule on silence
         _check_fields(model, fields)
         return _state(model, fields, tensors)
     except RecursionError:  # reading, writing or showing JSON that is nested without end
@@ -141,7 +147,7 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, FloatArray]
 
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
-    expected = {"format", "model", "rate", "received", "frames", "row", "run", "lost", "finished"}
+    expected = {"format", "model", "rate", "received", "frames", "row", "quiet", "run", "lost", "finished"}
     if fields.keys() - {"endpoints"} != expected:
         odd = sorted((fields.keys() - {"endpoints"}) ^ expected)
         _refuse(f"is damaged: fields {odd} are missing or unknown")
@@ -156,6 +162,7 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     _require(fields, "frames", _integer(fields["frames"], frames, frames))
     row = max(0, frames - meta.look_ahead_frames) * meta.rows_per_frame
     _require(fields, "row", _integer(fields["row"], row, row))
+    _require(fields, "quiet", _integer(fields["quiet"], 0, frames))
     _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
     _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
     if "endpoints" in fields:
@@ -173,12 +180,22 @@ def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
     return divmod(resample.produced(rate, meta.sample_rate, received), meta.frame_samples)
 
 
+def _remembers(model: Model, fields: Mapping[str, Any]) -> bool:
+    """Whether sums are saved: those at the beginning of the interval going on, if it may be silent and they differ."""
+    rule, frames = model.metadata.silence, fields["frames"]
+    within = rule is not None and frames % rule.interval_frames > 0
+    return within and may_be_silent(rule, fields["quiet"], frames)
+
+
 def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, FloatArray]) -> StreamState:
     """The state of checked fields, once the tensors are those that the fields call for."""
     meta, rate, received = model.metadata, fields["rate"], fields["received"]
     shapes: dict[str, tuple[int, ...]] = {MODEL + spec.name: spec.sized(1) for spec in meta.states}
     shapes[TAIL] = (resample.tail_length(rate, meta.sample_rate, received) if rate else 0,)
     shapes[PENDING] = (_progress(model, fields)[1],)
+    rule = meta.silence
+    remembered = rule.states if rule is not None and _remembers(model, fields) else ()
+    shapes |= {SUMS + name: shapes[MODEL + name] for name in remembered}
     if POSTERIORS in tensors:
         waiting = tensors[POSTERIORS].shape[:1] or (0,)  # as many as nobody has taken
         shapes[POSTERIORS] = (min(*waiting, fields["row"]), len(meta.phones) + 1)
@@ -192,8 +209,11 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, FloatArra
             _refuse(f"is damaged: tensor {name!r} is no audio")
 
     run = fields["run"]
+    graph = {spec.name: tensors[MODEL + spec.name] for spec in meta.states}
+    silence = Silence(fields["quiet"], {name: tensors[SUMS + name] for name in remembered} or None)
     return StreamState(
-        model={spec.name: tensors[MODEL + spec.name] for spec in meta.states},
+        model=graph,
+        silence=remember(rule, silence, fields["frames"], graph),
         pending=tensors[PENDING],
         resampler=ResamplerState(rate, meta.sample_rate, received, tensors[TAIL]) if rate else None,
         frames=fields["frames"],

@@ -4,7 +4,8 @@ Audio goes through three steps, each of which takes a state and hands back anoth
 
     accept_waveform  samples at any rate are resampled and wait in `pending`
     Model.run        `ready_frames` of them go through the graph, which needs only the audio and the model's own state
-    decode_output    the rows become phones, and endpoints where they were asked for
+    decode_output    the rows become phones, and endpoints where they were asked for; what silence has added to the
+                     model's state is taken back (`silence.py`)
 
 `advance` is the last two for one stream alone. Many streams share a call of the graph (`pool/`). Every row of every
 stream goes through `decode_output`, and nowhere else is it decided what a stream says.
@@ -17,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from . import decode
+from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
 from .audio.resample import ResamplerState
@@ -26,6 +27,7 @@ from .decode import DecoderState, Phone
 from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
 from .model import Model
+from .silence import NOTHING_HEARD, Silence
 
 
 class Lost(NamedTuple):
@@ -73,6 +75,7 @@ class StreamState:
     """None until the first samples fix the stream's rate. Its `received` is the audio clock."""
     frames: int = 0
     """Frames that the graph has heard."""
+    silence: Silence = NOTHING_HEARD
     decoder: DecoderState = field(default_factory=DecoderState)
     posteriors: tuple[FloatArray, ...] | None = None
     """Rows of log-probabilities that nobody has taken yet; None where they are not kept."""
@@ -100,8 +103,10 @@ def initial(
     beam: Beam | None = None,
 ) -> StreamState:
     """The state of a stream that has heard nothing."""
+    begin = model.initial_state()
     return StreamState(
-        model=model.initial_state(),
+        model=begin,
+        silence=silence.remember(model.metadata.silence, NOTHING_HEARD, 0, begin),
         pending=np.empty(0, np.float32),
         posteriors=() if posteriors else None,
         endpoints=Endpointing(endpoints) if endpoints else None,
@@ -131,7 +136,15 @@ def mark_gap(model: Model, state: StreamState, samples: int, rate: int) -> Strea
 
 
 def ready_frames(model: Model, state: StreamState) -> int:
-    """Whole frames at the front of `pending` that the next call of the graph may take, at most a block."""
+    """Whole frames at the front of `pending` that the next call of the graph may take.
+
+    At most a block, and no more than are left of an interval of the rule on silence.
+    """
+    ready = _whole_frames(model, state)
+    return silence.frames_to_border(model.metadata.silence, state.frames, ready)
+
+
+def _whole_frames(model: Model, state: StreamState) -> int:
     return min(len(state.pending), model.block_samples) // model.metadata.frame_samples
 
 
@@ -145,13 +158,19 @@ def decode_output(
     """Decode the rows that the graph gave for the first frames of `pending`, which are then done with.
 
     Args:
-        log_probs: [rows, phones + 1], finite.
+        log_probs: [rows, phones + 1], finite; of `ready_frames` frames at most, or of frames that are valid by
+            `silence.valid_frames`.
         next_state: the graph's, which becomes `model` of the state. In a pool it is a view that the next call changes:
             whoever keeps a tensor for longer, or under another name, copies it.
         best: `Decoder.best` of `log_probs`, where a whole batch has been through it.
     """
     meta = model.metadata
     frames = len(log_probs) // meta.rows_per_frame
+    blanks = silence.blank_frames(meta.silence, state.frames, log_probs, meta)
+    quiet, sums = silence.after_call(meta.silence, state.silence, state.frames, blanks)
+    if sums is not None:
+        next_state = {**next_state, **sums}
+    quiet = silence.remember(meta.silence, quiet, state.frames + frames, next_state)
     pending = state.pending[frames * meta.frame_samples :].copy()
     # Rows come late by the look-ahead: the first ones speak of the time before the stream began.
     early = min(frames, max(0, meta.look_ahead_frames - state.frames)) * meta.rows_per_frame
@@ -175,6 +194,7 @@ def decode_output(
         model=next_state,
         pending=pending,
         frames=state.frames + frames,
+        silence=quiet,
         decoder=decoder,
         posteriors=posteriors,
         endpoints=endpoints,
@@ -202,13 +222,13 @@ def _decode_utterances(
         lost = gaps[0].event(rate)
         marks.append((seen, lost.start, lost))
         gaps = gaps[1:]
-    for seen, time, start, silence, rule in endings:
+    for seen, time, start, pause, rule in endings:
         endpoint = Endpoint(
             decoder.seconds(time),
             decoder.seconds(start)
             if start
             else 0.0,  # the first begins with the stream, whatever the time offset
-            silence * meta.row_seconds,
+            pause * meta.row_seconds,
             config.rules[rule].name,
         )
         marks.append((seen, endpoint.time, endpoint))
@@ -234,14 +254,32 @@ def _row_at(meta: ModelMetadata, seconds: float) -> int:
 
 
 def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:
-    """Run all whole frames that are pending, a block at a time."""
+    """Run all whole frames that are pending, a block at a time where no silence is going on."""
     events: list[Event] = []
     while frames := ready_frames(model, state):
-        audio = state.pending[: frames * model.metadata.frame_samples]
-        log_probs, next_state = model.run(audio[None], state.model)
-        found, state = decode_output(model, state, log_probs[0], next_state)
+        if not silence.may_be_silent(model.metadata.silence, state.silence.quiet, state.frames):
+            frames = _whole_frames(model, state)
+        log_probs, next_state = _run(model, state, frames)
+        found, state = decode_output(model, state, log_probs, next_state)
         events += found
     return events, state
+
+
+def _run(model: Model, state: StreamState, frames: int) -> tuple[FloatArray, Mapping[str, FloatArray]]:
+    """The first `frames` of `pending` through the graph, or as many of them as are valid in one call.
+
+    Returns:
+        log_probs [rows, phones + 1], and the graph's next state.
+    """
+    meta = model.metadata
+    while True:
+        audio = state.pending[: frames * meta.frame_samples]
+        log_probs, next_state = model.run(audio[None], state.model)
+        blanks = silence.blank_frames(meta.silence, state.frames, log_probs[0], meta)
+        valid = silence.valid_frames(meta.silence, state.silence.quiet, state.frames, blanks)
+        if valid == frames:
+            return log_probs[0], next_state
+        frames = valid
 
 
 def finish(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:

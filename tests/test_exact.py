@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 from model_fixture import shipped_model
+from silence_reference import State, ruled_log_probs
 
 from phonestream import Phone, Recognizer, bundled_models
 from phonestream.asr.model.encoder import Encoder
@@ -46,6 +48,20 @@ def offline(encoder: Encoder, samples: np.ndarray, rate: int) -> np.ndarray:
     """Torch's log-probabilities of the whole signal at 16 kHz, by the resampler that streams use."""
     converted, state = resample.resample(resample.start(rate, 16000), samples)
     return encoder_log_probs(encoder, [np.concatenate([converted, resample.flush(state)])])[0]
+
+
+def ruled(encoder: Encoder, recognizer: Recognizer, samples: np.ndarray) -> tuple[np.ndarray, int]:
+    """Torch's log-probabilities of a recording at 16 kHz where the rule on silence holds, and how often it did."""
+
+    @torch.inference_mode()
+    def run(audio: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        tensors = {name: torch.from_numpy(tensor) for name, tensor in state.items()}
+        log_probs, following = encoder(torch.from_numpy(audio), tensors)
+        return log_probs.numpy(), {name: tensor.numpy() for name, tensor in following.items()}
+
+    encoder.eval()
+    zeros = {name: tensor.numpy() for name, tensor in encoder.initial_state(1).items()}
+    return ruled_log_probs(run, zeros, recognizer.metadata, samples)
 
 
 def streamed(
@@ -103,3 +119,19 @@ def test_quiet_loud_and_clipped_audio_too(
         rows, _ = streamed(recognizer, samples, 16000, 4096)
         found.append(differences(rows, expected))
     assert np.concatenate(found).max() <= TOLERANCE
+
+
+def test_silence_leaves_no_trace_in_torch_either(
+    recognizer: Recognizer, encoder: Encoder, recordings: list[Path]
+) -> None:
+    """Beyond a second or so of silence a stream is no plain forward pass, but one whose sums go back."""
+    speech = at_rate(recordings[3], 16000)
+    room = (1e-3 * np.random.default_rng(0).standard_normal(6 * 16000)).astype(np.float32)
+    samples = np.concatenate([np.zeros(100_000, np.float32), speech[:50_000], room, speech[50_000:]])
+    expected, silent = ruled(encoder, recognizer, samples)
+    assert silent >= 10
+    rows, _ = streamed(recognizer, samples, 16000, 7777)
+    assert differences(rows, expected).max() <= TOLERANCE
+    plain = offline(encoder, samples, 16000)
+    assert differences(rows[:50], plain[:50]).max() <= TOLERANCE
+    assert differences(rows, plain).max() > TOLERANCE

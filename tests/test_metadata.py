@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_fixture import shipped_model
 from onnx import helper
-from toy_model import COLUMNS, replaced, toy_graph, toy_metadata, toy_model, without
+from toy_model import COLUMNS, replaced, summing, toy_graph, toy_metadata, toy_model, without
 
 import phonestream
 from phonestream import ConfigError, ModelError, Recognizer
 from phonestream.streaming.metadata import ModelMetadata, StateSpec
 
 KEYS = sorted(toy_metadata().to_map())
+SILENCE = {"states": ["late"], "blank_probability": 0.5, "interval_frames": 4, "after_frames": 3}
 
 
 def refusal(path: Path) -> str:
@@ -34,7 +35,10 @@ def refusal(path: Path) -> str:
 def test_metadata_survives_the_file() -> None:
     metadata = toy_metadata(look_ahead_frames=3, blank=5, time_offset_seconds=-0.05, licence="frei – ü")
     assert ModelMetadata.from_map(metadata.to_map()) == metadata
-    assert all(json.loads(value) is not None for value in metadata.to_map().values())
+    with_rule = toy_metadata(silence=summing())
+    assert ModelMetadata.from_map(with_rule.to_map()) == with_rule
+    for key, value in with_rule.to_map().items():
+        assert json.loads(value) is not None, key
 
 
 def test_keys_of_other_tools_are_ignored() -> None:
@@ -49,7 +53,7 @@ def test_the_shipped_model_says_what_it_is() -> None:
     assert recognizer.metadata.frame_samples == 640
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key != "phonestream_format"])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in ("phonestream_format", "silence")])
 def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
     message = refusal(toy_model(tmp_path / "model.onnx", without(key)))
     assert f"'{key}' is missing" in message
@@ -101,6 +105,20 @@ def test_a_key_that_is_not_json_is_named(key: str, tmp_path: Path) -> None:
         ("states", [{"name": "late", "shape": ["batch", 0]}]),
         ("states", [{"name": "audio", "shape": ["batch", 1280]}]),
         ("states", [{"name": "late", "shape": ["batch", 1280]}] * 2),
+        ("silence", True),
+        ("silence", {}),
+        ("silence", {"states": ["late"]}),
+        ("silence", SILENCE | {"states": []}),
+        ("silence", SILENCE | {"states": "late"}),
+        ("silence", SILENCE | {"states": ["s0"]}),
+        ("silence", SILENCE | {"states": ["late", "late"]}),
+        ("silence", SILENCE | {"states": [["late"]]}),
+        ("silence", SILENCE | {"blank_probability": 1}),
+        ("silence", SILENCE | {"blank_probability": "0.5"}),
+        ("silence", SILENCE | {"interval_frames": 0}),
+        ("silence", SILENCE | {"interval_frames": 4.0}),
+        ("silence", SILENCE | {"after_frames": -1}),
+        ("silence", SILENCE | {"more": 1}),
     ],
 )
 def test_a_value_that_cannot_be_is_named(key: str, value: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,11 +33,20 @@ from browser import (
 )
 from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
-from toy_model import levels, toy_metadata, toy_model
+from toy_model import levels, summing, toy_metadata, toy_model
 
 from phonestream.cli import main
 from phonestream.streaming.audio import resample
 from phonestream.streaming.decode import Decoder, DecoderState
+from phonestream.streaming.silence import (
+    Silence,
+    SilenceRule,
+    after_call,
+    frames_to_border,
+    may_be_silent,
+    remember,
+    valid_frames,
+)
 from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page
 
@@ -259,7 +269,9 @@ def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None
         # Few values, so that runs are long and ties frequent.
         rows = random.integers(-3, 0, (200, 6)).astype(np.float32).repeat(random.integers(1, 4, 200), axis=0)
         cuts = sorted(random.integers(0, len(rows), 20).tolist())
-        fields = {key: getattr(meta, key) for key in meta.__dataclass_fields__ if key != "states"}
+        fields = {
+            key: getattr(meta, key) for key in meta.__dataclass_fields__ if key not in ("states", "silence")
+        }
         seen = tools.evaluate(
             """async ([metadata, parts]) => {
                 const { Decoder } = await import("/decode.js");
@@ -279,6 +291,65 @@ def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None
         np.testing.assert_allclose(
             [phone["confidence"] for phone in seen], [phone.confidence for phone in phones], rtol=1e-12
         )
+
+
+def test_silence_leaves_as_little_in_the_page_as_in_python(browser: Browser, tmp_path: Path) -> None:
+    model = toy_model(tmp_path / "toy.onnx", silence=summing(), temperature=9.0, rows_per_frame=2)
+    export_page(model, tmp_path / "web")
+    quiet = [[0] * frames for frames in (31, 4, 11, 7, 120, 5)]
+    columns = [
+        column
+        for frames, spoken in zip(quiet, ([1, 2], [3], [4], [1, 3], [2], [5]), strict=True)
+        for column in frames + spoken
+    ]
+    soundfile.write(tmp_path / "levels.wav", levels(*columns), 16_000, "FLOAT")
+    command = [COMMAND, "transcribe", "--format", "json", "--model", model, tmp_path / "levels.wav"]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with serving(tmp_path / "web") as site, loaded(browser, site) as page:
+        hear(page, tmp_path / "levels.wav")
+        check(page, json.loads(output))
+
+
+@pytest.mark.parametrize("rule", [summing(), summing(interval_frames=3, after_frames=0), None], ids=str)
+def test_the_rule_on_silence_is_pythons(tools: Page, rule: SilenceRule | None) -> None:
+    random = np.random.default_rng(1)
+    blanks = (random.random(400) < 0.5).repeat(random.integers(1, 12, 400)).tolist()[:1200]
+    limits = random.integers(1, 40, 2000).tolist()
+    seen = tools.evaluate(
+        """async ([rule, blanks, limits]) => {
+            const { Silence } = await import("/silence.js");
+            const steps = [];
+            let [state, frame] = [{ s0: 0 }, 0];
+            let silence = new Silence(rule).remember(frame, state);
+            for (const limit of limits) {
+                const most = silence.most(frame, Math.min(limit, blanks.length - frame));
+                const valid = silence.valid(frame, blanks.slice(frame, frame + most));
+                const after = silence.after(frame, blanks.slice(frame, frame + valid));
+                frame += valid;
+                state = { s0: frame, ...after.sums };
+                silence = after.silence.remember(frame, state);
+                steps.push([most, valid, silence.quiet, silence.sums, state.s0]);
+            }
+            return steps;
+        }""",
+        [asdict(rule) if rule else None, blanks, limits],
+    )
+    expected = []
+    state, frame = {"s0": np.float32(0)}, 0  # a stream's number of frames stands for its sums
+    now = remember(rule, Silence(), frame, state)
+    for limit in limits:
+        most = min(limit, len(blanks) - frame)
+        if may_be_silent(rule, now.quiet, frame):
+            most = frames_to_border(rule, frame, most)
+        valid = valid_frames(rule, now.quiet, frame, blanks[frame : frame + most])
+        now, sums = after_call(rule, now, frame, blanks[frame : frame + valid])
+        frame += valid
+        state = {"s0": np.float32(frame), **(sums or {})}
+        now = remember(rule, now, frame, state)
+        kept = None if now.sums is None else {"s0": int(now.sums["s0"])}
+        expected.append([most, valid, now.quiet, kept, int(state["s0"])])
+    assert seen == expected
+    assert frame == len(blanks)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 44_099, 48_000, 96_000])

@@ -52,7 +52,8 @@ class StreamPool:
         max_streams: int = 256,
         on_ready: Callable[[], object] | None = None,
     ) -> None:
-        """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state for each.
+        """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state
+        for each, and its sums once more while it is silent.
 
         Args:
             chunk_seconds: of a stream before a tick advances it, from a frame to 4 s, rounded down to whole frames.

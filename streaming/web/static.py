@@ -39,7 +39,7 @@ RUNTIME = {
 DESCRIPTION = "model.json"
 MARK = f'"{FORMAT_KEY}"'.encode()
 SHARED = ("page.js", "view.js", "spectrum.js", "audio.js", "capture.js", "ipa.js", "style.css", "icon.svg")
-OWN = ("engine.js", "worker.js", "recognizer.js", "decode.js", "resample.js")
+OWN = ("engine.js", "worker.js", "recognizer.js", "silence.js", "decode.js", "resample.js")
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "

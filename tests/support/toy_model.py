@@ -1,7 +1,8 @@
 """A model whose phones are known in advance: it hears how loud the audio is, and says that phone.
 
 A row's column is 100 times the mean of its samples. Like a real model it is late by its look-ahead, through a
-state that holds the samples of the last frames.
+state that holds the samples of the last frames. With a rule on silence (`summing`) it has a sum over the past as well,
+`s0`, which every row adds to and which moves its level a little: rows are the same where sums are.
 """
 
 import json
@@ -13,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from phonestream.streaming.metadata import ModelMetadata, StateSpec
+from phonestream.streaming.silence import SilenceRule
 
 FRAME = 640
 COLUMNS = 6
@@ -34,8 +36,17 @@ def toy_metadata(**changes: Any) -> ModelMetadata:
         "temperature": 1.0,
     } | changes
     late = fields["look_ahead_frames"] * FRAME
-    fields.setdefault("states", (StateSpec("late", ("batch", late)),) if late else ())
+    states = (StateSpec("late", ("batch", late)),) if late else ()
+    if fields.get("silence"):
+        states = (*states, StateSpec("s0", ("batch", 1)))
+    fields.setdefault("states", states)
     return ModelMetadata(**fields)
+
+
+def summing(**changes: Any) -> SilenceRule:
+    """A rule for `toy_metadata(silence=…)`, with short intervals."""
+    values: dict[str, Any] = {"states": ("s0",), "interval_frames": 4, "after_frames": 3} | changes
+    return SilenceRule(**values)
 
 
 def toy_model(path: Path, metadata: dict[str, str] | None = None, **changes: Any) -> Path:
@@ -61,6 +72,7 @@ def replaced(key: str, value: Any) -> dict[str, str]:
 
 def toy_graph(meta: ModelMetadata, scale: float = 100.0) -> onnx.GraphProto:
     late = meta.look_ahead_frames * FRAME
+    sums = meta.silence is not None
     constants: dict[str, np.ndarray] = {
         "row": np.array([0, -1, FRAME // meta.rows_per_frame], np.int64),
         "axis": np.array([2], np.int64),
@@ -76,12 +88,31 @@ def toy_graph(meta: ModelMetadata, scale: float = 100.0) -> onnx.GraphProto:
     nodes = [
         node("Reshape", ["now", "row"], ["framed"]),
         node("ReduceMean", ["framed", "axis"], ["mean"]),
-        node("Mul", ["mean", "scale"], ["level"]),
+        node("Mul", ["mean", "scale"], ["own" if sums else "level"]),
         node("Sub", ["level", "centres"], ["distance"]),
         node("Mul", ["distance", "distance"], ["square"]),
         node("Mul", ["square", "sharpness"], ["logits"]),
         node("LogSoftmax", ["logits"], ["log_probs"], axis=-1),
     ]
+    if sums:  # level = own + 0.3 sin(s0), s0 of each row being that before and 0.4 + own more
+        constants |= {
+            "least": np.array(0.4, np.float32),
+            "share": np.array(0.3, np.float32),
+            "last": np.array([-1], np.int64),
+            "row_of_one": np.array([-1, 1], np.int64),
+        }
+        nodes[3:3] = [
+            node("Add", ["own", "least"], ["addend"]),
+            node("Unsqueeze", ["s0", "last"], ["before"]),
+            node("Concat", ["before", "addend"], ["addends"], axis=1),
+            node("CumSum", ["addends", "time"], ["totals"]),
+            node("Slice", ["totals", "time", "end", "time"], ["total"]),
+            node("Slice", ["totals", "last", "end", "time"], ["final"]),
+            node("Reshape", ["final", "row_of_one"], ["next_s0"]),
+            node("Sin", ["total"], ["wave"]),
+            node("Mul", ["wave", "share"], ["moved"]),
+            node("Add", ["own", "moved"], ["level"]),
+        ]
     if late:
         nodes = [
             node("Concat", ["late", "audio"], ["heard"], axis=1),
@@ -98,6 +129,9 @@ def toy_graph(meta: ModelMetadata, scale: float = 100.0) -> onnx.GraphProto:
     inputs = [value("audio", "batch", "samples")] + ([value("late", "batch", late)] if late else [])
     outputs = [value("log_probs", "batch", "rows", COLUMNS)]
     outputs += [value("next_late", "batch", late)] if late else []
+    if sums:
+        inputs.append(value("s0", "batch", 1))
+        outputs.append(value("next_s0", "batch", 1))
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     return helper.make_graph(nodes, "toy", inputs, outputs, initializers)
 

@@ -3,7 +3,7 @@
 import json
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +39,7 @@ def describe(model: str) -> dict[str, Any]:
     recognizer = Recognizer(model)
     metadata = recognizer.metadata
     file = files("phonestream.models") / f"{model}.onnx" if model in bundled_models() else Path(model)
+    remembered = metadata.silence.states if metadata.silence else ()
     frame = 1000 * metadata.frame_samples / metadata.sample_rate
     return {
         "name": metadata.name,
@@ -49,10 +50,16 @@ def describe(model: str) -> dict[str, Any]:
         "sample_rate_hz": metadata.sample_rate,
         "frame_ms": round(frame, 3),
         "look_ahead_ms": round(metadata.look_ahead_frames * frame, 3),
-        "state_kib": round(4 * sum(math.prod(state.sized(1)) for state in metadata.states) / 1024, 1),
+        "state_kib": _kib(state.sized(1) for state in metadata.states),
+        "silence_kib": _kib(state.sized(1) for state in metadata.states if state.name in remembered),
         "file_mib": round(len(file.read_bytes()) / 2**20, 2),
         "sha256": recognizer.sha256,
     }
+
+
+def _kib(shapes: Iterable[tuple[int, ...]]) -> float:
+    """Of float32 tensors."""
+    return round(4 * sum(math.prod(shape) for shape in shapes) / 1024, 1)
 
 
 def as_text(facts: dict[str, Any]) -> Iterator[str]:
@@ -65,7 +72,7 @@ def as_text(facts: dict[str, Any]) -> Iterator[str]:
         "phones": f"{len(facts['phones'])}: {' '.join(facts['phones'])}",
         "audio": f"{facts['sample_rate_hz']} Hz, in frames of {facts['frame_ms']:g} ms",
         "look-ahead": f"{facts['look_ahead_ms']:g} ms",
-        "state": f"{facts['state_kib']:g} KiB for each stream",
+        "state": f"{facts['state_kib']:g} KiB for each stream, {facts['silence_kib']:g} more in silence",
         "file": f"{facts['file_mib']:g} MiB",
         "SHA-256": facts["sha256"],
     }

@@ -2,6 +2,7 @@
 
 import { Decoder } from "./decode.js";
 import { Resampler } from "./resample.js";
+import { Silence, blankFrames } from "./silence.js";
 
 const MOST_LEVEL = 16; // 24 dB above full scale; decoders overshoot a little
 const BLOCK_SECONDS = 4; // of audio in one call of the graph at most: attention is quadratic in a call's frames
@@ -44,6 +45,7 @@ export class Stream {
     this.state = model.initialState();
     this.pending = new Float32Array(0); // at the model's rate, not heard yet
     this.frames = 0; // that the graph has heard
+    this.silence = new Silence(model.metadata.silence).remember(0, this.state);
     this.received = 0; // samples so far, lost ones included
   }
 
@@ -71,17 +73,27 @@ export class Stream {
     this.pending = joined(this.pending, this.resampler.push(samples));
   }
 
-  // Runs the whole frames that wait, at most a block of them, and returns the phonemes that are now certain.
+  // Runs frames that wait, at most a block of them, and returns the phonemes that are now certain.
   async advance() {
     const { frame_samples: frame, look_ahead_frames, rows_per_frame } = this.model.metadata;
-    const count = Math.min(Math.floor(this.pending.length / frame), this.model.block / frame);
-    const { rows, following } = await this.model.run(this.pending.slice(0, count * frame), this.state);
+    const columns = this.decoder.symbols.length;
+    const early = Math.max(0, look_ahead_frames - this.frames);
+    const ready = Math.min(Math.floor(this.pending.length / frame), this.model.block / frame);
+    const most = this.silence.most(this.frames, ready);
+    let [count, valid, result, blanks] = [0, most];
+    while (valid !== count) {
+      count = valid;
+      result = await this.model.run(this.pending.slice(0, count * frame), this.state);
+      blanks = blankFrames(result.rows, count, this.model.metadata, columns, early);
+      valid = this.silence.valid(this.frames, blanks);
+    }
+    const { silence, sums } = this.silence.after(this.frames, blanks);
     this.pending = this.pending.slice(count * frame);
-    this.state = following;
-    // Rows come late by the look-ahead: the first ones speak of the time before the stream began.
-    const early = Math.min(count, Math.max(0, look_ahead_frames - this.frames)) * rows_per_frame;
+    this.state = { ...result.following, ...sums };
     this.frames += count;
-    return this.decoder.decode(rows.subarray(early * this.decoder.symbols.length));
+    this.silence = silence.remember(this.frames, this.state);
+    // Rows come late by the look-ahead: the first ones speak of the time before the stream began.
+    return this.decoder.decode(result.rows.subarray(Math.min(count, early) * rows_per_frame * columns));
   }
 
   // Ends the stream and returns its last phonemes, none of which ends after the audio.
