@@ -288,7 +288,7 @@ def finish(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:
 
 
 def pad(model: Model, state: StreamState) -> StreamState:
-    """All that a stream's end has still to hear, in `pending`.
+    """All that the graph has still to hear at a stream's end, in `pending`.
 
     The last frame is filled up with zeros, and the look-ahead fed as zeros to fetch the rows still to come.
     """

@@ -74,7 +74,7 @@ class Stream(Generic[E]):
         """Hear the next samples, and return the phones that are now certain, oldest first.
 
         Of a stream with endpoints the list holds `Phone`, `Endpoint` and `Lost`, in time order: a phone counts at its
-        end, lost audio at its start. One that adjoins another in a later `gap` is told apart.
+        end, lost audio at its start. Each call of `gap` gives a `Lost` of its own.
 
         The result does not depend on how the audio is cut into calls: any number of samples will do, none
         included, and memory stays constant however many they are. Phones lag behind the audio by the model's

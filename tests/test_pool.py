@@ -295,7 +295,7 @@ def test_a_tick_that_is_cut_off_can_be_tried_again(toy: Recognizer, monkeypatch:
 
 def test_events_come_where_they_were_asked_for(toy: Recognizer) -> None:
     pool = StreamPool(toy)
-    asked, plain = pool.open(endpoints=RULES), pool.open()
+    asked, plain = pool.open(endpoints=RULES, report_gaps=True), pool.open()
     for stream in (asked, plain):
         stream.push(levels(1, 0, 0, 0, 0, 0, 0, 0))
         stream.gap(4000)

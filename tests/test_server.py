@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import COMMAND, Process, serving, transcribed
+from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -174,7 +175,32 @@ def test_endpoints_are_the_recognisers(server: Process, recordings: list[Path]) 
     assert any(event["event"] == "endpoint" for event in expected)
 
 
+def test_a_stream_fails_alone_and_says_so(server: Process, recordings: list[Path]) -> None:
+    samples, rate = audio(recordings[0])
+    recognizer = Recognizer()
+    with Client(server.url) as client, client.open(rate) as good:
+        with pytest.raises(ServerError, match="NaN or infinity") as failed:
+            list(client.stream([samples], 16_000, snapshot=poisoned(recognizer).save()))
+        assert failed.value.code == Close.BROKEN
+        good.send(samples)
+        good.finish()
+        assert phones(list(good)) == phones(recognizer.transcribe(samples, rate))
+
+
 # A stream moves
+
+
+def test_endpoints_come_only_where_this_client_asked_for_them(server: Process) -> None:
+    with Client(server.url) as client:
+        with client.open(endpoints=True) as stream:
+            stream.send(np.zeros(16_000, np.float32))
+            stream.gap(800)
+            saved = stream.snapshot()
+        silence = np.zeros(6 * 16_000, np.float32)
+        resumed = list(client.stream([silence], 16_000, snapshot=saved))
+        assert resumed == [Lost(1.0, 0.05), Final(7.05, 0.05)]
+        again = list(client.stream([silence], 16_000, snapshot=saved, endpoints=True))
+        assert [type(event).__name__ for event in again] == ["Lost", "Endpoint", "Final"]
 
 
 def test_another_server_goes_on_in_mid_word(server: Process, reference: dict[Path, dict[str, Any]]) -> None:

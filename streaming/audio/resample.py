@@ -96,14 +96,14 @@ def resample(state: ResamplerState, samples: FloatArray) -> tuple[FloatArray, Re
     Equal rates pass through at once, and the very array comes back. Neither `state` nor `samples` is changed.
     """
     rate, target, received, tail = state
-    following = received + len(samples)
+    total_received = received + len(samples)
     if rate == target:
-        return samples, state._replace(received=following)
+        return samples, state._replace(received=total_received)
     signal = np.concatenate([tail, samples])
-    first, last = produced(rate, target, received), produced(rate, target, following)
+    first, last = produced(rate, target, received), produced(rate, target, total_received)
     output = _filter(design(rate, target), signal, first, last - first)
-    kept = tail_length(rate, target, following)
-    return output, ResamplerState(rate, target, following, signal[len(signal) - kept :].copy())
+    kept = tail_length(rate, target, total_received)
+    return output, ResamplerState(rate, target, total_received, signal[len(signal) - kept :].copy())
 
 
 def flush(state: ResamplerState) -> FloatArray:

@@ -53,5 +53,5 @@ class PoolStats(NamedTuple):
     ticks: int
     calls: int  # of the model
     audio_seconds: float  # heard by the model, of all streams together
-    lost_seconds: float  # told by `gap`
+    lost_seconds: float  # that `gap` was called for
     compute_seconds: float  # spent in ticks

@@ -96,9 +96,9 @@ class Gathered:
                 name: np.concatenate([own[name] for own in states[part]], axis=axis)
                 for name, axis in self._axes.items()
             }
-            rows, following = self._model.run_unchecked(np.stack(audio[part]), stacked)
+            rows, stacked = self._model.run_unchecked(np.stack(audio[part]), stacked)
             log_probs.append(rows)
-            next_states += [self._one(following, row) for row in range(len(rows))]
+            next_states += [self._one(stacked, row) for row in range(len(rows))]
         return keys, np.concatenate(log_probs), next_states
 
     def keep(self, key: object, model: GraphState) -> GraphState:

@@ -75,7 +75,7 @@ class StreamPool:
         self.chunk_seconds = self.chunk_frames * model.metadata.frame_samples / model.metadata.sample_rate
         self.lock = Lock()
         """Held for a moment, to read or change inboxes and what is open or ready."""
-        self.lost_seconds = 0.0  # that `gap` told of
+        self.lost_seconds = 0.0  # that `gap` was called for
         self.model = model
         self._on_ready = on_ready or (lambda: None)
         self._slots: Slots[PooledStream] = Slots(model, max_streams)  # touched under _turn only
@@ -93,7 +93,7 @@ class StreamPool:
 
     @property
     def ready(self) -> int:
-        """Streams that `tick` would advance now: a chunk is there, they finish, or have something to be told."""
+        """Streams that `tick` would advance now: a chunk is there, they finish, or have events to give."""
         return len(self._ready)
 
     def open(
@@ -145,7 +145,7 @@ class StreamPool:
         that stream fails alone.
 
         Args:
-            silent: whether streams that were advanced and have nothing to tell are in the result too.
+            silent: whether streams that were advanced and have no events are in the result too.
         """
         with self._turn:
             began = time.perf_counter()
@@ -277,7 +277,7 @@ class StreamPool:
             stream.settle()
 
     def _results(self, ready: list[PooledStream], silent: bool) -> list[TickResult]:
-        """What is to be told of the streams that a tick has advanced; those that are over are closed."""
+        """The results of the streams that a tick has advanced; those that are over are closed."""
         results = []
         for stream in ready:
             over = stream.ended or stream.error is not None
