@@ -15,7 +15,6 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse
 import csv
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import tables
 
 SHIPPED = Path(__file__).parent.parent / "tests" / "data" / "speech"
 RATE = 16_000  # Hz, of the shipped recordings
@@ -130,39 +130,40 @@ def main() -> None:
     parser.add_argument(
         "--formats", nargs="+", default=["text", "json", "textgrid"], help="to measure memory with"
     )
+    tables.add_option(parser)
     options = parser.parse_args()
+    report = tables.Report(options)
 
     recordings = dev_recordings(Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED), options.recordings)
     seconds = sum(soundfile.info(path).duration for path in recordings)
-    processor = platform.processor() or platform.machine()
-    print(
-        f"{len(recordings)} recordings, {seconds / 3600:.2f} h, {options.rounds} rounds, "
-        f"{len(os.sched_getaffinity(0))} cores of {processor}\n"
+    cores = len(os.sched_getaffinity(0))
+    report.note(
+        f"{len(recordings)} recordings, {seconds / 3600:.2f} h, {options.rounds} rounds, {cores} cores; medians."
     )
     times: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(options.rounds):
         for jobs, spent in times.items():
             spent.append(transcribe(options.model, recordings, jobs))
-    print("| processes | seconds | audio hours per hour |")
-    print("| --- | --- | --- |")
+    table = report.table(("processes", ""), ("seconds", ".1f"), ("audio hours per hour", ".0f"))
     for jobs, spent in times.items():
         median = statistics.median(spent)
-        print(f"| {jobs} | {median:.1f} | {seconds / median:.0f} |")
+        table.add(jobs, median, seconds / median)
     gains = [one / two for one, two in zip(times[1], times[2], strict=True)]
-    print(f"\ntwo processes are {statistics.median(gains):.2f} times as fast as one (median of the rounds)\n")
+    report.note(f"Two processes are {statistics.median(gains):.2f} times as fast as one.")
 
     if options.hours:
         with tempfile.TemporaryDirectory() as folder:
             short, long = Path(folder, "short.wav"), Path(folder, "long.wav")
             synthetic(short, 60)
             synthetic(long, 3600 * options.hours)
-            print(f"| peak memory, MiB | 1 minute | {options.hours:g} hours | ratio |")
-            print("| --- | --- | --- | --- |")
+            lengths = (("1 minute", ".0f"), (f"{options.hours:g} hours", ".0f"))
+            table = report.table(("peak memory, MiB", ""), *lengths, ("ratio", ".2f"))
             for name in options.formats:
                 small, large = (
                     peak_memory(options.model, path, ["--format", name]) for path in (short, long)
                 )
-                print(f"| {name} | {small:.0f} | {large:.0f} | {large / small:.2f} |")
+                table.add(name, small, large, large / small)
+    report.save()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tables import Report, add_option
 
 from phonestream import Phone, Recognizer
 from phonestream.asr.corpora.corpus import load_cuts, load_samples, reference_phones
@@ -92,8 +93,14 @@ def by_beam(decoder: BeamDecoder, rows: FloatArray, step: int) -> Iterator[tuple
 Way = Callable[[FloatArray, int], Iterator[tuple[list[Phone], int]]]
 
 
-def compare(recognizer: Recognizer, recordings: list[Recording], searches: dict[str, BeamSearch]) -> None:
-    """Print a table: greedy decoding and each of `searches`."""
+def compare(
+    recognizer: Recognizer,
+    recordings: list[Recording],
+    searches: dict[str, BeamSearch],
+    report: Report,
+    title: str = "",
+) -> None:
+    """Report a table: greedy decoding and each of `searches`."""
     greedy = recognizer.metadata.decoder
     ways: dict[str, Way] = {"greedy": lambda rows, step: greedily(greedy, rows, step)}
     for name, search in searches.items():
@@ -114,17 +121,19 @@ def compare(recognizer: Recognizer, recordings: list[Recording], searches: dict[
 
     audio = sum(len(recording.rows) for recording in recordings) * greedy.row_seconds
     model = sum(recording.seconds for recording in recordings) / audio
-    print(f"{len(recordings)} recordings, {audio:.0f} s; the model alone: real-time factor {model:.4f}\n")
-    print("| | PER % | S | I | D | real-time factor, decoding | with the model | delay p50, s | p90, s |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    if not title:
+        report.note(
+            f"{len(recordings)} recordings, {audio:.0f} s; the model alone: real-time factor {model:.4f}."
+        )
+    counts = (("PER %", ".2f"), ("S", ""), ("I", ""), ("D", ""))
+    factors = (("real-time factor, decoding", ".4f"), ("with the model", ".4f"))
+    delays = (("delay p50, s", ".2f"), ("p90, s", ".2f"))
+    table = report.table(("", ""), *counts, *factors, *delays, title=title, shown=not title)
     for name, tally in tallies.items():
         errors, factor = tally.errors, tally.seconds / audio
         half, most = np.percentile(tally.delays, [50, 90])
-        print(
-            f"| {name} | {100 * errors.per:.2f} | {errors.substitutions} | {errors.insertions} | {errors.deletions} "
-            f"| {factor:.4f} | {factor + model:.4f} | {half:.2f} | {most:.2f} |"
-        )
-    print()
+        found_errors = (100 * errors.per, errors.substitutions, errors.insertions, errors.deletions)
+        table.add(name, *found_errors, factor, factor + model, half, most)
 
 
 def orders(data: Path, split: str, folder: Path) -> dict[str, BeamSearch]:
@@ -169,18 +178,20 @@ def main() -> None:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--limit", type=int, default=100, help="recordings, evenly spread over the split")
     parser.add_argument("--sweep", action="store_true", help="try other settings too, one after the other")
+    add_option(parser)
     options = parser.parse_args()
+    report = Report(options)
 
     data = Path(os.environ["PHONESTREAM_SPEECH"])
     recognizer = Recognizer(options.model)
     recordings = hear(recognizer, data, options.split, options.limit)
     with tempfile.TemporaryDirectory() as folder:
         plain = {"beam, no language model": BeamSearch(lm=None), "beam, bundled language model": BeamSearch()}
-        compare(recognizer, recordings, plain | orders(data, options.split, Path(folder)))
+        compare(recognizer, recordings, plain | orders(data, options.split, Path(folder)), report)
     if options.sweep:
         for title, searches in sweep():
-            print(f"{title}\n")
-            compare(recognizer, recordings, searches)
+            compare(recognizer, recordings, searches, report, title)
+    report.save()
 
 
 if __name__ == "__main__":

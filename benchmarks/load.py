@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tables
 
 from phonestream import Recognizer, StreamPool
 from streaming import RATE, SHIPPED, Samples, load
@@ -177,7 +178,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--streams", type=int, help="for the second table, instead of as many as are carried")
     parser.add_argument("--cpu-time", action="store_true", help="CPU time, for a machine with other work")
+    tables.add_option(parser)
     options = parser.parse_args()
+    report = tables.Report(options)
     if options.cpu_time:
         global now
         now = time.thread_time
@@ -193,8 +196,9 @@ def main() -> None:
         return measure(tick, feed, options.ticks, clock)
 
     carried: dict[tuple[str, int], int] = {}
-    print(f"| chunk, ms | {' | '.join(options.ways)} | pool / one at a time |")
-    print("| --- |" + " --- |" * (len(options.ways) + 1))
+    table = report.table(
+        ("chunk, ms", ""), *((way, "") for way in options.ways), ("pool / one at a time", ".1f")
+    )
     for milliseconds in options.chunks:
         for way in options.ways:
             carried[way, milliseconds], _ = search(
@@ -204,24 +208,19 @@ def main() -> None:
             )
         counts = [carried[way, milliseconds] for way in options.ways]
         alone, pooled = (carried.get((way, milliseconds), 0) for way in ("one at a time", "pool"))
-        ratio = f"{pooled / alone:.1f}" if alone and pooled else ""
-        print(f"| {milliseconds} | {' | '.join(map(str, counts))} | {ratio} |", flush=True)
+        table.add(milliseconds, *counts, pooled / alone if alone and pooled else None)
 
     kilobytes = sum(spec.zeros(1).nbytes for spec in recognizer.metadata.states) / 1024
-    print(f"\nThe state of a stream is {kilobytes:.0f} KiB; a pool keeps it twice.\n")
-    print(
-        "| chunk, ms | streams | p50, ms | p99, ms | the model, ms | all else, ms | uneven p50, ms | uneven p99, ms |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    report.note(f"The state of a stream is {kilobytes:.0f} KiB; a pool keeps it twice.")
+    figures = ("p50", "p99", "the model", "all else", "uneven p50", "uneven p99")
+    table = report.table(("chunk, ms", ""), ("streams", ""), *((f"{name}, ms", ".1f") for name in figures))
     for milliseconds in options.chunks:
         streams = options.streams or carried.get(("pool", milliseconds), 0)
         if streams:
             even, uneven = (run("pool", streams, milliseconds, odd) for odd in (False, True))
-            print(
-                f"| {milliseconds} | {streams} | {even.p50:.1f} | {even.p99:.1f} | {even.model:.1f} "
-                f"| {even.rest:.1f} | {uneven.p50:.1f} | {uneven.p99:.1f} |",
-                flush=True,
-            )
+            ticks = (even.p50, even.p99, even.model, even.rest, uneven.p50, uneven.p99)
+            table.add(milliseconds, streams, *ticks)
+    report.save()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 import soundfile
+import tables
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -105,7 +106,7 @@ async def run(url: str, recordings: list[Recording], streams: int) -> list[Outco
     )
 
 
-def report(outcomes: list[Outcome], cost: float) -> None:
+def add(table: tables.Table, outcomes: list[Outcome], cost: float) -> None:
     codes = ", ".join(
         f"{count} with {code}" for code, count in sorted(Counter(o.code for o in outcomes).items())
     )
@@ -113,7 +114,7 @@ def report(outcomes: list[Outcome], cost: float) -> None:
     late = [seconds for outcome in accepted for seconds in outcome.late]
     p50, p95, p99 = np.quantile(late, (0.5, 0.95, 0.99)) if late else [np.nan] * 3
     whole = f"{sum(outcome.whole for outcome in accepted)} of {len(accepted)}"
-    print(f"| {len(outcomes)} | {codes} | {whole} | {p50:.3f} | {p95:.3f} | {p99:.3f} | {1000 * cost:.1f} |")
+    table.add(len(outcomes), codes, whole, p50, p95, p99, 1000 * cost)
 
 
 def main() -> None:
@@ -126,7 +127,9 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="whose `phonestream serve` is measured")
     parser.add_argument("--recordings", type=int, default=8, help="different ones; streams share them")
     parser.add_argument("--overload", action="store_true", help="then ask for twice as many as are allowed")
+    tables.add_option(parser)
     options = parser.parse_args()
+    report = tables.Report(options)
     recordings = load(options.recordings)
     command = [
         options.python,
@@ -141,15 +144,17 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
-        print("| streams | closed | whole | latency p50, s | p95, s | p99, s | processor, ms/s |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        latency = (("latency p50, s", ".3f"), ("p95, s", ".3f"), ("p99, s", ".3f"))
+        counts = (("streams", ""), ("closed", ""), ("whole", ""))
+        table = report.table(*counts, *latency, ("processor, ms/s", ".1f"))
         process = psutil.Process(server.pid)
         for streams in [*options.streams, 2 * max(options.streams)] if options.overload else options.streams:
             before = sum(process.cpu_times()[:2])
             outcomes = asyncio.run(run(url, recordings, streams))
             spent = sum(process.cpu_times()[:2]) - before
-            report(outcomes, spent / sum(outcome.seconds for outcome in outcomes))
+            add(table, outcomes, spent / sum(outcome.seconds for outcome in outcomes))
         server.terminate()
+    report.save("default")
 
 
 if __name__ == "__main__":

@@ -40,5 +40,5 @@ if __name__ == "__main__":
     extras = set(metadata.metadata("phonestream").get_all("Provides-Extra") or [])
     print(HEADER, end="")
     for name, version in sorted(closure("phonestream", extras).items()):
-        if name not in ("pip", "setuptools"):
+        if name != "pip":
             print(f"{name}=={version}")

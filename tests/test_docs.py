@@ -20,7 +20,7 @@ import typer
 from phonestream.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -104,9 +104,29 @@ def test_calls_are_such_as_the_command_line_accepts(block: Block) -> None:
 
 
 def test_links_within_the_project_lead_somewhere() -> None:
-    for page in PAGES:
+    cards = [*(ROOT / "src/phonestream/models").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    for page in (*PAGES, ROOT / "ARCHITECTURE.md", *cards):
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_map_of_the_project_is_of_this_project() -> None:
+    """Every path that ARCHITECTURE.md names is there, every package is in it, and it fits on a page."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w-]+/)+[\w.-]*)`", text)) | set(
+        re.findall(r"(?:docs|benchmarks)/\w+\.\w+", text)
+    )
+    missing = [
+        path
+        for path in named
+        if not any((ROOT / folder / path).exists() for folder in (".", "benchmarks", "tests"))
+    ]
+    assert missing == []
+    folders = [ROOT / folder for folder in ("src/phonestream", "asr", "streaming")]
+    packages = {init.parent for folder in folders for init in folder.glob("*/__init__.py")}
+    for package in packages - {ROOT / "src/phonestream/models"}:
+        assert f"`{package.relative_to(ROOT)}/`" in text, package
+    assert len(text.splitlines()) <= 90
 
 
 def test_the_blocks_are_found() -> None:

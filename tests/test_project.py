@@ -45,6 +45,18 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert phonestream.__version__ == version
 
 
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {PYPROJECT['project']['version']}\n" in citation
+    assert f"\nlicense: {PYPROJECT['project']['license']}\n" in citation
+
+
+@pytest.mark.parametrize("command", ["ruff format --check", "ruff check", "mypy", "lint-imports --no-logo"])
+def test_pre_commit_runs_what_scripts_test_runs_first(command: str) -> None:
+    for file in ("scripts/test", ".pre-commit-config.yaml"):
+        assert command in (ROOT / file).read_text(encoding="utf-8"), file
+
+
 def test_the_licence_is_apache() -> None:
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")[:200]
     assert PYPROJECT["project"]["license"] == "Apache-2.0"
