@@ -138,7 +138,7 @@ def test_a_damaged_byte_is_noticed(
     rejected(tmp_path / f"damaged.{ending}", bytes(content))
 
 
-@pytest.mark.parametrize("ending", ["ogg", "opus", "mp3"])
+@pytest.mark.parametrize("ending", ["ogg", "opus", "flac"])
 def test_a_second_recording_behind_the_first_is_not_left_out(
     ending: str, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -151,7 +151,24 @@ def test_missing_pages_of_an_ogg_file_are_noticed(whole: Callable[[str], Path], 
     pages = [b"OggS" + page for page in content.split(b"OggS")[1:]]
     assert len(pages) >= 5
     assert "lacks audio" in rejected(tmp_path / "hole.opus", b"".join(pages[:3] + pages[4:]))
-    assert "breaks off" in rejected(tmp_path / "end.opus", b"".join(pages[:-1]))
+
+
+@pytest.mark.parametrize("ending", ["ogg", "opus"])
+def test_an_ogg_file_without_a_mark_of_its_end_is_heard_as_far_as_it_goes(
+    ending: str, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    content = whole(ending).read_bytes()
+    pages = [b"OggS" + page for page in content.split(b"OggS")[1:]]
+    path = tmp_path / f"unmarked.{ending}"
+    path.write_bytes(b"".join(pages[:-1]))
+    with AudioFile(path) as audio:
+        samples = np.concatenate(list(audio.blocks()))
+        (remark,) = audio.remarks
+    assert "no mark of its end" in remark
+    assert len(samples) > RATE
+    np.testing.assert_allclose(samples[:-4000], read(whole(ending))[: len(samples)][:-4000], atol=1e-4)
+    with AudioFile(whole(ending)) as audio:
+        assert audio.remarks == ()
 
 
 def without_length_header(mp3: bytes) -> bytes:
@@ -159,16 +176,61 @@ def without_length_header(mp3: bytes) -> bytes:
     return mp3[mp3.index(mp3[:2], 4) :]
 
 
-def test_an_mp3_whose_length_would_be_guessed_too_short_is_refused(
-    speech: np.ndarray, tmp_path: Path
+ID3 = b"ID3\x04\0\0" + bytes([0, 0, 2, 0]) + bytes(256)
+
+
+@pytest.mark.parametrize("mode", ["VARIABLE", "CONSTANT"])
+@pytest.mark.parametrize("front", [b"", ID3], ids=["bare", "tagged"])
+def test_an_mp3_that_does_not_say_its_length_is_heard_to_its_end(
+    mode: str, front: bytes, speech: np.ndarray, tmp_path: Path
 ) -> None:
-    path = tmp_path / "variable.mp3"
-    soundfile.write(path, speech, RATE, bitrate_mode="VARIABLE")
-    assert "no length header" in rejected(tmp_path / "bare.mp3", without_length_header(path.read_bytes()))
-    soundfile.write(path, speech, RATE, bitrate_mode="CONSTANT", compression_level=0.5)
-    bare = tmp_path / "constant.mp3"
-    bare.write_bytes(without_length_header(path.read_bytes()))
-    assert len(read(bare)) >= len(speech)
+    path, bare = tmp_path / "whole.mp3", tmp_path / "bare.mp3"
+    soundfile.write(path, speech, RATE, bitrate_mode=mode, compression_level=0.5)
+    bare.write_bytes(front + without_length_header(path.read_bytes()))
+    samples, expected = read(bare), read(path)
+    assert len(samples) >= len(speech)
+    shift = 576  # one frame of the encoder's delay, which only a length header tells of
+    np.testing.assert_allclose(samples[shift : shift + 40_000], expected[:40_000], atol=1e-4)
+
+
+@pytest.mark.parametrize("behind", [b"\xaa" * 64, b"\r\n", bytes(4096), b"TAG" + bytes(125)])
+def test_padding_behind_an_mp3_is_no_damage(
+    behind: bytes, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "padded.mp3"
+    path.write_bytes(whole("mp3").read_bytes() + behind)
+    assert len(read(path)) >= len(read(whole("mp3")))
+
+
+@pytest.mark.parametrize("between", [b"", ID3, b"TAG" + bytes(125) + ID3], ids=["none", "id3", "both"])
+def test_joined_mp3s_are_heard_whole(between: bytes, whole: Callable[[str], Path], tmp_path: Path) -> None:
+    content, path = whole("mp3").read_bytes(), tmp_path / "joined.mp3"
+    path.write_bytes(content + between + content)
+    once, twice = read(whole("mp3")), read(path)
+    assert len(twice) >= 2 * len(once)
+    second = twice[len(twice) // 2 :]
+    assert np.abs(second).max() > 0.5 * np.abs(once).max()
+
+
+def test_joined_mp3s_of_different_rates_are_refused(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "other.mp3"
+    soundfile.write(path, np.zeros(44_100, np.float32), 44_100)
+    message = rejected(tmp_path / "joined.mp3", whole("mp3").read_bytes() + path.read_bytes())
+    assert "changes its sample rate" in message
+
+
+def test_bytes_that_are_no_frames_within_an_mp3_are_damage(
+    whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    content = whole("mp3").read_bytes()
+    half = content.index(content[:2], len(content) // 2)
+    assert "is damaged" in rejected(tmp_path / "damaged.mp3", content[:half] + b"\xaa" * 64 + content[half:])
+
+
+def test_chance_bytes_of_a_flac_are_not_held_against_mpeg(tmp_path: Path) -> None:
+    with AudioFile(Path(__file__).parent / "data" / "audio" / "mpeg-like.flac") as audio:
+        assert audio.format == "FLAC"
+        assert sum(map(len, audio.blocks())) == audio.frames
 
 
 def test_tags_around_an_mp3_are_no_damage(whole: Callable[[str], Path], tmp_path: Path) -> None:

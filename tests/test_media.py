@@ -1,5 +1,6 @@
 """Recordings that only FFmpeg reads: all of their audio at the player's times, and an error for what is missing."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from phonestream.errors import AudioError
 from phonestream.streaming.audio.files import open_audio
 from phonestream.streaming.audio.media import MediaFile
 
+DATA = Path(__file__).parent / "data" / "audio"
 RATE = 48_000
 CODECS = {
     "m4a": "aac",
@@ -169,3 +171,94 @@ def test_without_the_extra_the_error_names_it(whole: Callable[[str], Path], tmp_
     assert result.returncode == 1
     assert result.stderr.startswith(f"phonestream: {whole('m4a')}: is not audio of a kind")
     assert result.stderr.endswith("pip install 'phonestream[media]'\n")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_matroska_file_without_its_last_bytes_is_refused(
+    share: float, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    content = whole("mkv").read_bytes()
+    path = tmp_path / "cut.mka"
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(AudioError, match="breaks off"):
+        read(path)
+
+
+def test_a_tag_that_is_not_utf_8_is_no_reason_to_hear_nothing(
+    whole: Callable[[str], Path], speech: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "tagged.mka"
+    with av.open(whole("mkv")) as source, av.open(path, "w", format="matroska") as copy:
+        copy.metadata["TITLE"] = "Hoeren"
+        stream = copy.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    content = path.read_bytes()
+    assert content.count(b"Hoeren") == 1
+    path.write_bytes(content.replace(b"Hoeren", b"H\xf6\xf6ren"))
+    assert abs(len(read(path)) - len(speech)) <= 2048
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "container"),
+    [("wav", "adpcm_g722", "wav"), ("wav", "mp2", "wav"), ("caf", "alac", "caf")],
+)
+def test_codecs_that_libsndfile_lacks_are_heard(
+    ending: str, codec: str, container: str, tmp_path: Path, recordings: list[Path]
+) -> None:
+    path = tmp_path / f"speech.{ending}"
+    samples, rate = soundfile.read(recordings[0], dtype="int16")
+    with av.open(path, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate, layout="mono")
+        resampler = av.AudioResampler(stream.format, "mono", rate, stream.frame_size or 1024)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = rate
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            output.mux(stream.encode(part))
+        output.mux(stream.encode(None))
+    heard = read(path)
+    assert len(heard) / open_audio(path).sample_rate == pytest.approx(len(samples) / rate, abs=0.1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(AudioError, match=f"^{path}: "):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["speex.spx", "flac.oga", "wma.wav", "opus.caf"])
+def test_codecs_that_libsndfile_lacks_in_files_that_ffmpeg_wrote(name: str, tmp_path: Path) -> None:
+    content = (DATA / name).read_bytes()
+    audio = open_audio(DATA / name)
+    assert len(read(DATA / name)) / audio.sample_rate == pytest.approx(0.6, abs=0.06)
+    path = tmp_path / name
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(AudioError, match=f"^{path}: "):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "x.wav",
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+        ),
+        ("x.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{other}\n#EXT-X-ENDLIST\n"),
+        (
+            "x.mp3",
+            "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n",
+        ),
+        ("x.txt", "ffconcat version 1.0\nfile '{other}'\n"),
+    ],
+)
+def test_no_file_opens_another_or_an_address(
+    name: str, text: str, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        path = tmp_path / name
+        path.write_text(text.format(port=server.getsockname()[1], other=whole("aac")))
+        with pytest.raises(AudioError, match="not audio of a kind"):
+            read(path)
+        with pytest.raises(BlockingIOError):
+            server.accept()

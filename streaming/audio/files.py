@@ -14,12 +14,15 @@ import soundfile
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
+from .containers.view import Piece
 
 BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
 KINDS = "WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others that libsndfile reads"
 
 STANDARD_INPUT = "-"
+
+MPEG_SLACK = 2 * 1152  # samples
 
 _NOT_AUDIO = (1, 7)  # libsndfile's codes for content that it does not recognise
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's number of frames where the header has none
@@ -34,6 +37,7 @@ class Audio(Protocol):
     sample_rate: int
     channels: int
     seconds: float | None
+    remarks: tuple[str, ...]
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]: ...
 
@@ -41,7 +45,7 @@ class Audio(Protocol):
 
 
 class UnknownFormatError(AudioError):
-    """Content that libsndfile does not recognise; another library may."""
+    """Content that libsndfile does not recognise, or does not read to its end; another library may."""
 
 
 def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Audio:
@@ -72,11 +76,20 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
             if missing.name != "av":
                 raise
             raise AudioError(
-                f"{error}, or have other formats read too: pip install 'phonestream[media]'"
+                f"{error}, or have other formats and codecs read too: pip install 'phonestream[media]'"
             ) from None
         except BaseException:
             file.close()
             raise
+
+
+def unexpected(path: str, error: Exception) -> AudioError:
+    """What a decoder raised that nobody foresaw, as this recording's error."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return AudioError(
+        f"{path}: cannot be read ({reason}); it is damaged, or made as no reader expects: "
+        "convert it, for example with: ffmpeg -i FILE speech.wav"
+    )
 
 
 def span(blocks: Iterable[FloatArray], start: int, stop: int | None) -> Iterator[FloatArray]:
@@ -125,31 +138,41 @@ class AudioFile:
         frames: length in samples per channel, None where the header does not say (FLAC from a pipe).
         seconds: the same in seconds.
         format: libsndfile's name of the container, such as `WAV`.
+        remarks: what a person should know of a file that is heard, in lines that do not name it.
 
     Raises:
-        AudioError: there is no such file, it may not be read, is no audio (UnknownFormatError), holds no
-            samples, breaks off or is damaged; the message begins with the path.
+        AudioError: there is no such file, it may not be read, is no audio or of a codec that libsndfile lacks
+            (UnknownFormatError), holds no samples, breaks off or is damaged; the message begins with the path.
     """
 
     def __init__(self, path: str | os.PathLike[str], file: BinaryIO | None = None) -> None:
         self.path = os.fspath(path)
         self._file = _open(self.path) if file is None else file
+        self._pieces: tuple[Piece, ...] | None = None
         try:
             self._sound = self._decoder()
+            self.format: str = self._sound.format
+            verdict = self._check()
+            self.remarks = verdict.remarks
+            if verdict.pieces is not None:
+                self._pieces = verdict.pieces
+                self._sound = self._decoder()
+            self._position = 0  # of the decoder, in samples per channel
             self.sample_rate: int = self._sound.samplerate
             self.channels: int = self._sound.channels
-            self.format: str = self._sound.format
-            known = self._sound.frames != _UNKNOWN_LENGTH
-            self.frames: int | None = self._sound.frames if known else None
-            self.seconds: float | None = self._sound.frames / self.sample_rate if known else None
-            self._check()
-        except UnknownFormatError as error:
+            self.frames: int | None = self._length(verdict.samples)
+            self.seconds: float | None = None if self.frames is None else self.frames / self.sample_rate
+        except (UnknownFormatError, containers.UnsupportedError) as error:
+            self._close_decoder()
             if file is None:
                 self.close()
             raise UnknownFormatError(f"{self.path}: {error}") from None
         except AudioError as error:
             self.close()
             raise AudioError(f"{self.path}: {error}") from None
+        except Exception as error:
+            self.close()
+            raise unexpected(self.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -169,26 +192,55 @@ class AudioFile:
         return span(self._read(first), start - first, None if stop is None else stop - first)
 
     def _read(self, done: int) -> Iterator[FloatArray]:
+        try:
+            yield from self._decoded(done)
+        except AudioError:
+            raise
+        except Exception as error:
+            raise unexpected(self.path, error) from error
+
+    def _decoded(self, done: int) -> Iterator[FloatArray]:
         size = max(1, min(BLOCK_SECONDS * self.sample_rate, BLOCK_VALUES // self.channels))
-        if self._sound.tell() != done:
-            self._sound.seek(done)
-        while True:
+        if self._position != done:
+            if done == 0:  # some codecs cannot seek
+                self._close_decoder()
+                self._sound = self._decoder()
+            else:
+                self._sound.seek(done)
+            self._position = done
+        while self.frames is None or done < self.frames:  # behind the last sample a tag may follow
+            wanted = size if self.frames is None else min(size, self.frames - done)
             try:
-                block = cast(FloatArray, self._sound.read(size, dtype="float32", always_2d=True))
+                block = cast(FloatArray, self._sound.read(wanted, dtype="float32", always_2d=True))
             except soundfile.LibsndfileError:
-                raise self._broken("is damaged or breaks off", self._sound.tell()) from None
+                raise self._broken("is damaged or breaks off", self._reached(done)) from None
             if not len(block):
                 break
             done += len(block)
+            self._position = done
             yield block
-        if done < (self.frames or 0):
+        if done < (self.frames or 0) - self._slack():
             raise self._broken("breaks off", done)
+
+    def _reached(self, done: int) -> int:
+        """Where the decoder stands after an error within a block that began at `done`."""
+        try:
+            return max(done, int(self._sound.tell()))
+        except soundfile.LibsndfileError:  # a codec that cannot seek
+            return done
+
+    def _slack(self) -> int:
+        """How many samples the decoder may leave out: MPEG frames that refer to others before the first."""
+        return MPEG_SLACK if self._sound.subtype.startswith("MPEG") else 0
 
     def close(self) -> None:
         """Give the file back. Closing twice is no error."""
+        self._close_decoder()
+        self._file.close()
+
+    def _close_decoder(self) -> None:
         if hasattr(self, "_sound"):
             self._sound.close()
-        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -200,8 +252,10 @@ class AudioFile:
 
     def _decoder(self) -> _Sequential:
         """libsndfile on the open file, by descriptor: a name that is not UTF-8 never reaches it."""
-        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
         try:
+            if self._pieces is not None:
+                return _Sequential(containers.View(self._file, self._pieces))
+            os.lseek(self._file.fileno(), 0, os.SEEK_SET)
             return _Sequential(self._file.fileno(), closefd=False)
         except soundfile.LibsndfileError as error:
             if error.code in _NOT_AUDIO:
@@ -209,24 +263,58 @@ class AudioFile:
                     f"is not audio of a kind that can be read ({KINDS}); "
                     "convert it, for example with: ffmpeg -i FILE speech.wav"
                 ) from None
-            raise AudioError(
-                f"cannot be read ({error.error_string.strip().rstrip('.')}); "
-                "it is damaged or cut short, so copy or download it again"
+            raise UnknownFormatError(
+                f"cannot be read ({error.error_string.strip().rstrip('.')}): of a codec that libsndfile lacks, "
+                "or not whole; convert it, for example with: ffmpeg -i FILE speech.wav"
             ) from None
 
-    def _check(self) -> None:
-        if self.frames == 0:
+    def _check(self) -> containers.Verdict:
+        """Hold the container against what the decoder found in it."""
+        descriptor = self._file.fileno()
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)  # shared with libsndfile, which reads on from there
+        known = self._sound.frames != _UNKNOWN_LENGTH
+        with open(descriptor, "rb", closefd=False) as file:
+            try:
+                verdict = containers.check(
+                    file,
+                    kind=self.format,
+                    subtype=self._sound.subtype,
+                    seconds=self._sound.frames / self._sound.samplerate if known else None,
+                    sample_rate=self._sound.samplerate,
+                )
+            except containers.JitterError:
+                if not self._decodes():
+                    raise
+                verdict = containers.Verdict()
+        os.lseek(descriptor, position, os.SEEK_SET)
+        return verdict
+
+    def _decodes(self) -> bool:
+        """Whether the decoder reads the file to its end."""
+        with self._decoder() as sound:
+            try:
+                while len(sound.read(BLOCK_SECONDS * sound.samplerate, always_2d=True)):
+                    pass
+            except soundfile.LibsndfileError:
+                return False
+        return True
+
+    def _length(self, counted: int | None) -> int | None:
+        """Samples per channel, as the checker `counted` them or else the decoder states them."""
+        stated = None if self._sound.frames == _UNKNOWN_LENGTH else int(self._sound.frames)
+        if stated == 0 or counted == 0:
             raise AudioError(
                 "holds no samples, or its recording was interrupted; "
                 "try to repair it with: ffmpeg -i FILE repaired.wav"
             )
-        if self.frames is None or self.seconds is None:
-            return
-        descriptor = self._file.fileno()
-        position = os.lseek(descriptor, 0, os.SEEK_CUR)  # shared with libsndfile, which reads on from there
-        with open(descriptor, "rb", closefd=False) as file:
-            containers.check(file, seconds=self.seconds, frames=self.frames, sample_rate=self.sample_rate)
-        os.lseek(descriptor, position, os.SEEK_SET)
+        if counted is None or stated is None:
+            return stated
+        if counted > stated + MPEG_SLACK:  # the decoder stops where its guess ends
+            raise AudioError(
+                f"has no length header, so that its end after {stated / self._sound.samplerate:.2f} s would be "
+                "lost; convert it, for example with: ffmpeg -i FILE whole.wav"
+            )
+        return min(stated, counted)
 
     def _broken(self, what: str, frames: int) -> AudioError:
         of = "" if self.seconds is None else f" of {self.seconds:.2f}"

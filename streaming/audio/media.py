@@ -1,24 +1,49 @@
 """Recordings that libsndfile does not read (m4a, mp4, webm, wma …), through PyAV, the extra `media`."""
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import BinaryIO
+from typing import BinaryIO, Never
 
 import av
 import numpy as np
 
 from ...errors import AudioError
 from ..arrays import FloatArray
-from .files import KINDS, UnknownFormatError, span
+from . import containers
+from .files import KINDS, UnknownFormatError, span, unexpected
 from .samples import slices
 
 BLOCK_SECONDS = 1  # of audio at a time, at least; a packet may hold more
 GAP_SECONDS = 0.05
 """Time stamps are rounded, to the millisecond in Matroska; a larger hole between two frames is lost audio."""
 MAX_GAP_SECONDS = 3600
-STATE_THEIR_LENGTH = ("mov,", "matroska,", "asf", "avi")  # FFmpeg's names; of others it guesses the length
+STATE_THEIR_LENGTH = (
+    "mov,",
+    "matroska,",
+    "asf",
+    "avi",
+    "flac",
+    "wv",
+    "tta",
+    "ape",
+)  # FFmpeg's names; of others it guesses the length
 SLACK_SECONDS = 0.15
 """How much less than its header promises a whole file may hold: encoders count their padding differently."""
+
+
+FORMATS = (
+    "aac", "ac3", "eac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dsf", "dts",
+    "flac", "flv", "g722", "gsm", "iff", "mov", "matroska", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "nistsphere",
+    "ogg", "oma", "rm", "tak", "tta", "voc", "w64", "wav", "wv", "xwma",
+)  # fmt: skip
+"""FFmpeg's names of the containers that are opened: recordings, and no list of other files or addresses."""
+OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file,pipe"}
+
+
+def _refuse_other_files(url: str, *_: object) -> Never:
+    """What is read stays in the file: a playlist or a description opens nothing else."""
+    raise PermissionError(f"it points to {url!r}, and only the file itself is read")
 
 
 class MediaFile:
@@ -37,6 +62,7 @@ class MediaFile:
         channels: how many.
         seconds: the length that the file states, or FFmpeg's guess; None where there is neither (webm from a
             browser).
+        remarks: what a person should know of a file that is heard, in lines that do not name it.
 
     Raises:
         AudioError: FFmpeg does not know the format (UnknownFormatError), there is no audio in it, or it is
@@ -46,17 +72,36 @@ class MediaFile:
     def __init__(self, path: str, file: BinaryIO) -> None:
         self.path = path
         self._file = file
-        with self._open() as container:
-            self.seconds = _length(container)
-            self._promised = self.seconds if container.format.name.startswith(STATE_THEIR_LENGTH) else None
-            try:
-                frame = next(_frames(container), None)
-            except av.error.FFmpegError as error:
-                raise self._broken(f"is damaged ({error.strerror})", 0) from None
+        self._input: io.RawIOBase | BinaryIO = file
+        try:
+            with self._open() as container:
+                self.seconds = _length(container)
+                kind = container.format.name
+                stated = kind.startswith(STATE_THEIR_LENGTH)
+                self._promised = self.seconds if stated else None
+                try:
+                    frame = next(_frames(container), None)
+                except av.error.FFmpegError as error:
+                    raise self._broken(f"is damaged ({error.strerror})", 0) from None
+        except AudioError:
+            raise
+        except Exception as error:
+            raise unexpected(path, error) from error
         if frame is None:
             raise AudioError(f"{path}: holds no samples, or its recording was interrupted; record it again")
         self.sample_rate: int = frame.sample_rate
         self.channels: int = frame.layout.nb_channels
+        if not self.sample_rate or not self.channels:
+            raise AudioError(f"{path}: has no sample rate or no channels; it is damaged, so record it again")
+        try:
+            file.seek(0)
+            with open(file.fileno(), "rb", closefd=False) as buffered:
+                verdict = containers.check_decoded(buffered, kind, self.sample_rate)
+        except AudioError as error:
+            raise AudioError(f"{path}: {error}") from None
+        self.remarks: tuple[str, ...] = verdict.remarks
+        if verdict.pieces is not None:
+            self._input = containers.View(file, verdict.pieces)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """The samples from `start` up to `stop`, as `AudioFile.blocks` gives them.
@@ -65,11 +110,20 @@ class MediaFile:
             AudioError: the file is damaged, breaks off before the length that it states, or changes its rate
                 or channels; the message says after how many seconds.
         """
-        return span(self._gathered(), start, stop)
+        return span(self._mapped(), start, stop)
 
     def close(self) -> None:
         """Give the file back. Closing twice is no error."""
         self._file.close()
+
+    def _mapped(self) -> Iterator[FloatArray]:
+        """Whatever the library raises is an AudioError."""
+        try:
+            yield from self._gathered()
+        except AudioError:
+            raise
+        except Exception as error:
+            raise unexpected(self.path, error) from error
 
     def _gathered(self) -> Iterator[FloatArray]:
         waiting: list[FloatArray] = []
@@ -111,9 +165,11 @@ class MediaFile:
             raise self._broken("breaks off", done / rate, self._promised)
 
     def _open(self) -> "av.container.InputContainer":
-        self._file.seek(0)
+        self._input.seek(0)
         try:
-            container = av.open(self._file, mode="r")
+            container = av.open(
+                self._input, mode="r", metadata_errors="replace", options=OPTIONS, io_open=_refuse_other_files
+            )
         except av.error.FFmpegError as error:
             if not self._is_mp4():
                 raise UnknownFormatError(

@@ -32,6 +32,7 @@ class RawInput:
 
     path = "-"
     seconds: float | None = None
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, raw: Raw) -> None:
         self.sample_rate = raw.rate
