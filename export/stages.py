@@ -21,6 +21,7 @@ from ..asr.training.checkpoint import (
 from ..asr.training.config import TrainConfig
 from ..asr.training.distillation import check_teacher
 from ..asr.training.distributed import Processes
+from ..asr.training.teacher.rows import TeacherRows
 from ..asr.training.train import train
 from ..errors import ConfigError
 from .exporter import export
@@ -38,6 +39,7 @@ def train_stages(
     threads: int | None,
     initial: dict[str, Tensor] | None,
     teachers: Sequence[Encoder],
+    teacher_rows: TeacherRows | None = None,
     processes: Processes,
     report: Callable[[str], object] = lambda line: None,
 ) -> bool:
@@ -50,6 +52,7 @@ def train_stages(
         resume: go on in the stage that was reached.
         initial: weights that the first stage starts from.
         teachers: of the stages that have `distillation`: one for all of them, or one for each in order.
+        teacher_rows: of these stages in place of teachers.
         report: called with a line about each stage that begins.
 
     Returns:
@@ -61,7 +64,7 @@ def train_stages(
         DataError, ModelError: as `train` and `export`.
     """
     check_stages(stages)
-    teacher_of = assign_teachers(stages, teachers)
+    teacher_of = assign_teachers(stages, teachers, teacher_rows)
     folders = [run / str(number) for number in range(1, len(stages) + 1)]
     if processes.first:
         check_folders(run, folders, resume)
@@ -81,6 +84,7 @@ def train_stages(
             threads=threads,
             initial=initial if steps is None else None,
             teacher=teacher_of[index],
+            teacher_rows=teacher_rows if config.distillation > 0 else None,
             processes=processes,
         )
         if not done:
@@ -101,7 +105,9 @@ def check_stages(stages: Sequence[TrainConfig]) -> None:
         load_weights(encoder, weights, f"stage {number - 1}, from which stage {number} starts")
 
 
-def assign_teachers(stages: Sequence[TrainConfig], teachers: Sequence[Encoder]) -> list[Encoder | None]:
+def assign_teachers(
+    stages: Sequence[TrainConfig], teachers: Sequence[Encoder], teacher_rows: TeacherRows | None = None
+) -> list[Encoder | None]:
     """The teacher of each stage, None where it has no `distillation`.
 
     Raises:
@@ -116,9 +122,9 @@ def assign_teachers(stages: Sequence[TrainConfig], teachers: Sequence[Encoder]) 
     chosen: list[Encoder | None] = [None] * len(stages)
     for place, index in enumerate(taught):
         chosen[index] = teachers[place % len(teachers)] if teachers else None
-        check_teacher(chosen[index], stages[index])
-    if teachers and not taught:
-        check_teacher(teachers[0], stages[0])
+        check_teacher(chosen[index], stages[index], teacher_rows)
+    if not taught:
+        check_teacher(teachers[0] if teachers else None, stages[0], teacher_rows)
     return chosen
 
 

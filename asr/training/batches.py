@@ -3,7 +3,7 @@
 Nothing here keeps a generator's state, so a run resumed in the middle of an epoch sees what it would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..corpora.rows import frames_needed
+from ..lexicon.phones import PHONES
 from ..model.encoder import FRAME, pad
 from ..model.frontend import HOP, LogMel
 from .audio_cache import CachedCorpus, Utterance
@@ -21,6 +22,7 @@ from .augment import Noises, augment, feature_mask, speechless, vocal_tract
 from .config import TrainConfig
 from .distributed import SINGLE_PROCESS, Processes
 from .leads import draw_lead, leads
+from .teacher.rows import TeacherRows
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
 
@@ -42,6 +44,8 @@ class Batch:
     targets: Tensor  # int64 [sum of phones]
     phones: Tensor  # int64 [batch], phones of each recording
     seconds: float  # of audio
+    teacher: Tensor | None = None  # float32 [batch, rows, phones + 1], probabilities from a file of rows
+    taught: Tensor | None = None  # bool [batch], of which recordings `teacher` has rows
     weight: float = 1.0  # 0: a placeholder, since there is no recording for this process in this step
 
 
@@ -73,8 +77,10 @@ class Batches:
         noises: Noises,
         config: TrainConfig,
         processes: Processes = SINGLE_PROCESS,
+        teacher_rows: TeacherRows | None = None,
     ) -> None:
         self.corpus = corpus
+        self._teacher_rows = teacher_rows
         self.noises = replace(noises, voices=self._voice)
         self.config = config
         self._processes = processes
@@ -114,14 +120,17 @@ class Batches:
             chosen = of_all[:1]
         config = self.config
         recordings, generators, targets, chosen_leads = [], [], [], []
+        speeds: list[float | None] = []  # None: no recording of the corpus, so that no teacher knows it
         for utterance in chosen:
             rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
             labels: tuple[int, ...] = utterance.labels
             samples = speechless(utterance.samples, config.augment, self.noises, rng)
             if samples is not None:
                 labels = ()
+                speeds.append(None)
             else:
                 samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
+                speeds.append(utterance.samples / len(samples))
             least = FRAME * -(-frames_needed(labels) // config.model.rows_per_frame)
             if len(samples) < least:  # sped up beyond what CTC can spell
                 samples = np.pad(samples, (0, least - len(samples)))
@@ -135,6 +144,8 @@ class Batches:
             for row, recording, rng in zip(view, recordings, generators, strict=True):
                 frames = len(recording) // HOP
                 row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
+        rows = [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
+        teacher, taught = self._targets(chosen, speeds, rows)
         voices = [vocal_tract(config.augment, rng) for _ in range(config.views) for rng in generators]
         changed = any(voice != 1.0 for voice in voices)
         return Batch(
@@ -147,14 +158,30 @@ class Batches:
             ),
             lead_index=torch.tensor(chosen_leads),
             filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
-            rows=torch.tensor(
-                [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
-            ),
+            rows=torch.tensor(rows),
             targets=torch.tensor([label for labels in targets for label in labels], dtype=torch.int64),
             phones=torch.tensor([len(labels) for labels in targets]),
             seconds=0.0 if idle else sum(map(len, recordings)) / 16000,
+            teacher=teacher,
+            taught=taught,
             weight=0.0 if idle else 1.0,
         )
+
+    def _targets(
+        self, chosen: Sequence[Utterance], speeds: Sequence[float | None], rows: Sequence[int]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """`Batch.teacher` and `Batch.taught`; None without a file of a teacher's rows."""
+        if self._teacher_rows is None:
+            return None, None
+        row_seconds = FRAME / 16000 / self.config.model.rows_per_frame
+        targets = torch.zeros(len(chosen), max(rows), len(PHONES) + 1)
+        taught = torch.zeros(len(chosen), dtype=torch.bool)
+        for index, (utterance, speed, count) in enumerate(zip(chosen, speeds, rows, strict=True)):
+            if speed is not None and utterance.id in self._teacher_rows:
+                taught[index] = True
+                found = self._teacher_rows.targets(utterance.id, count, row_seconds, speed)
+                targets[index, :count] = torch.from_numpy(found)
+        return targets, taught
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of steps `first … last - 1`, each made in the background during the step before it."""

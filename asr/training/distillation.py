@@ -13,19 +13,32 @@ from ...errors import ConfigError
 from ..model.encoder import Encoder
 from .batches import Batch
 from .config import TrainConfig
+from .teacher.rows import TeacherRows
 
 
-def check_teacher(teacher: Encoder | None, config: TrainConfig) -> None:
-    """See that a teacher is there if one is configured, and that its rows are the student's.
+def check_teacher(
+    teacher: Encoder | None, config: TrainConfig, teacher_rows: TeacherRows | None = None
+) -> None:
+    """See that a teacher, or its rows in a file, is there if one is configured, and that its rows are the student's.
 
     Raises:
-        ConfigError: there is a teacher without `distillation` or the reverse, or its rows stand for other audio.
+        ConfigError: there is a teacher without `distillation` or the reverse, there are two, or its rows stand for
+            other audio.
     """
+    if teacher is not None and teacher_rows is not None:
+        raise ConfigError("there are a teacher and a teacher's rows: leave --teacher or --teacher-rows out")
+    if teacher_rows is not None:
+        if config.distillation == 0:
+            raise ConfigError(
+                "there are a teacher's rows but distillation is 0, so nothing would be learnt from them: "
+                "set distillation to their share of the loss, or leave --teacher-rows out"
+            )
+        return
     if teacher is None:
         if config.distillation > 0:
             raise ConfigError(
                 f"distillation is {config.distillation:g} but there is no teacher: name one with --teacher, "
-                "or set distillation to 0"
+                "or a file with --teacher-rows, or set distillation to 0"
             )
         return
     if config.distillation == 0:

@@ -1,5 +1,6 @@
 """The training loss: named parts, each summed over a batch, and the weights of their sum."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,32 @@ def distillation_loss(student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:
     """
     each = functional.kl_div(student, teacher.detach(), reduction="none", log_target=True).sum(dim=-1)
     real = torch.arange(each.shape[1], device=each.device) < rows.to(each.device).unsqueeze(1)
+    return each.masked_fill(~real, 0.0).sum()
+
+
+def teacher_rows_loss(student: Tensor, teacher: Tensor, taught: Tensor, rows: Tensor) -> Tensor:
+    """Divergence of the student's rows from a teacher's rows, both smeared over three rows, summed over the batch.
+
+    A teacher's spikes lie in the student's row or in one beside it. Smearing only the targets would teach the student
+    flat spikes, in which blank wins; with both smeared, a sharp spike within a row of the teacher's costs little.
+
+    Args:
+        student: log-probabilities `[batch, rows, phones + 1]`, which gradients reach.
+        teacher: probabilities `[batch, rows, phones + 1]`.
+        taught: bool `[batch]`; the others count nothing.
+        rows: int64 `[batch]`, rows of each recording.
+    """
+    rows = rows.to(student.device)
+    index = torch.arange(student.shape[1], device=student.device)
+    real = (index < rows.unsqueeze(1)) & taught.unsqueeze(1)
+    # At a recording's ends the row beside is the first or the last one again.
+    beside = [
+        (index + shift).clamp(min=0).minimum(rows.unsqueeze(1) - 1).clamp(min=0) for shift in (-1, 0, 1)
+    ]
+    beside = [places.unsqueeze(-1).expand_as(student) for places in beside]
+    targets = torch.stack([teacher.gather(1, places) for places in beside]).mean(dim=0)
+    smeared = torch.stack([student.gather(1, places) for places in beside]).logsumexp(dim=0) - math.log(3)
+    each = functional.kl_div(smeared, targets, reduction="none").sum(dim=-1)
     return each.masked_fill(~real, 0.0).sum()
 
 

@@ -39,10 +39,11 @@ from .distillation import check_teacher, fingerprint, teacher_log_probs
 from .distributed import SINGLE_PROCESS, Processes
 from .interrupt import StopOnSignal
 from .leads import lead_state
-from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, loss_weights
+from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, loss_weights, teacher_rows_loss
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
 from .precision import DTYPES, choose_precision
 from .progress import Progress
+from .teacher.rows import TeacherRows
 
 STATISTICS_RECORDINGS = 400  # from which the features' mean and variance are taken
 
@@ -56,6 +57,7 @@ def train(
     threads: int | None = None,
     initial: dict[str, Tensor] | None = None,
     teacher: Encoder | None = None,
+    teacher_rows: TeacherRows | None = None,
     build: Callable[[EncoderConfig], Encoder] = Encoder,
     processes: Processes = SINGLE_PROCESS,
 ) -> bool:
@@ -70,6 +72,8 @@ def train(
         initial: weights to start from instead of random ones; with fewer CTC rows a frame than `config` has, every
             row starts as a copy of them.
         teacher: a model whose rows are learnt too, `config.distillation` of the loss; its input is the same audio.
+        teacher_rows: in place of `teacher`, rows from a file: those of the recordings as they are, whatever is done to
+            the student's audio.
         build: makes the encoder of `config.model`; another one than ours, to be trained alike for comparison.
         processes: among how many processes the work of every step is shared, and which of them this is.
 
@@ -81,7 +85,7 @@ def train(
             that is missing, not asked for or of other rows.
         DataError: a corpus that cannot be used.
     """
-    check_teacher(teacher, config)
+    check_teacher(teacher, config, teacher_rows)
     if threads:
         torch.set_num_threads(threads)
     before = processes.broadcast(load_checkpoint(run) if resume and processes.first else None)
@@ -99,6 +103,9 @@ def train(
         device = processes.device
 
         teacher_digest = "" if teacher is None else fingerprint(teacher)
+        if teacher_rows is not None:
+            teacher_digest = teacher_rows.digest
+            report_taught(corpus, teacher_rows, progress.say)
         if teacher is not None:
             teacher = teacher.to(device).eval().requires_grad_(False)
 
@@ -147,7 +154,7 @@ def train(
                 ),
             )
 
-        for batch in Batches(corpus, noises, config, processes).steps(first, config.steps):
+        for batch in Batches(corpus, noises, config, processes, teacher_rows).steps(first, config.steps):
             share = schedule(batch.step, config)
             set_rates(optimisers, peaks, share)
             result = training_step(encoder, batch, config, device, teacher, processes)
@@ -219,6 +226,10 @@ def training_step(
     if "distillation" in weights and teacher is not None:
         taught = teacher_log_probs(teacher, batch).repeat(views, 1, 1)
         losses["distillation"] = distillation_loss(log_probs, taught, rows)
+    elif "distillation" in weights and batch.teacher is not None and batch.taught is not None:
+        targets_each = batch.teacher.to(device).repeat(views, 1, 1)
+        taught_each = batch.taught.to(device).repeat(views)
+        losses["distillation"] = teacher_rows_loss(log_probs, targets_each, taught_each, rows)
     if "consistency" in weights:
         losses["consistency"] = consistency_loss(log_probs, batch.rows)
 
@@ -256,6 +267,22 @@ class DevSet:
             PhoneErrors(),
         )
         return PhoneErrors(*(round(self._processes.sum(count)) for count in astuple(errors)))
+
+
+def report_taught(corpus: CachedCorpus, rows: TeacherRows, report: Callable[[str], None]) -> None:
+    """Say how many recordings of `corpus` have no rows in the teacher's file.
+
+    Raises:
+        ConfigError: none has.
+    """
+    taught = sum(utterance.id in rows for utterance in corpus.utterances)
+    if not taught:
+        raise ConfigError(
+            "the teacher's rows are of none of the training recordings: make them of this corpus with "
+            "`phonestream teacher`"
+        )
+    if taught < len(corpus.utterances):
+        report(f"{len(corpus.utterances) - taught} recordings have no rows of the teacher's")
 
 
 @torch.no_grad()

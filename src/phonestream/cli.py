@@ -20,6 +20,7 @@ from .commands.output import complain, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
 from .commands.serve import serve
+from .commands.teacher import teacher
 from .commands.training import evaluate, prepare, train
 from .commands.transcribe import transcribe
 from .errors import PhonestreamError
@@ -47,6 +48,7 @@ for command in (
     prepare,
     train,
     evaluate,
+    teacher,
     export,
     phone_lm,
 ):

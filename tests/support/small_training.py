@@ -18,6 +18,7 @@ from phonestream.asr.training.augment import Noises
 from phonestream.asr.training.batches import Batch, Batches
 from phonestream.asr.training.checkpoint import load_checkpoint
 from phonestream.asr.training.config import AugmentConfig, TrainConfig
+from phonestream.asr.training.teacher.rows import TeacherRows
 from phonestream.asr.training.train import train
 
 MODEL = EncoderConfig(
@@ -78,14 +79,21 @@ def stopped(training: Callable[[], bool], run: Path, steps: int) -> None:
     asking.join()
 
 
-def check_resumes(config: TrainConfig, data: Path, folder: Path, teacher: Encoder | None = None) -> None:
+def check_resumes(
+    config: TrainConfig,
+    data: Path,
+    folder: Path,
+    teacher: Encoder | None = None,
+    teacher_rows: TeacherRows | None = None,
+) -> None:
     """Twelve steps of `config` stopped on the way and resumed give the losses of twelve in one go."""
     longer = dataclasses.replace(config, steps=12)
     whole, parts = folder / "whole", folder / "parts"
-    train(longer, whole, data, teacher=teacher)
-    stopped(lambda: train(longer, parts, data, teacher=teacher), parts, 3)
+    taught = {"teacher": teacher, "teacher_rows": teacher_rows}
+    train(longer, whole, data, **taught)
+    stopped(lambda: train(longer, parts, data, **taught), parts, 3)
     assert 3 <= load_checkpoint(parts).step < 12
-    train(longer, parts, data, teacher=teacher, resume=True)
+    train(longer, parts, data, resume=True, **taught)
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
 
 

@@ -86,6 +86,12 @@ def train(
             "Once for all stages that have it, or once for each of them.",
         ),
     ] = None,
+    teacher_rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Learn these rows in place of a teacher's: a file of `phonestream teacher`."
+        ),
+    ] = None,
 ) -> None:
     """Train a model. Ctrl-C writes a checkpoint and stops; --resume goes on as if it had not.
 
@@ -104,12 +110,14 @@ def train(
     restart_with_settings(sys.argv[1:])
     from ..asr.corpora.corpus import speech_root
     from ..asr.training.distributed import init_processes
+    from ..asr.training.teacher.rows import load_rows
     from ..asr.training.train import train
     from ..export.stages import assign_teachers, train_stages
 
     source = data or speech_root()
     weights = None if initial is None else _encoder(initial).state_dict()
     teachers = [_encoder(origin) for origin in teacher or ()]
+    rows = None if teacher_rows is None else load_rows(teacher_rows)
     with init_processes() as processes:
         if len(stages) == 1:
             done = train(
@@ -119,7 +127,8 @@ def train(
                 resume=resume,
                 threads=threads,
                 initial=weights,
-                teacher=assign_teachers(stages, teachers)[0],
+                teacher=assign_teachers(stages, teachers, rows)[0],
+                teacher_rows=rows,
                 processes=processes,
             )
         else:
@@ -131,6 +140,7 @@ def train(
                 threads=threads,
                 initial=weights,
                 teachers=teachers,
+                teacher_rows=rows,
                 processes=processes,
                 report=complain,
             )

@@ -1,0 +1,192 @@
+"""A teacher's rows in a file, and the targets that a student takes from them.
+
+Of a row only the four most probable labels are kept, in 8 bits each, and none of a row that is almost certainly blank:
+about 5 MB for 17 hours. Rows are those of the clean recording. A student whose recording was changed in speed takes
+them at rescaled indices; and later by the lead, the time by which the teacher's spikes come before the student's.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import DataError
+from ...lexicon.phones import BLANK, PHONES
+
+FORMAT = 1
+KEPT = 4  # labels of a row
+CERTAIN = 0.98  # probability of blank from which on a row is not kept
+LEVELS = 255
+HINT = "make it again with `phonestream teacher`"
+
+
+@dataclass(frozen=True)
+class TeacherRows:
+    """Sparse rows of many recordings."""
+
+    row_seconds: float
+    lead_seconds: float  # by which the teacher's spikes come before the student's
+    places: dict[str, int]  # index of each recording
+    counts: NDArray[np.int64]  # [recordings] rows of each
+    offsets: NDArray[np.int64]  # [recordings + 1] where each one's kept rows begin
+    at: NDArray[np.int64]  # [kept] index of a kept row within its recording
+    labels: NDArray[np.uint8]  # [kept, KEPT]
+    levels: NDArray[np.uint8]  # [kept, KEPT] probabilities times LEVELS
+    digest: str  # SHA-256 of the file
+
+    def __contains__(self, recording: str) -> bool:
+        return recording in self.places
+
+    def dense(self, recording: str) -> NDArray[np.float32]:
+        """Probabilities `[rows, phones + 1]` of a recording, each row adding up to 1."""
+        place = self.places[recording]
+        kept = slice(self.offsets[place], self.offsets[place + 1])
+        rows = np.zeros((self.counts[place], len(PHONES) + 1), np.float32)
+        rows[:, BLANK] = 1.0
+        at = self.at[kept]
+        rows[at, BLANK] = 0.0
+        np.add.at(rows, (at[:, None], self.labels[kept]), self.levels[kept].astype(np.float32))
+        rows /= rows.sum(axis=1, keepdims=True)
+        return rows
+
+    def targets(self, recording: str, rows: int, row_seconds: float, speed: float) -> NDArray[np.float32]:
+        """What a student learns: probabilities float32 `[rows, phones + 1]`.
+
+        Args:
+            rows: of the student.
+            row_seconds: of the student.
+            speed: by which the student's recording is faster than the teacher's.
+        """
+        later = round(self.lead_seconds / row_seconds)
+        taken = resample(self.dense(recording), max(0, rows - later), row_seconds * speed / self.row_seconds)
+        targets = np.zeros((rows, len(PHONES) + 1), np.float32)
+        targets[:, BLANK] = 1.0
+        if later >= 0:
+            targets[later:] = taken
+        else:
+            targets[:] = taken[-later:]
+        return targets
+
+
+def resample(rows: NDArray[np.float32], count: int, step: float) -> NDArray[np.float32]:
+    """Rows at the indices 0, `step`, 2 `step`, …: `[rows, labels]` to `[count, labels]`, blank behind the last.
+
+    Of several rows that fall into one, the one with the least blank is taken, so that no spike is lost; where one falls
+    into several it is repeated, so that no spike is cut in two.
+    """
+    targets = np.zeros((count, rows.shape[1]), np.float32)
+    targets[:, BLANK] = 1.0
+    sources = np.floor(np.arange(count) * step + 0.5).astype(np.int64)
+    inside = sources < len(rows)
+    targets[inside] = rows[sources[inside]]
+    into = np.floor(np.arange(len(rows)) / step + 0.5).astype(np.int64)
+    order = np.argsort(-rows[:, BLANK], kind="stable")  # the least blank is written last
+    order = order[into[order] < count]
+    better = rows[order, BLANK] < targets[into[order], BLANK]
+    targets[into[order[better]]] = rows[order[better]]
+    return targets
+
+
+def write_rows(
+    path: Path,
+    recordings: Iterable[tuple[str, NDArray[np.float32]]],
+    *,
+    row_seconds: float,
+    lead_seconds: float,
+    teacher: str,
+) -> int:
+    """Write the rows of recordings, log-probabilities `[rows, phones + 1]`, and return the file's size in bytes.
+
+    Args:
+        teacher: what the file says of where the rows are from.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    ids, counts, kept_counts = [], [], []
+    gaps, labels, levels = [], [], []
+    for identifier, log_probs in recordings:
+        probabilities = np.exp(log_probs)
+        at = np.flatnonzero(probabilities[:, BLANK] < CERTAIN)
+        best = np.argsort(-probabilities[at], axis=1, kind="stable")[:, :KEPT]
+        share = np.take_along_axis(probabilities[at], best, axis=1)
+        ids.append(identifier)
+        counts.append(len(log_probs))
+        kept_counts.append(len(at))
+        gaps.append(np.diff(at, prepend=0).astype(np.uint16))
+        labels.append(best.astype(np.uint8))
+        levels.append(np.rint(share / share.sum(axis=1, keepdims=True) * LEVELS).astype(np.uint8))
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        format=np.array(FORMAT),
+        phones=np.array(PHONES),
+        teacher=np.array(teacher),
+        row_seconds=np.array(row_seconds),
+        lead_seconds=np.array(lead_seconds),
+        ids=np.array(ids, dtype=np.str_),
+        counts=np.array(counts, np.uint32),
+        kept_counts=np.array(kept_counts, np.uint32),
+        gaps=np.concatenate(gaps) if gaps else np.zeros(0, np.uint16),
+        labels=np.concatenate(labels) if labels else np.zeros((0, KEPT), np.uint8),
+        levels=np.concatenate(levels) if levels else np.zeros((0, KEPT), np.uint8),
+    )
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(buffer.getbuffer())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(f"{path}: the teacher's rows cannot be written: {error.strerror}") from None
+    return buffer.getbuffer().nbytes
+
+
+def load_rows(path: Path) -> TeacherRows:
+    """Read a file of `write_rows`, checked whole.
+
+    Raises:
+        DataError: it cannot be read, is damaged, or is of other phones.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; {HINT}") from None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            table = {name: file[name] for name in file.files}
+        if int(table["format"]) != FORMAT or tuple(table["phones"].tolist()) != PHONES:
+            raise DataError(f"{path}: is of another version or of other phones; {HINT}")
+        kept = table["kept_counts"].astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(kept)])
+        gaps, labels, levels = table["gaps"].astype(np.int64), table["labels"], table["levels"]
+        ids, counts = table["ids"].tolist(), table["counts"].astype(np.int64)
+        running = np.cumsum(gaps)
+        before = np.concatenate([[0], running])[offsets[:-1]]
+        at = running - np.repeat(before, kept)
+        last = np.repeat(counts, kept)
+        sound = (
+            len(set(ids)) == len(ids) == len(counts) == len(kept)
+            and labels.shape == levels.shape == (offsets[-1], KEPT)
+            and (labels.dtype, levels.dtype) == (np.uint8, np.uint8)
+            and len(gaps) == offsets[-1]
+            and bool((at < last).all())
+            and bool((labels <= len(PHONES)).all())
+            and bool((levels.sum(axis=1, dtype=np.int64) > 0).all())
+        )
+        row_seconds, lead_seconds = float(table["row_seconds"]), float(table["lead_seconds"])
+        if not sound or not 0 < row_seconds < 1 or not abs(lead_seconds) < 1:
+            raise DataError(f"{path}: is damaged; {HINT}")
+    except DataError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds on damaged files
+        raise DataError(
+            f"{path}: is not a file of a teacher's rows ({type(error).__name__}); {HINT}"
+        ) from None
+    places = {identifier: index for index, identifier in enumerate(ids)}
+    digest = hashlib.sha256(content).hexdigest()
+    return TeacherRows(row_seconds, lead_seconds, places, counts, offsets, at, labels, levels, digest)
