@@ -5,8 +5,8 @@
     PHONESTREAM_SPEECH=DIR python benchmarks/decoding.py --split dev --arpa phones.arpa
 
 The model runs once over each recording; its rows are then decoded a frame's at a time in each way, taking turns
-recording by recording, so that the times can be compared with each other and with the model's. The delay is from the end
-of a phone's first row to the row with which it is final. Memory is what a stream carries from row to row.
+recording by recording, so that the times can be compared with each other and with the model's. The delay is from the
+end of a phone's first row to the row with which it is final. Memory is what a stream carries from row to row.
 
 With `--arpa`, a language model of phones without word boundaries, ours decodes with it too, and so does flashlight-text
 where it and kenlm are installed: a whole recording at once, so it has no delay. Settings are chosen on dev and dev-cv;

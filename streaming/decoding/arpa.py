@@ -42,8 +42,7 @@ def read(path: Path) -> Trie:
         ValueError: it is no ARPA file, truncated, too large, or a number in it is wrong; the message gives the line.
     """
     try:
-        opened = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
-        with opened as file:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             reader = _Reader(file.readline)
             counts = reader.header()
             phones, sections = reader.sections(counts)

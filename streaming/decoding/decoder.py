@@ -1,10 +1,11 @@
 """Rows of log-probabilities to phones by beam search: what is final when, and what is only a guess so far.
 
-Every `REVIEW_SECONDS`, counted in rows from the start of the stream, phones are *settled*: first those on which all prefixes
-of the beam agree and which the best one has left behind; then, by decree, those of the best prefix that would be older
-than `delay_seconds` at the next review. Prefixes that read them otherwise are given up, and so are those that have another
-phone before the last of them has ended, or one that would be too late. What is settled is final and is emitted; so is the
-oldest phone of a history that is full. Nothing depends on how rows are cut into calls.
+Every `REVIEW_SECONDS`, counted in rows from the start of the stream, phones are *settled*: first those on which all
+prefixes of the beam agree and which the best one has left behind; then, by decree, those of the best prefix that
+would be older than `delay_seconds` at the next review. Prefixes that read them otherwise are given up, and so are
+those that have another phone before the last of them has ended, or one that would be too late. What is settled is
+final and is emitted; so is the oldest phone of a history that is full. Nothing depends on how rows are cut into
+calls.
 """
 
 import math

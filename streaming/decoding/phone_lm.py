@@ -1,8 +1,8 @@
 """A phone language model ready for search: rows of scores and of next contexts, expanded when they are first asked for.
 
 Loading reads the trie and no more. The row of a context is that of its suffix plus its back-off weight, with its own
-children in their places; so is its row of next contexts, where a child that is no context stands for the longest suffix of
-it that is one. That rule also tells each child its suffix, which the file does not hold.
+children in their places; so is its row of next contexts, where a child that is no context stands for the longest
+suffix of it that is one. That rule also tells each child its suffix, which the file does not hold.
 """
 
 from threading import Lock

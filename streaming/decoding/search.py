@@ -1,8 +1,8 @@
 """CTC prefix beam search with a phone n-gram: the rule, as a pure step from one beam and one row to the next beam.
 
-A *prefix* is a sequence of the language model's symbols, and carries the log-probability of all ways to say it in the rows
-so far that end in a blank, and of all that end in its last phone (Hannun et al. 2014, "First-pass large vocabulary
-continuous speech recognition using bi-directional recurrent DNNs", algorithm 1). The score of a prefix is
+A *prefix* is a sequence of the language model's symbols, and carries the log-probability of all ways to say it in the
+rows so far that end in a blank, and of all that end in its last phone (Hannun et al. 2014, "First-pass large
+vocabulary continuous speech recognition using bi-directional recurrent DNNs", algorithm 1). The score of a prefix is
 
     log P(prefix | rows) + lm_weight * log P_lm(prefix) + blank_score * rows that are blanks
 
@@ -14,13 +14,14 @@ in nats, the last within the sum over all ways. A row y [columns] with the blank
     itself and a symbol c         e  = (b if c and s are one phone, else t) + y_c + lm_weight * log P_lm(c | prefix)
 
 1. A row with y_b above `skip` stops here: no prefix goes on with a symbol, and none is given up.
-2. Only columns c with y_c > max(y) - `cut` are tried, in the order of columns, a phone within a word before the same at the
-   beginning of one.
-3. An e that makes a prefix which is in the beam already is added to that prefix's p'. Where e is above both b' and p' as they
-   were, the better way now says the last phone here: the prefix takes over the other's history, times included, and this row.
-4. Of all prefixes, old ones in their order and then new ones in the order of (prefix, symbol), those stay whose score is above
-   the best one's less `threshold`, and of them the best `size`: of equals the first. They keep their order. The best one's
-   score is taken off all scores.
+2. Only columns c with y_c > max(y) - `cut` are tried, in the order of columns, a phone within a word before the same
+   at the beginning of one.
+3. An e that makes a prefix which is in the beam already is added to that prefix's p'. Where e is above both b' and p'
+   as they were, the better way now says the last phone here: the prefix takes over the other's history, times
+   included, and this row.
+4. Of all prefixes, old ones in their order and then new ones in the order of (prefix, symbol), those stay whose score
+   is above the best one's less `threshold`, and of them the best `size`: of equals the first. They keep their order.
+   The best one's score is taken off all scores.
 
 A row belongs to the last phone of a prefix where p' > b' before 3, or where 3 put it. A phone begins at its first row,
 ends after its last, and its confidence is the highest posterior of its column in its rows.

@@ -1,7 +1,8 @@
 """A back-off n-gram model of phones as a packed trie, and the file that holds it.
 
-Symbols. With P phones, 0 is the start of a sentence, i + 1 phone i, and the last symbol the end of a sentence. With word
-marks phone i has a second symbol, i + 1 + P, for where a word begins with it: a model of 39 phones then has 80 symbols.
+Symbols. With P phones, 0 is the start of a sentence, i + 1 phone i, and the last symbol the end of a sentence. With
+word marks phone i has a second symbol, i + 1 + P, for where a word begins with it: a model of 39 phones then has 80
+symbols.
 
 The trie is in breadth-first order, node 0 the root; a path from the root is an n-gram, and node s + 1 is the n-gram of
 symbol s alone. Arrays:
@@ -11,14 +12,14 @@ symbol s alone. Arrays:
     cost      uint8 [nodes]      -log p(last symbol | the ones before) in units of `step`; the root's means nothing
     back_off  uint8 [contexts]   of nodes with children, in order: 128 - log(back-off weight) in units of `step`
 
-A *context* is a node with children, and its number is its place among them. The score of a symbol after a context is minus
-the cost of the child if there is one; otherwise the context's back-off weight plus the score after its suffix, the n-gram
-without its first symbol (Katz 1987). Scores are natural logarithms.
+A *context* is a node with children, and its number is its place among them. The score of a symbol after a context is
+minus the cost of the child if there is one; otherwise the context's back-off weight plus the score after its suffix,
+the n-gram without its first symbol (Katz 1987). Scores are natural logarithms.
 
-The file is little-endian: the 8 bytes `PHONELM1`; a uint32, the length of the header; the header, a JSON object in UTF-8;
-the four arrays in the order above, each compressed with zlib (what browsers call "deflate"); and the SHA-256 of all that,
-32 bytes. The header has `phones` (a list), `word_marks` (true or false), `step` (nats), `nodes`, `contexts`, `stored` (bytes
-of each compressed array) and `about` (text).
+The file is little-endian: the 8 bytes `PHONELM1`; a uint32, the length of the header; the header, a JSON object in
+UTF-8; the four arrays in the order above, each compressed with zlib (what browsers call "deflate"); and the SHA-256
+of all that, 32 bytes. The header has `phones` (a list), `word_marks` (true or false), `step` (nats), `nodes`,
+`contexts`, `stored` (bytes of each compressed array) and `about` (text).
 """
 
 import hashlib
