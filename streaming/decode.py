@@ -17,6 +17,8 @@ class Phone(NamedTuple):
     end: float
     confidence: float
     """The highest posterior that the model gave it, in [0, 1]."""
+    word_start: bool | None = None
+    """Whether a word begins with it: a guess of beam search, from its language model. None: not known."""
 
 
 class Run(NamedTuple):

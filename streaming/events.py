@@ -53,12 +53,15 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 def encode(event: Event) -> dict[str, Any]:
     """An event as an object that `json.dumps` takes: what it is, then its fields in order, rounded to `DIGITS`.
 
+    `word_start` is left out where it is not known.
+
     >>> encode(Phone("HH", 0.12, 0.16, 0.98))
     {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.16, 'confidence': 0.98}
     """
     fields = {
         name: round(value, DIGITS) if isinstance(value, float) else value
         for name, value in event._asdict().items()
+        if (name, value) != ("word_start", None)
     }
     return {"event": _NAMES[type(event)], **fields}
 
@@ -72,4 +75,5 @@ def decode(encoded: Mapping[str, Any]) -> Event:
         KeyError: it is of no known kind, or lacks a field.
     """
     kind = KINDS[encoded["event"]]
-    return kind(**{field: encoded[field] for field in kind._fields})
+    usual = kind._field_defaults
+    return kind(**{field: encoded[field] for field in kind._fields if field in encoded or field not in usual})

@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 from ..errors import ConfigError
 from . import snapshot, state
 from .arrays import FloatArray
-from .beam import Beam, BeamDecoder, Hypothesis
-from .beam_config import N_BEST, BeamSearch
 from .decode import Phone
+from .decoding.config import N_BEST, BeamSearch, Decoding, check_decoding
+from .decoding.decoder import BeamDecoder, Hypothesis
+from .decoding.load import speaks
 from .endpoint import EndpointConfig
 from .metadata import ModelMetadata
 from .model import Model
@@ -37,7 +38,7 @@ class Recognizer:
         *,
         threads: int = 1,
         provider: str = "cpu",
-        decoder: BeamSearch | None = None,
+        decoder: Decoding | None = None,
     ) -> None:
         """Open `model`, validate it and run one frame of silence through it.
 
@@ -46,17 +47,19 @@ class Recognizer:
                 (`phonestream.bundled_models()`).
             threads: CPU threads for one call of the model. One is best for live audio and for many streams.
             provider: "cpu", or "cuda" with the onnxruntime-gpu package in the place of onnxruntime.
-            decoder: beam search for the streams that do not ask for another; None: greedy decoding.
+            decoder: how streams decode that do not ask for something else: "beam", "greedy" or a `BeamSearch`.
+                None: beam search, or greedy decoding where the bundled language model lacks phones of the model.
 
         Raises:
             ModelError: the file is missing, not ours, of another version or inconsistent, `provider` is not
                 there, or the decoder's language model cannot be used.
             ConfigError: `threads` is below 1, or `provider` or `decoder` is something else.
-            ModuleNotFoundError: beam search without the extra `beam`.
         """
         self._model = Model(model, threads=threads, provider=provider)
-        self._decoder = decoder
-        self._beam(decoder)  # so that what is wrong with it is said now
+        if decoder is None:
+            decoder = "beam" if speaks("default", self.phones) else "greedy"
+        self._decoder: BeamDecoder | None = None
+        self._decoder = self.open_decoder(decoder)
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -79,17 +82,21 @@ class Recognizer:
         *,
         posteriors: bool = False,
         endpoints: Literal[False] = False,
-        decoder: BeamSearch | None = None,
+        decoder: Decoding | None = None,
     ) -> Stream: ...
 
     @overload
     def stream(
-        self, *, posteriors: bool = False, endpoints: EndpointConfig | Literal[True]
+        self,
+        *,
+        posteriors: bool = False,
+        endpoints: EndpointConfig | Literal[True],
+        decoder: Decoding | None = None,
     ) -> Stream[Event]: ...
 
     @overload
     def stream(
-        self, *, posteriors: bool = False, endpoints: EndpointConfig | bool, decoder: BeamSearch | None = None
+        self, *, posteriors: bool = False, endpoints: EndpointConfig | bool, decoder: Decoding | None = None
     ) -> Stream[Any]: ...
 
     def stream(
@@ -97,7 +104,7 @@ class Recognizer:
         *,
         posteriors: bool = False,
         endpoints: EndpointConfig | bool = False,
-        decoder: BeamSearch | None = None,
+        decoder: Decoding | None = None,
     ) -> Stream[Any]:
         """A new stream.
 
@@ -105,26 +112,25 @@ class Recognizer:
             posteriors: whether its `take_posteriors` gives the rows of log-probabilities too.
             endpoints: rules that end an utterance, True for `EndpointConfig`'s own. `accept`, `gap` and
                 `finish` then return `Endpoint` and `Lost` beside `Phone`.
-            decoder: beam search; None: as the recognizer decodes. A language model is read when it is first asked
-                for, and again when its file has changed.
+            decoder: "beam", "greedy" or a `BeamSearch`; None: as the recognizer decodes. A language model is read
+                when it is first asked for, and again when its file has changed.
 
         Raises:
-            ConfigError: `endpoints` is something else, or both endpoints and beam search are asked for.
+            ConfigError: `endpoints` or `decoder` is something else.
             ModelError: the language model cannot be used.
-            ModuleNotFoundError: beam search without the extra `beam`.
         """
-        rules, beam = endpoint_config(endpoints), self._beam(decoder or self._decoder)
-        if rules is not None and beam is not None:
-            raise ConfigError("endpoints go with greedy decoding only: leave decoder or endpoints out")
-        return Stream(self._model, state.initial(self._model, posteriors, rules, beam))
+        rules = endpoint_config(endpoints)
+        initial = state.initial(self._model, posteriors, rules, self.open_decoder(decoder))
+        return Stream(self._model, initial)
 
     def restore(self, saved: bytes) -> Stream[Any]:
         """The stream that `Stream.save` wrote, here or in another process; it goes on as if never stopped.
 
         Raises:
-            SnapshotError: not a snapshot, damaged, changed, of another format or of another model.
+            SnapshotError: not a snapshot, damaged, changed, of another format, of another model, or of a language model
+                that is neither bundled nor the recognizer's own.
         """
-        return Stream(self._model, snapshot.load(self._model, saved))
+        return Stream(self._model, snapshot.load(self._model, saved, self._decoder))
 
     def accept_many(
         self,
@@ -163,13 +169,13 @@ class Recognizer:
         return many.accept(self._model, inputs, rates)
 
     def transcribe(
-        self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE, *, decoder: BeamSearch | None = None
+        self, samples: ArrayLike, sample_rate: int = DEFAULT_RATE, *, decoder: Decoding | None = None
     ) -> list[Phone]:
         """All phones of a whole recording, given as for `Stream.accept`.
 
         Raises:
             AudioError: as for `Stream.accept`.
-            ModelError, ModuleNotFoundError: as for `stream`.
+            ConfigError, ModelError: as for `stream`.
         """
         stream = self.stream(decoder=decoder)
         return stream.accept(samples, sample_rate) + stream.finish()
@@ -185,9 +191,9 @@ class Recognizer:
         """The most probable transcripts of a whole recording, given as for `Stream.accept`; the best first.
 
         Raises:
-            ConfigError: `limit` is below 1.
+            ConfigError: `limit` is below 1, or as for `stream`.
             AudioError: as for `Stream.accept`.
-            ModelError, ModuleNotFoundError: as for `stream`.
+            ModelError: as for `stream`.
         """
         stream = self.stream(decoder=decoder)
         final = stream.accept(samples, sample_rate)
@@ -203,20 +209,25 @@ class Recognizer:
         Raises:
             AudioError: as for `Stream.accept`.
         """
-        stream = self.stream(posteriors=True)
+        stream = self.stream(posteriors=True, decoder="greedy")
         stream.accept(samples, sample_rate)
         stream.finish()
         return stream.take_posteriors()
 
-    def _beam(self, search: BeamSearch | None) -> Beam | None:
-        if search is None:
-            return None
-        if not isinstance(search, BeamSearch):
-            raise ConfigError(
-                f"decoder={repr(search)[:60]}: expected None, for greedy decoding, or a BeamSearch"
-            )
-        decoder = BeamDecoder(self.metadata.decoder, search)
-        return Beam(decoder, decoder.initial())
+    def open_decoder(self, decoder: Decoding | None = None) -> BeamDecoder | None:
+        """The search that `decoder` asks for, ready for streams of this model; None: the recognizer's own.
+
+        Returns:
+            None for greedy decoding.
+
+        Raises:
+            ConfigError: it is something else.
+            ModelError: the language model cannot be used.
+        """
+        if decoder is None:
+            return self._decoder
+        search = check_decoding(decoder)
+        return None if search is None else BeamDecoder(self.metadata.decoder, search)
 
     def __repr__(self) -> str:
         return f"<Recognizer {self.metadata.name!r} {self.metadata.version}>"

@@ -6,6 +6,7 @@ docs/snapshot.md explains the layout. Nothing is ever unpickled, and the same st
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,11 +14,13 @@ import safetensors
 from safetensors.numpy import save as save_tensors
 
 from ..errors import ConfigError, SnapshotError
-from .arrays import FloatArray
+from .arrays import AnyArray
 from .audio import resample
 from .audio.resample import ResamplerState
 from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
+from .decoding import saved
+from .decoding.decoder import BeamDecoder, Search
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .model import Model
 from .silence import Silence, may_be_silent, remember
@@ -26,7 +29,7 @@ from .state import Endpointing, Gap, StreamState
 FORMAT = 1
 KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
 
-TAIL, PENDING, POSTERIORS = "resampler.tail", "pending", "posteriors"
+TAIL, PENDING, POSTERIORS, SEARCH = "resampler.tail", "pending", "posteriors", "search"
 MODEL, SUMS = "model.", "silence."  # prefixes
 
 MAX_SAMPLES = 2**48  # 11 years at 768 kHz
@@ -34,16 +37,7 @@ MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted
 
 
 def save(model: Model, state: StreamState) -> bytes:
-    """`state` as a snapshot.
-
-    Raises:
-        SnapshotError: the stream decodes by beam search, whose prefixes a snapshot does not hold.
-    """
-    if state.beam is not None:
-        raise SnapshotError(
-            "a stream that decodes by beam search cannot be saved: copy() it within this process, "
-            "or decode greedily a stream that has to move"
-        )
+    """`state` as a snapshot."""
     resampler, run = state.resampler, state.decoder.run
     fields: dict[str, Any] = {
         "format": FORMAT,
@@ -59,7 +53,7 @@ def save(model: Model, state: StreamState) -> bytes:
     }
     if state.endpoints is not None:
         fields["endpoints"] = _endpoint_fields(state.endpoints)
-    tensors: dict[str, FloatArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
+    tensors: dict[str, AnyArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
     if state.silence.sums is not None and _remembers(model, fields):
@@ -67,16 +61,22 @@ def save(model: Model, state: StreamState) -> bytes:
     if state.posteriors is not None:
         labels = len(model.metadata.phones) + 1
         tensors[POSTERIORS] = np.concatenate([np.empty((0, labels), np.float32), *state.posteriors])
+    if state.search is not None:
+        fields["search"] = saved.fields(state.search.decoder)
+        tensors[SEARCH] = np.frombuffer(saved.pack(state.search.state), np.uint8)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     fields["sha256"] = _digest(fields, tensors)
     return save_tensors(tensors, {KEY: json.dumps(fields)})
 
 
-def load(model: Model, data: bytes) -> StreamState:
+def load(model: Model, data: bytes, decoder: BeamDecoder | None = None) -> StreamState:
     """The state that `save` wrote.
 
+    Args:
+        decoder: whose language model a stream may have, beside the bundled ones.
+
     Raises:
-        SnapshotError: not a snapshot, damaged, changed, of another format or of another model.
+        SnapshotError: not a snapshot, damaged, changed, of another format, of another model or language model.
     """
     try:
         entries, fields = _read(data)
@@ -86,7 +86,9 @@ def load(model: Model, data: bytes) -> StreamState:
             _refuse("is damaged: its contents do not match its checksum")
         fields.setdefault("quiet", 0)  # in snapshots of before there was a rule on silence
         _check_fields(model, fields)
-        return _state(model, fields, tensors)
+        search = tensors.pop(SEARCH, None)
+        state = _state(model, fields, tensors)
+        return replace(state, search=_search(model, fields, search, decoder))
     except RecursionError:  # reading, writing or showing JSON that is nested without end
         _refuse("is damaged: its fields are nested too deeply")
 
@@ -95,12 +97,13 @@ def _refuse(problem: str) -> NoReturn:
     raise SnapshotError(f"the snapshot {problem}")
 
 
-def _digest(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> str:
+def _digest(fields: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     """SHA-256 of the fields as JSON with sorted keys, then of each tensor's name and bytes, by name."""
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].astype("<f4", copy=False).data)
+        kind = "u1" if name == SEARCH else "<f4"
+        digest.update(tensors[name].astype(kind, copy=False).data)
     return digest.hexdigest()
 
 
@@ -133,9 +136,14 @@ def _check_origin(model: Model, fields: Mapping[str, Any]) -> None:
         )
 
 
-def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, FloatArray]:
-    tensors = {}
+def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
+    tensors: dict[str, AnyArray] = {}
     for name, entry in entries:
+        if name == SEARCH:
+            if entry["dtype"] != "U8":
+                _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected U8")
+            tensors[name] = np.frombuffer(entry["data"], np.uint8)
+            continue
         if entry["dtype"] != "F32":
             _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected F32")
         tensor = np.frombuffer(entry["data"], "<f4").astype(np.float32, copy=False).reshape(entry["shape"])
@@ -148,8 +156,8 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, FloatArray]
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
     expected = {"format", "model", "rate", "received", "frames", "row", "quiet", "run", "lost", "finished"}
-    if fields.keys() - {"endpoints"} != expected:
-        odd = sorted((fields.keys() - {"endpoints"}) ^ expected)
+    if fields.keys() - {"endpoints", "search"} != expected:
+        odd = sorted((fields.keys() - {"endpoints", "search"}) ^ expected)
         _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 
@@ -167,6 +175,27 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
     if "endpoints" in fields:
         _require(fields, "endpoints", _are_endpoints(model, fields["endpoints"], fields))
+
+
+def _search(
+    model: Model, fields: Mapping[str, Any], data: AnyArray | None, own: BeamDecoder | None
+) -> Search | None:
+    """The search of checked fields."""
+    if (data is None) != ("search" not in fields):
+        _refuse(f"is damaged: field {SEARCH!r} or its tensor is missing")
+    if data is None:
+        return None
+    if fields["run"] is not None:
+        _refuse("is damaged: field 'run' is not null in a stream that searches")
+    try:
+        decoder = saved.find(model.metadata.decoder, fields["search"], own)
+    except ValueError as error:
+        _refuse(str(error))
+    try:
+        state = saved.unpack(decoder, fields["row"], fields["finished"], data.tobytes())
+    except ValueError as error:
+        _refuse(f"is damaged: tensor {SEARCH!r}: {error}")
+    return Search(decoder, state)
 
 
 def _progress(model: Model, fields: Mapping[str, Any]) -> tuple[int, int]:
@@ -187,7 +216,7 @@ def _remembers(model: Model, fields: Mapping[str, Any]) -> bool:
     return within and may_be_silent(rule, fields["quiet"], frames)
 
 
-def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, FloatArray]) -> StreamState:
+def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, AnyArray]) -> StreamState:
     """The state of checked fields, once the tensors are those that the fields call for."""
     meta, rate, received = model.metadata, fields["rate"], fields["received"]
     shapes: dict[str, tuple[int, ...]] = {MODEL + spec.name: spec.sized(1) for spec in meta.states}

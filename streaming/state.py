@@ -22,8 +22,8 @@ from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
 from .audio.resample import ResamplerState
-from .beam import Beam
 from .decode import DecoderState, Phone
+from .decoding.decoder import BeamDecoder, Search
 from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
 from .model import Model
@@ -83,7 +83,7 @@ class StreamState:
     """In order, never touching."""
     finished: bool = False
     endpoints: Endpointing | None = None
-    beam: Beam | None = None
+    search: Search | None = None
     """Not None: phones are this search's, and `decoder` only counts rows."""
 
     @property
@@ -100,9 +100,9 @@ def initial(
     model: Model,
     posteriors: bool = False,
     endpoints: EndpointConfig | None = None,
-    beam: Beam | None = None,
+    decoder: BeamDecoder | None = None,
 ) -> StreamState:
-    """The state of a stream that has heard nothing."""
+    """The state of a stream that has heard nothing; with no `decoder`, one that decodes greedily."""
     begin = model.initial_state()
     return StreamState(
         model=begin,
@@ -110,7 +110,7 @@ def initial(
         pending=np.empty(0, np.float32),
         posteriors=() if posteriors else None,
         endpoints=Endpointing(endpoints) if endpoints else None,
-        beam=beam,
+        search=Search(decoder, decoder.initial()) if decoder else None,
     )
 
 
@@ -177,50 +177,86 @@ def decode_output(
     labels, confidences = best or meta.decoder.best(log_probs)
     if early:
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
-    events: Sequence[Event]
-    endpoints = None
+    rows = _Rows(state.decoder.row, labels, confidences, log_probs)
     if state.endpoints is None:
-        events, decoder = meta.decoder.decode_labels(state.decoder, labels, confidences)
+        phones, decoding = _decode_rows(meta, _Decoding(state.decoder, state.search), rows, rows.end)
+        events: list[Event] = [*phones]
+        endpoints = None
     else:
-        events, decoder, endpoints = _decode_utterances(meta, state, state.endpoints, labels, confidences)
-    beam = state.beam
-    if beam is not None:
-        events, beam = beam.decode(log_probs)
+        events, decoding, endpoints = _decode_utterances(meta, state, state.endpoints, rows)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
         posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
-    return [*events], replace(
+    return events, replace(
         state,
         model=next_state,
         pending=pending,
         frames=state.frames + frames,
         silence=quiet,
-        decoder=decoder,
+        decoder=decoding.greedy,
         posteriors=posteriors,
         endpoints=endpoints,
-        beam=beam,
+        search=decoding.search,
     )
 
 
+class _Decoding(NamedTuple):
+    """How far decoding has got: `StreamState.decoder` and `StreamState.search`."""
+
+    greedy: DecoderState
+    search: Search | None
+
+
+class _Rows(NamedTuple):
+    """What the graph gave for some rows."""
+
+    begin: int  # index of the first
+    labels: Sequence[int]
+    confidences: Sequence[float]
+    log_probs: FloatArray
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self.labels)
+
+
+def _decode_rows(
+    meta: ModelMetadata, decoding: _Decoding, rows: _Rows, end: int
+) -> tuple[list[Phone], _Decoding]:
+    """Phones from where `decoding` has got to, within `rows`, up to the row `end`."""
+    greedy, search = decoding
+    piece = slice(greedy.row - rows.begin, end - rows.begin)
+    if search is None:
+        phones, greedy = meta.decoder.decode_labels(greedy, rows.labels[piece], rows.confidences[piece])
+        return phones, _Decoding(greedy, None)
+    phones, search = search.decode(rows.log_probs[piece])
+    return phones, _Decoding(DecoderState(end), search)
+
+
 def _decode_utterances(
-    meta: ModelMetadata,
-    state: StreamState,
-    endpoints: Endpointing,
-    labels: Sequence[int],
-    confidences: Sequence[float],
-) -> tuple[list[Event], DecoderState, Endpointing]:
+    meta: ModelMetadata, state: StreamState, endpoints: Endpointing, rows: _Rows
+) -> tuple[list[Event], _Decoding, Endpointing]:
     """Phones, and between them the endpoints and gaps of that time.
 
-    Rows are decoded up to where the next endpoint or gap is known, so that the order is that of a row at a time.
+    Rows are decoded up to where the next endpoint or gap is known, so that the order is that of a row at a time. A
+    search ends at an endpoint and begins anew behind it; a gap waits until the phones before it are final.
     """
     config, rules, gaps = endpoints
-    decoder, row = meta.decoder, state.decoder.row
-    endings, rules = detect(config, rules, row, labels, meta.blank, meta.row_seconds)
-    marks: list[tuple[int, float, Endpoint | Lost]] = []  # rows seen, order among those of one row, event
+    decoder, search = meta.decoder, state.search
+    endings, rules = detect(config, rules, rows.begin, rows.labels, meta.blank, meta.row_seconds)
+    # Rows seen, order among those of one row, rows that are decoded before, event.
+    marks: list[tuple[int, float, int, Endpoint | Lost]] = []
     rate = state.resampler.rate if state.resampler else meta.sample_rate
-    while gaps and (seen := max(row, _row_at(meta, gaps[0].first / rate))) <= row + len(labels):
+    wait = search.decoder.delay + 1 if search else 0
+    while gaps:
+        row = _row_at(meta, gaps[0].first / rate)
+        later = [ending for ending in endings if ending.time >= row][:1]
+        seen = max(rows.begin, min([row + wait, *(ending.seen for ending in later)]))
+        if seen > rows.end:
+            break
         lost = gaps[0].event(rate)
-        marks.append((seen, lost.start, lost))
+        before = min([seen, *(ending.time for ending in later if search)])
+        marks.append((seen, lost.start, before, lost))
         gaps = gaps[1:]
     for seen, time, start, pause, rule in endings:
         endpoint = Endpoint(
@@ -231,18 +267,21 @@ def _decode_utterances(
             pause * meta.row_seconds,
             config.rules[rule].name,
         )
-        marks.append((seen, endpoint.time, endpoint))
+        marks.append((seen, endpoint.time, time if search else seen, endpoint))
 
     events: list[Event] = []
-    next_state, done = state.decoder, 0
-    for seen, _, event in sorted(marks, key=lambda mark: mark[:2]):  # stable: a gap before what it led to
-        phones, next_state = decoder.decode_labels(
-            next_state, labels[done : seen - row], confidences[done : seen - row]
-        )
-        events += [*phones, event]
-        done = seen - row
-    phones, next_state = decoder.decode_labels(next_state, labels[done:], confidences[done:])
-    return [*events, *phones], next_state, Endpointing(config, rules, gaps)
+    decoding = _Decoding(state.decoder, search)
+    marks.sort(key=lambda mark: mark[:2])  # stable: a gap before what it led to
+    for _, _, before, event in marks:
+        phones, decoding = _decode_rows(meta, decoding, rows, max(before, decoding.greedy.row))
+        events += phones
+        if isinstance(event, Endpoint) and decoding.search is not None:
+            phones, search = decoding.search.end_utterance()
+            decoding = decoding._replace(search=search)
+            events += phones
+        events.append(event)
+    phones, decoding = _decode_rows(meta, decoding, rows, rows.end)
+    return [*events, *phones], decoding, Endpointing(config, rules, gaps)
 
 
 def _row_at(meta: ModelMetadata, seconds: float) -> int:
@@ -305,9 +344,9 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
     if state.finished:
         return [*events], state
     last: list[Event] = [*model.metadata.decoder.finish(state.decoder)]
-    endpoints, beam = state.endpoints, state.beam
-    if beam is not None:
-        found, beam = beam.finish()
+    endpoints, search = state.endpoints, state.search
+    if search is not None:
+        found, search = search.finish()
         last = [*found]
     if endpoints is not None and state.resampler is not None:
         rate = state.resampler.rate
@@ -316,8 +355,17 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
         endpoints = endpoints._replace(pending_gaps=())
     decoder = state.decoder._replace(run=None)
     return clip([*events, *last], state.seconds), replace(
-        state, finished=True, decoder=decoder, endpoints=endpoints, beam=beam
+        state, finished=True, decoder=decoder, endpoints=endpoints, search=search
     )
+
+
+def tentative(model: Model, state: StreamState) -> list[Phone]:
+    """The best guess at the phones after those that are final."""
+    if state.finished:
+        return []
+    if state.search is None:
+        return model.metadata.decoder.finish(state.decoder)
+    return state.search.tentative()
 
 
 def clip(events: Iterable[Event], duration: float) -> list[Event]:

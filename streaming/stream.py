@@ -12,8 +12,8 @@ from ..errors import AudioError, ConfigError
 from . import snapshot, state
 from .arrays import AnyArray, FloatArray
 from .audio.samples import check_rate, check_samples, mono, slices
-from .beam import Hypothesis
 from .decode import clip
+from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
 from .state import Event as Event
 from .state import Lost as Lost
@@ -133,6 +133,14 @@ class Stream(Generic[E]):
             events, self._state = state.finish(self._model, self._state)
             return cast(list[E], events)
 
+    def tentative(self) -> "list[Phone]":
+        """The best guess so far at what has been said since the phones that are final.
+
+        Those are phones that no call has returned yet; the next call may change all of them. They never contradict what
+        is final, and begin after it. With greedy decoding that is at most one, which goes on.
+        """
+        return state.tentative(self._model, self._state)
+
     def n_best(self, limit: int = 1) -> list[Hypothesis]:
         """The most probable ways to go on from the final phones through the audio so far, the best first.
 
@@ -144,15 +152,15 @@ class Stream(Generic[E]):
             limit: how many at most.
 
         Raises:
-            ConfigError: `limit` is below 1, or the stream was not made with `stream(decoder=BeamSearch())`.
+            ConfigError: `limit` is below 1, or the stream decodes greedily.
         """
         if limit < 1:
             raise ConfigError(f"n_best({limit!r}): expected a number of hypotheses from 1 on")
         with self._lock:
             current = self._state
-            if current.beam is None:
-                raise ConfigError("this stream decodes greedily: make it with stream(decoder=BeamSearch())")
-            found = current.beam.n_best()[:limit]
+            if current.search is None:
+                raise ConfigError('this stream decodes greedily: make it with stream(decoder="beam")')
+            found = current.search.n_best()[:limit]
         if current.finished:
             found = tuple(way._replace(phones=tuple(clip(way.phones, current.seconds))) for way in found)
         return list(found)
@@ -174,11 +182,7 @@ class Stream(Generic[E]):
         return np.concatenate([np.empty((0, labels), np.float32), *rows])
 
     def save(self) -> bytes:
-        """The stream as bytes, for `Recognizer.restore` in any process with the same model.
-
-        Raises:
-            SnapshotError: the stream decodes by beam search.
-        """
+        """The stream as bytes, for `Recognizer.restore` in any process with the same model."""
         return snapshot.save(self._model, self._state)
 
     def copy(self) -> "Stream[E]":

@@ -57,7 +57,7 @@ def compute_posteriors(
         raise ConfigError(f"time_shifts={time_shifts!r}: expected a whole number from 1 to {MAX_TIME_SHIFTS}")
     meta = recognizer.metadata
     step = meta.row_seconds / time_shifts
-    streams = [recognizer.stream(posteriors=True) for _ in range(time_shifts)]
+    streams = [recognizer.stream(posteriors=True, decoder="greedy") for _ in range(time_shifts)]
     for delay, stream in enumerate(streams[1:], start=1):
         stream.accept(np.zeros(round(delay * step * sample_rate), np.float32), sample_rate)
     phones: list[Phone] = []

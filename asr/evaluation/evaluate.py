@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import ConfigError, DataError, ModelError, PhonestreamError
 from ...streaming.decode import Phone
+from ...streaming.decoding.config import Decoding
 from ..corpora.corpus import (
     Problem,
     load_samples,
@@ -59,6 +60,7 @@ def evaluate(
     json: Path | None = None,
     confusions: Path | None = None,
     page: Path | None = None,
+    decoder: Decoding | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -66,7 +68,7 @@ def evaluate(
 
     An ONNX model runs as it does for a user: each recording, at its own rate, through a stream of a
     `Recognizer`. Of a training run the averaged weights of its checkpoint are run by torch, in batches, and
-    decoded alike.
+    decoded greedily.
 
     A recording that cannot be read is reported in `problems` and is in no figure; the others go on.
 
@@ -79,6 +81,7 @@ def evaluate(
         json: file for the whole report as JSON.
         confusions: file for the confusion table.
         page: folder for a page of all that was found, `report_page.write_page`.
+        decoder: how to decode, as for `Recognizer`; None: as users do.
         threads: for computing.
         progress: called with the number of recordings decoded and their total.
 
@@ -95,7 +98,7 @@ def evaluate(
     if page is not None:
         check_output(page / INDEX)
     source = speech_root() if data is None else data
-    decode, sha256 = _load_decoder(model, threads)
+    decode, sha256 = _load_decoder(model, decoder, threads)
     cuts, unusable = read_split(source, split)
     chosen, problems = _usable(list(cuts), limit)
     problems = [*unusable, *problems]
@@ -147,10 +150,14 @@ def _score(cut: "MonoCut", phones: list[Phone]) -> RecordingScore:
 
 
 def _load_decoder(
-    model: str | Path, threads: int
+    model: str | Path, decoder: Decoding | None, threads: int
 ) -> tuple[Callable[[Sequence["MonoCut"]], Iterator[DecodedCut]], str | None]:
     """A function that decodes recordings with a model, loaded at once so that its errors come first; its SHA-256."""
     if Path(model).is_dir():
+        if decoder not in (None, "greedy"):
+            raise ConfigError(
+                f"{model}: the weights of a training run are decoded greedily: export them to search"
+            )
         import torch
 
         from ..training.checkpoint import load_encoder
@@ -160,7 +167,7 @@ def _load_decoder(
         return lambda cuts: _decode_with_encoder(encoder, cuts), None
     from ...streaming.recognizer import Recognizer
 
-    recognizer = Recognizer(model, threads=threads)
+    recognizer = Recognizer(model, threads=threads, decoder=decoder)
     if set(recognizer.phones) != set(PHONES):
         raise ModelError(
             f"{model}: its phones are not the {len(PHONES)} of the references, so it cannot be scored"

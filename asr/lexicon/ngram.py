@@ -16,7 +16,7 @@ from .g2p import START
 _TINY = 1e-6  # least mass left to back-off
 
 
-class _Level(NamedTuple):
+class Level(NamedTuple):
     """All n-grams of one length k; ids are positions here, in order of (parent, symbol)."""
 
     symbol: np.ndarray  # the last symbol
@@ -30,7 +30,7 @@ def _sum(ids: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
     return np.asarray(np.bincount(ids, values, minlength=length))
 
 
-def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[_Level]:
+def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[Level]:
     """N-grams of lengths 0 to `order` with their modified Kneser-Ney probabilities.
 
     Args:
@@ -42,7 +42,7 @@ def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[_
     position = np.concatenate([np.arange(len(word) + 2) for word in words])
 
     root = np.zeros(1, np.int64)
-    levels = [_Level(root, root, root, np.array([len(stream)]), np.ones(1))]
+    levels = [Level(root, root, root, np.array([len(stream)]), np.ones(1))]
     shorter = np.zeros(len(stream), np.int64)  # at each place, the id of the n-gram that ends there, or -1
     places = [shorter]
     starts = [np.zeros(1, bool)]  # n-grams that begin at the start of a word
@@ -57,7 +57,7 @@ def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[_
         longer = np.full(len(stream), -1)
         longer[whole] = ids
         count = np.bincount(ids, minlength=len(keys))
-        levels.append(_Level(keys % symbols, keys // symbols, suffix, count, np.empty(0)))
+        levels.append(Level(keys % symbols, keys // symbols, suffix, count, np.empty(0)))
         starts.append(at_start)
         places.append(longer)
         shorter = longer
@@ -71,14 +71,12 @@ def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[_
         if k == 1:
             seen[level.symbol == START] = 0  # is never predicted
         lower = levels[k - 1].prob[level.suffix] if k > 1 else 1 / (symbols - 1)
-        prob = _interpolated(seen, level.parent, len(levels[k - 1].symbol), lower)
+        prob = interpolate(seen, level.parent, len(levels[k - 1].symbol), lower)
         levels[k] = level._replace(prob=np.maximum(prob, 1e-12))
     return levels
 
 
-def _interpolated(
-    seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.ndarray | float
-) -> np.ndarray:
+def interpolate(seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.ndarray | float) -> np.ndarray:
     """Discounted counts plus what was taken off, spread in proportion to `lower`."""
     ones, twos, threes, fours = (float((seen == times).sum()) for times in (1, 2, 3, 4))
     scale = ones / (ones + 2 * twos) if ones else 0.0
@@ -92,17 +90,19 @@ def _interpolated(
     return np.asarray((seen - taken) / total[parent] + left_over[parent] * lower)
 
 
-def prune(levels: list[_Level], threshold: float) -> list[np.ndarray]:
+def prune(levels: list[Level], threshold: float) -> list[np.ndarray]:
     """Which n-grams of each level stay: those worth more than `threshold` nats of relative entropy.
 
     Whatever a kept n-gram leans on stays as well: all its prefixes and suffixes.
     """
-    keep = [np.ones(len(level.symbol), bool) for level in levels]
-    for k in range(len(levels) - 1, 1, -1):
+    return select(levels, worth(levels), threshold)
+
+
+def worth(levels: list[Level]) -> list[np.ndarray]:
+    """Nats of relative entropy that each n-gram of each level saves; infinity for the shortest, which always stay."""
+    found = [np.full(len(level.symbol), np.inf, np.float32) for level in levels]
+    for k in range(2, len(levels)):
         level, parents = levels[k], len(levels[k - 1].symbol)
-        extended = np.zeros(len(level.symbol), bool)
-        if k + 1 < len(levels):
-            extended[levels[k + 1].parent[keep[k + 1]]] = True
         prob, lower = level.prob, levels[k - 1].prob[level.suffix]
         free = np.maximum(1 - _sum(level.parent, prob, parents), _TINY)
         lower_free = np.maximum(1 - _sum(level.parent, lower, parents), _TINY)
@@ -112,14 +112,22 @@ def prune(levels: list[_Level], threshold: float) -> list[np.ndarray]:
         # Equation 6 of Stolcke: the n-gram's own log ratio, and the new back-off weight of all the others.
         weight, new_weight = np.log(free / lower_free), np.log((free + prob) / (lower_free + lower))
         loss = prob * (np.log(prob) - np.log(lower) - new_weight) + free * (weight - new_weight)
-        keep[k] = extended | (history / levels[0].counts[0] * loss > threshold)
+        found[k] = (history / levels[0].counts[0] * loss).astype(np.float32)
+    return found
+
+
+def select(levels: list[Level], values: list[np.ndarray], threshold: float) -> list[np.ndarray]:
+    """`prune`, given what n-grams are `worth`."""
+    keep = [value > threshold for value in values]
+    for k in range(len(levels) - 2, 1, -1):
+        keep[k][levels[k + 1].parent[keep[k + 1]]] = True
     for k in range(len(levels) - 1, 1, -1):
         keep[k - 1][levels[k].suffix[keep[k]]] = True
         keep[k - 1][levels[k].parent[keep[k]]] = True
     return keep
 
 
-def pack(levels: list[_Level], keep: list[np.ndarray], step: float) -> dict[str, np.ndarray]:
+def pack(levels: list[Level], keep: list[np.ndarray], step: float) -> dict[str, np.ndarray]:
     """The tensors of the model file (see `g2p.py`) of the n-grams in `keep`."""
     symbol, children, cost, back_off = [], [], [], []
     for k, level in enumerate(levels):

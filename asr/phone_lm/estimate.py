@@ -1,13 +1,12 @@
-"""A language model of phones: n-grams of what a corpus says, as an ARPA file for beam search.
+"""Learning a phone language model: from a stream of symbols to a packed file, or an ARPA file for other tools.
 
-KenLM, which reads such files, has its estimator in no package; this one is `ngram.py`'s: modified Kneser-Ney (Chen and
-Goodman 1999), pruned by entropy (Stolcke 1998). The ARPA format is described in the manual page ngram-format(5) of
-SRILM: log10 probabilities, and for an n-gram that longer ones begin with, the log10 weight of backing off from it.
+Modified Kneser-Ney (Chen and Goodman 1999), pruned by entropy (Stolcke 1998) at a threshold, or at that which makes the
+file as large as it may be.
 """
 
 import gzip
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,73 +14,133 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ...streaming.decoding import arpa, trie
+from ...streaming.decoding.phone_lm import PhoneLM
 from ..lexicon import ngram
-from ..lexicon.g2p import START
-from ..lexicon.phones import PHONES, encode
+from ..lexicon.phones import PHONES
+from . import counts
+from .text import BOUNDARY
 
-MIN_ORDER, MAX_ORDER = 2, 6  # what KenLM, as it is packaged, reads
-ORDER = 6
-PRUNE = 1e-6
+MIN_ORDER, MAX_ORDER = 2, counts.MAX_ORDER
+ORDER = 8
+PRUNE = 1e-7
 """Nats of relative entropy below which an n-gram goes."""
+STEP = 0.1
+"""Nats to which scores are rounded."""
 
-_START, _END, _UNKNOWN = "<s>", "</s>", "<unk>"
-_NEVER = -99.0  # log10 of the probability of what is never predicted
-_TINY = 1e-6  # least mass left to back-off
-
-
-class PhoneLM(NamedTuple):
-    """The lines of an ARPA file, and what is in it."""
-
-    lines: tuple[str, ...]
-    counts: tuple[int, ...]
-    """N-grams of lengths 1, 2, … `order`."""
-    sentences: int
-    """Different ones that were learnt from."""
+_BYTES = 2.0  # about what an n-gram takes in a packed file
+_TRIALS = 8
 
 
-def estimate(sentences: Iterable[Sequence[str]], *, order: int = ORDER, prune: float = PRUNE) -> PhoneLM:
-    """A model of the different `sentences`, each a sequence of phones.
+class LearntLM(NamedTuple):
+    """A packed model, and what is in it."""
 
-    A sentence that occurs often, as when many speakers read one text, counts once: how often it was recorded says
-    nothing about the language.
+    data: bytes
+    """The file, `streaming.decoding.trie`."""
+    ngrams: int
+    order: int
+    prune: float
+    """The threshold that it was pruned at."""
+
+
+def learn(
+    stream: np.ndarray,
+    *,
+    order: int = ORDER,
+    prune: float = PRUNE,
+    size: int | None = None,
+    word_marks: bool = True,
+    about: str = "",
+) -> LearntLM:
+    """A model of the sentences in `stream`.
 
     Args:
-        sentences: phones of each recording; empty ones are passed over.
-        order: n, from 2 to 6.
+        stream: uint8 [n], as `text.Sentences.stream`.
+        order: n, from 2 to 9.
         prune: see `PRUNE`; 0 keeps all n-grams, larger is smaller.
+        size: bytes that the file may have: pruned as little as will do, instead of at `prune`.
+        word_marks: whether phones that begin a word are told from those within; otherwise marks are dropped.
+        about: goes into the file.
 
     Raises:
-        DataError: a phone is not one of the 39, there are no sentences, or `order` or `prune` is out of range.
+        DataError: there are no sentences, or `order`, `prune` or `size` is out of range.
     """
     if not MIN_ORDER <= order <= MAX_ORDER:
-        raise DataError(f"order {order}: KenLM reads n-grams of orders {MIN_ORDER} to {MAX_ORDER}")
+        raise DataError(f"order {order}: expected a number from {MIN_ORDER} to {MAX_ORDER}")
     if not 0 <= prune < 1:
         raise DataError(f"prune {prune}: expected a number from 0 to below 1, such as {PRUNE:g}")
-    sequences = sorted({tuple(encode(sentence)) for sentence in sentences} - {()})
-    if not sequences:
+    if not stream.any():
         raise DataError("there are no phones to learn a language model from")
-    # `encode` numbers phones from 1, so that START is free and the end comes after the last phone.
-    levels = ngram.estimate(sequences, len(PHONES) + 2, order)
-    keep = ngram.prune(levels, prune) if prune > 0 else [np.ones(len(level.symbol), bool) for level in levels]
-    bodies = [list(_body(levels, keep, k)) for k in range(1, order + 1)]
-    bodies[0] += _unseen(levels[1])
-    counts = tuple(len(body) for body in bodies)
-    lines = ["\\data\\", *(f"ngram {k}={count}" for k, count in enumerate(counts, start=1))]
-    for k, body in enumerate(bodies, start=1):
-        lines += ["", f"\\{k}-grams:", *body]
-    return PhoneLM((*lines, "", "\\end\\"), counts, len(sequences))
+    if not word_marks:
+        stream = np.where(stream > len(PHONES), stream - len(PHONES), stream).astype(np.uint8)
+    symbols = len(PHONES) * (2 if word_marks else 1) + 2
+    levels = counts.estimate(stream, symbols, order)
+    values = ngram.worth(levels)
+
+    def pack(threshold: float) -> LearntLM:
+        keep = ngram.select(levels, values, threshold)
+        arrays = ngram.pack(levels, keep, STEP)
+        data = trie.write(arrays, phones=PHONES, word_marks=word_marks, step=STEP, about=about)
+        longest = max(k for k, stays in enumerate(keep) if stays.any())
+        return LearntLM(data, len(arrays["symbol"]) - 1, longest, threshold)
+
+    if size is None:
+        return pack(prune if prune > 0 else -np.inf)
+    return _fit(pack, np.concatenate(values), size)
 
 
-def save(model: PhoneLM, path: Path) -> None:
-    """Put the ARPA file at `path`, all or nothing; compressed if its name ends in .gz. The same gives the same bytes.
+def _fit(pack: Callable[[float], LearntLM], values: np.ndarray, size: int) -> LearntLM:
+    """The largest model of at most `size` bytes, within a percent, of n-grams of the worths `values`."""
+    ordered = np.sort(values)[::-1]
+    wanted, best = size / _BYTES, None
+    for _ in range(_TRIALS):
+        place = min(len(ordered) - 1, int(wanted))
+        model = pack(float(ordered[place]) if place + 1 < len(ordered) else -np.inf)
+        if len(model.data) <= size and (best is None or len(model.data) > len(best.data)):
+            best = model
+        if best is not None and (len(best.data) >= 0.99 * size or best.ngrams >= len(values) - 1):
+            break
+        wanted *= 0.995 * size / len(model.data)
+        if wanted < 1:
+            break
+    if best is None:
+        raise DataError(f"size {size:,}: no model is as small as that; give more bytes or a lower order")
+    return best
+
+
+def pack_arpa(path: Path) -> bytes:
+    """The packed file of an ARPA file of phones, its scores rounded to `STEP`.
+
+    Raises:
+        DataError: it cannot be read, or is none.
+    """
+    try:
+        model = arpa.read(path)
+    except OSError as error:
+        raise DataError(f"{path}: the ARPA file cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    arrays = {
+        "symbol": model.symbol,
+        "children": model.children,
+        "cost": np.round(-model.score / STEP).clip(0, 255),
+        "back_off": np.round(trie.NO_BACK_OFF - model.back_off / STEP).clip(0, 255),
+    }
+    return trie.write(arrays, phones=model.phones, word_marks=False, step=STEP, about="")
+
+
+def save(data: bytes, path: Path) -> None:
+    """Put the packed model `data` at `path`, all or nothing; as ARPA if the name ends in .arpa or .arpa.gz.
 
     Raises:
         DataError: it cannot be written.
     """
-    text = ("\n".join(model.lines) + "\n").encode()
+    if path.name.endswith((".arpa", ".arpa.gz")):
+        data = ("\n".join(arpa.lines(trie.read(data))) + "\n").encode()
+        data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+        partial.write_bytes(data)
         os.replace(partial, path)
     except OSError as error:
         raise DataError(f"{path}: the language model cannot be written: {error.strerror}") from None
@@ -90,68 +149,25 @@ def save(model: PhoneLM, path: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def perplexity(path: Path, sentences: Iterable[Sequence[str]]) -> float:
-    """How many phones the model at `path` wavers between on average, ends of sentences counted, as KenLM reads it.
+def perplexity(data: bytes, streams: Iterable[np.ndarray]) -> float:
+    """How many symbols the packed model wavers between on average, ends of sentences counted.
+
+    Args:
+        streams: uint8, as `text.Sentences.stream`.
 
     Raises:
         DataError: there are no sentences.
-        ModelError: KenLM cannot read the file.
-        ModuleNotFoundError: the extra `beam` is not installed.
     """
-    from ...streaming.beam_lm import read_kenlm
-
-    model, total, length = read_kenlm(str(path), path), 0.0, 0
-    for sentence in sentences:
-        total += model.score(" ".join(sentence))
-        length += len(sentence) + 1
+    lm = PhoneLM(trie.read(data))
+    total, length = 0.0, 0
+    context = lm.start
+    for symbol in np.concatenate([np.empty(0, np.uint8), *streams]).tolist():
+        if not lm.word_marks and symbol > len(PHONES):
+            symbol -= len(PHONES)
+        rows, places = lm.rows(np.array([context]))
+        total += float(rows.scores[places[0], lm.end if symbol == BOUNDARY else symbol])
+        context = lm.start if symbol == BOUNDARY else int(rows.nexts[places[0], symbol])
+        length += 1
     if length == 0:
         raise DataError("there are no sentences to measure a language model on")
-    return float(10 ** (-total / length))
-
-
-def _body(levels: Sequence[ngram._Level], keep: Sequence[np.ndarray], k: int) -> Iterator[str]:
-    """Lines of the k-grams that stay."""
-    level = levels[k]
-    probs = np.log10(np.maximum(level.prob, 1e-12))
-    if k == 1:
-        probs = np.where(level.symbol == START, _NEVER, probs)
-    weights = _back_off(levels, keep, k) if k + 1 < len(levels) else None
-    histories = _names(levels, k)
-    for place in np.flatnonzero(keep[k]):
-        line = f"{probs[place]:.4f}\t{histories[place]}"
-        yield line if weights is None or np.isnan(weights[place]) else f"{line}\t{weights[place]:.4f}"
-
-
-def _back_off(levels: Sequence[ngram._Level], keep: Sequence[np.ndarray], k: int) -> np.ndarray:
-    """log10 of the weight of backing off from each k-gram; NaN where no longer n-gram is left to back off from.
-
-    Chosen so that probabilities after the k-gram add up to one: what its n-grams leave, over what the shorter
-    model gives to all others.
-    """
-    level, longer, stays = levels[k], levels[k + 1], keep[k + 1]
-    parent, size = longer.parent[stays], len(level.symbol)
-    free = 1 - np.bincount(parent, longer.prob[stays], size)
-    lower_free = 1 - np.bincount(parent, level.prob[longer.suffix[stays]], size)
-    weights = np.log10(np.maximum(free, _TINY) / np.maximum(lower_free, _TINY))
-    return np.where(np.bincount(parent, minlength=size) > 0, weights, np.nan)
-
-
-def _names(levels: Sequence[ngram._Level], k: int) -> list[str]:
-    """Each k-gram as text."""
-    words = np.array([_START, *PHONES, _END])
-    names = [""]
-    for level in levels[1 : k + 1]:
-        names = [
-            f"{names[parent]} {word}".lstrip()
-            for parent, word in zip(level.parent, words[level.symbol], strict=True)
-        ]
-    return names
-
-
-def _unseen(unigrams: ngram._Level) -> list[str]:
-    """Lines of the phones that no sentence has, which share the mass that discounting left them, and of <unk>."""
-    seen = set(unigrams.symbol.tolist())
-    missing = [phone for label, phone in enumerate(PHONES, start=1) if label not in seen]
-    left = 1 - float(unigrams.prob[unigrams.symbol != START].sum())
-    share = np.log10(max(left, _TINY) / max(1, len(missing)))
-    return [f"{share:.4f}\t{phone}" for phone in missing] + [f"{_NEVER:.4f}\t{_UNKNOWN}"]
+    return float(np.exp(-total / length))

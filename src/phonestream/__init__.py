@@ -15,9 +15,9 @@ from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamE
 
 if TYPE_CHECKING:
     from .asr.align.aligner import Alignment, align
-    from .streaming.beam import Hypothesis
-    from .streaming.beam_config import BeamSearch
     from .streaming.decode import Phone
+    from .streaming.decoding.config import BeamSearch
+    from .streaming.decoding.decoder import Hypothesis
     from .streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
     from .streaming.model import bundled_models
     from .streaming.pool.many import Outcome
@@ -63,13 +63,13 @@ __all__ = [
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
     "Alignment": ".asr.align.aligner",
-    "BeamSearch": ".streaming.beam_config",
+    "BeamSearch": ".streaming.decoding.config",
     "Client": ".streaming.server.client",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",
     "Heard": ".streaming.pool.results",
-    "Hypothesis": ".streaming.beam",
+    "Hypothesis": ".streaming.decoding.decoder",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",

@@ -23,6 +23,7 @@ from ...errors import AudioError, ConfigError
 from .. import snapshot as snapshots
 from .. import state
 from ..audio.samples import check_rate
+from ..decoding.config import Decoding
 from ..endpoint import EndpointConfig
 from ..model import MAX_BLOCK_SECONDS, Model
 from ..recognizer import Recognizer, endpoint_config
@@ -51,6 +52,7 @@ class StreamPool:
         max_chunk_seconds: float | None = None,
         max_streams: int = 256,
         on_ready: Callable[[], object] | None = None,
+        decoder: Decoding | None = None,
     ) -> None:
         """Make a pool with room for `max_streams`. Memory is taken as streams come: twice a stream's state
         for each, and its sums once more while it is silent.
@@ -60,10 +62,11 @@ class StreamPool:
             max_chunk_seconds: the most that a tick advances a stream by, where more is there; `chunk_seconds` when it
                 is left out.
             on_ready: called when a stream becomes ready, in whatever thread that happens. It must return at once.
+            decoder: how streams decode, as for `Recognizer.stream`; None: as the recognizer does.
 
         Raises:
-            ConfigError: `chunk_seconds`, `max_chunk_seconds` or `max_streams` out of range.
-            ModelError: the model's states cannot lie side by side (see `slots`).
+            ConfigError: `chunk_seconds`, `max_chunk_seconds`, `max_streams` or `decoder` out of range.
+            ModelError: the model's states cannot lie side by side (see `slots`), or the language model cannot be used.
         """
         model: Model = recognizer._model
         if type(max_streams) is not int or not 1 <= max_streams <= MAX_STREAMS:
@@ -77,6 +80,7 @@ class StreamPool:
         """Held for a moment, to read or change inboxes and what is open or ready."""
         self.lost_seconds = 0.0  # that `gap` was called for
         self.model = model
+        self._decoder = recognizer.open_decoder(decoder)
         self._on_ready = on_ready or (lambda: None)
         self._slots: Slots[PooledStream] = Slots(model, max_streams)  # touched under _turn only
         self._turn = Lock()  # held by a tick
@@ -236,8 +240,8 @@ class StreamPool:
     ) -> StreamState:
         wanted = endpoint_config(False if endpoints is None else endpoints)
         if saved is None:
-            return state.initial(self.model, posteriors, wanted)
-        begin = snapshots.load(self.model, saved)
+            return state.initial(self.model, posteriors, wanted, self._decoder)
+        begin = snapshots.load(self.model, saved, self._decoder)
         own = begin.endpoints.config if begin.endpoints else None
         if endpoints is not None and wanted != own:
             raise ConfigError(

@@ -14,6 +14,7 @@ from ...errors import AudioError, PhonestreamError
 from .. import snapshot, state
 from ..audio import resample
 from ..audio.samples import check_samples, mono
+from ..decode import Phone
 from ..state import Event, Gap, StreamState
 from ..stream import check_gap
 from .inbox import Entry, Inbox, Request
@@ -110,6 +111,10 @@ class PooledStream:
         with self._pool.lock:
             self.paused = paused
             self._pool.note(self)
+
+    def tentative(self) -> list[Phone]:
+        """The best guess at what follows the phones of the last tick; see `Stream.tentative`."""
+        return state.tentative(self._pool.model, self.state)
 
     def request_snapshot(self, *, hand_over: bool = False) -> None:
         """Ask for a `Snapshot` among the events, once all that was pushed before has been heard.

@@ -8,8 +8,8 @@ from ..errors import AudioError
 from ..streaming.arrays import FloatArray
 from ..streaming.audio.files import Audio, open_audio
 from ..streaming.audio.samples import MAX_CHANNELS
-from ..streaming.beam import Hypothesis
 from ..streaming.decode import Phone
+from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
 from ..streaming.stream import Stream
 from .quiet import native_remarks_off

@@ -6,15 +6,18 @@ from typing import overload
 
 from ..streaming.decode import Phone
 
+_WORD_STARTS = (None, False, True)
+
 
 class Track(Sequence[Phone]):
-    """Phones in columns: 26 bytes each, so that ten hours of speech take about ten megabytes."""
+    """Phones in columns: 27 bytes each, so that ten hours of speech take about ten megabytes."""
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
         self._symbols: list[str] = []
         self._symbol = array("H")
         self._times = array("d")  # start, end and confidence in turn
+        self._starts = bytearray()  # of each phone, the place of `word_start` in _WORD_STARTS
 
     def extend(self, phones: Iterable[Phone]) -> None:
         """Put `phones` behind those that are there."""
@@ -24,6 +27,7 @@ class Track(Sequence[Phone]):
                 self._symbols.append(phone.symbol)
             self._symbol.append(self._names[phone.symbol])
             self._times.extend((phone.start, phone.end, phone.confidence))
+            self._starts.append(_WORD_STARTS.index(phone.word_start))
 
     def __len__(self) -> int:
         return len(self._symbol)
@@ -36,9 +40,13 @@ class Track(Sequence[Phone]):
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
         row = range(len(self))[index]  # raises IndexError as a list does
-        return Phone(self._symbols[self._symbol[row]], *self._times[3 * row : 3 * row + 3])
+        start, end, confidence = self._times[3 * row : 3 * row + 3]
+        return self._phone(self._symbol[row], start, end, confidence, self._starts[row])
 
     def __iter__(self) -> Iterator[Phone]:
         times = iter(self._times)
-        for symbol, start, end, confidence in zip(self._symbol, times, times, times, strict=True):
-            yield Phone(self._symbols[symbol], start, end, confidence)
+        columns = zip(self._symbol, times, times, times, self._starts, strict=True)
+        return (self._phone(*row) for row in columns)
+
+    def _phone(self, symbol: int, start: float, end: float, confidence: float, word_start: int) -> Phone:
+        return Phone(self._symbols[symbol], start, end, confidence, _WORD_STARTS[word_start])

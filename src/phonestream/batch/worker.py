@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from ..errors import PhonestreamError
-from ..streaming.beam_config import BeamSearch
+from ..streaming.decoding.config import Decoding
 from ..streaming.recognizer import Recognizer
 from .work import Result, Task, decode, store
 
@@ -26,7 +26,7 @@ class Opening(NamedTuple):
     model: str = "default"
     threads: int = 1
     provider: str = "cpu"
-    decoder: BeamSearch | None = None
+    decoder: Decoding | None = None
 
     def recognizer(self) -> Recognizer:
         return Recognizer(self.model, threads=self.threads, provider=self.provider, decoder=self.decoder)

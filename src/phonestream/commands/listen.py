@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .decoding import DecoderOption, chosen
 from .output import Format, native_remarks_off
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def listen(
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
+    decoder: DecoderOption = None,
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, metavar="MS", help="Milliseconds of audio heard at a time.")
     ] = 40,
@@ -77,7 +79,7 @@ def listen(
             Microphone(find(device, devices()), chunk_ms=chunk, buffer_seconds=buffer)
         )
         rate = microphone.sample_rate
-        recognizer = Recognizer(model)
+        recognizer = Recognizer(model, decoder=chosen(decoder))
         called = names(recognizer.phones, phones)
         recording = stack.enter_context(Recording(save, rate)) if save is not None else None
         display = stack.enter_context(display_for(form is Format.json, called))

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from ..formats.text import boundary
 from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Event, Failure, Final, Listening, encode
@@ -36,6 +37,9 @@ class Display(Protocol):
 
     def status(self, status: Status) -> None:
         """How things stand after a chunk."""
+
+    def tentative(self, phones: Sequence[Phone]) -> None:
+        """What may follow the phones that were shown; each call takes back what the one before said."""
 
     def remark(self, text: str) -> None:
         """Something that the person should know and that is no event."""
@@ -83,6 +87,9 @@ class Plain:
         done, self._lines = listen_lines.settle(self._lines, status.seconds - self._look_ahead)
         for line in done:
             self._put(line)
+
+    def tentative(self, phones: Sequence[Phone]) -> None:
+        pass
 
     def remark(self, text: str) -> None:
         complain(text)
@@ -132,6 +139,7 @@ class Animated(Plain):
             vertical_overflow="crop",
         )
         self._status: Status | None = None
+        self._tentative: Sequence[Phone] = ()
         self._drawn = 0.0
         self._silent_since = 0.0  # on the audio clock
 
@@ -148,6 +156,9 @@ class Animated(Plain):
         self._status = status
         if time.monotonic() - self._drawn >= FRAME:
             self._draw()
+
+    def tentative(self, phones: Sequence[Phone]) -> None:
+        self._tentative = phones
 
     def remark(self, text: str) -> None:
         from rich.text import Text
@@ -177,6 +188,8 @@ class Animated(Plain):
         from rich.text import Text
 
         line = Text.from_ansi(self._lines.line, no_wrap=True, overflow="crop")
+        for phone in self._tentative:
+            line.append(boundary(phone) + self._called[phone.symbol], "dim")
         if self._status is None:
             return line
         muted = self._status.seconds - self._silent_since >= MUTED_SECONDS

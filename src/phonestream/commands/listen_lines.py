@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..formats.text import DOUBTFUL, PAUSE, WIDTH
+from ..formats.text import DOUBTFUL, PAUSE, WIDTH, boundary
 from ..streaming.decode import Phone
 from ..streaming.stream import Lost
 from .output import dim
@@ -24,11 +24,13 @@ def add_phone(state: Lines, phone: Phone, called: Mapping[str, str]) -> tuple[li
     """The lines that are done now, and the one that `phone` is in; `called` has the name of each symbol."""
     symbol = called[phone.symbol]
     done: list[str] = []
-    if state.line and (phone.start - state.ended >= PAUSE or state.columns + 1 + len(symbol) > WIDTH):
+    mark = boundary(phone)
+    if state.line and (phone.start - state.ended >= PAUSE or state.columns + len(mark) + len(symbol) > WIDTH):
         done, state = end(state)
     line, columns = (state.line, state.columns) if state.line else (f"{phone.start:8.2f} ", 9)
+    mark = mark if state.line else " "
     shown = dim(symbol) if phone.confidence < DOUBTFUL else symbol
-    return done, Lines(f"{line} {shown}", columns + 1 + len(symbol), phone.end)
+    return done, Lines(f"{line}{mark}{shown}", columns + len(mark) + len(symbol), phone.end)
 
 
 def settle(state: Lines, heard: float) -> tuple[list[str], Lines]:

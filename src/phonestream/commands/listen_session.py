@@ -97,6 +97,7 @@ class Session:
             events += self._stream.accept(chunk.samples, self._rate)
         compute = time.perf_counter() - before
         self._show(events)
+        self._display.tentative(self._stream.tentative())
         self._save(chunk)
         if chunk.lost or len(chunk.samples):
             self._gauge.add(compute)
@@ -106,6 +107,7 @@ class Session:
         """Show what was still pending, and the end."""
         self._show_lost()
         self._show(self._stream.finish())
+        self._display.tentative(())
         if failure is not None:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
+from .decoding import DecoderOption, chosen
 from .output import write
 
 TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
@@ -17,6 +18,7 @@ def serve(
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
+    decoder: DecoderOption = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +91,7 @@ def serve(
         duration_seconds=max_duration,
     )
     complete = run(
-        Recognizer(model),
+        Recognizer(model, decoder=chosen(decoder)),
         host=host,
         port=port,
         access=access,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .decoding import DecoderOption, chosen
 from .output import complain, write
 from .progress import Bar
 
@@ -177,6 +178,7 @@ def evaluate(
             help="Write a page with tables, pictures and the worst recordings to listen to.",
         ),
     ] = None,
+    decoder: DecoderOption = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Measure a model's phone error rate against reference phones."""
@@ -192,6 +194,7 @@ def evaluate(
             json=json,
             confusions=confusions,
             page=report_folder,
+            decoder=chosen(decoder),
             threads=threads,
             progress=bar,
         )

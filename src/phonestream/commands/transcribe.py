@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .decoding import DecoderOption, Decoding, chosen
 from .output import complain, copy, printable, styled, write
 from .progress import Bar
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..batch.sources import Entry
     from ..batch.work import Settings
     from ..batch.worker import Opening
-    from ..streaming.beam_config import BeamSearch
+    from ..streaming.decoding.config import Decoding as Decoder
 
 
 class Provider(StrEnum):
@@ -26,13 +27,6 @@ class Provider(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
-
-
-class Decoding(StrEnum):
-    """How rows of log-probabilities become phones."""
-
-    greedy = "greedy"
-    beam = "beam"
 
 
 class Encoding(StrEnum):
@@ -110,19 +104,16 @@ def transcribe(
     ] = None,
     encoding: Annotated[Encoding, typer.Option(help="Of such samples.")] = Encoding.s16le,
     channels: Annotated[int, typer.Option(min=1, max=64, help="Of such samples, taking turns.")] = 1,
-    decoder: Annotated[
-        Decoding,
-        typer.Option(help="beam weighs whole sequences with a language model of phones: better and slower."),
-    ] = Decoding.greedy,
+    decoder: DecoderOption = None,
     beam: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Sequences that are kept.  [default: 50]")
+        int | None, typer.Option(min=1, metavar="N", help="Sequences that are kept.  [default: 32]")
     ] = None,
     lm: Annotated[
         str | None,
         typer.Option(metavar="PATH|NAME|none", help="The language model.  [default: default]"),
     ] = None,
     lm_weight: Annotated[
-        float | None, typer.Option(min=0, max=100, help="How much it is trusted.  [default: 0.7]")
+        float | None, typer.Option(min=0, max=100, help="How much it is trusted.  [default: 0.6]")
     ] = None,
     n_best: Annotated[
         int, typer.Option(min=1, metavar="N", help="Tell the N most probable transcripts, in JSON.")
@@ -277,29 +268,26 @@ def _settings(
 
 
 def _search(
-    decoder: Decoding, beam: int | None, lm: str | None, lm_weight: float | None, n_best: int
-) -> "BeamSearch | None":
-    """The beam search that is asked for; None for greedy decoding.
+    decoder: Decoding | None, beam: int | None, lm: str | None, lm_weight: float | None, n_best: int
+) -> "Decoder | None":
+    """How to decode; None where nothing is asked for.
 
     Raises:
-        typer.BadParameter: settings of one without --decoder beam.
-        ModuleNotFoundError: the extra `beam` is not installed; better now than in a worker process.
+        typer.BadParameter: settings of a beam search with --decoder greedy.
     """
-    if decoder is Decoding.greedy:
-        given = {
-            "--beam": beam,
-            "--lm": lm,
-            "--lm-weight": lm_weight,
-            "--n-best": None if n_best == 1 else n_best,
-        }
-        for option, value in given.items():
-            if value is not None:
-                raise typer.BadParameter("is about beam search; give --decoder beam", param_hint=option)
-        return None
-    from ..streaming.beam_config import N_BEST, BeamSearch
-    from ..streaming.beam_lm import flashlight
+    given = {
+        "--beam": beam,
+        "--lm": lm,
+        "--lm-weight": lm_weight,
+        "--n-best": None if n_best == 1 else n_best,
+    }
+    asked = [option for option, value in given.items() if value is not None]
+    if decoder is Decoding.greedy and asked:
+        raise typer.BadParameter("is about beam search; leave out --decoder greedy", param_hint=asked[0])
+    if not asked:
+        return chosen(decoder)
+    from ..streaming.decoding.config import N_BEST, BeamSearch
 
-    flashlight()
     usual = N_BEST if n_best > 1 else BeamSearch()
     return replace(
         usual,

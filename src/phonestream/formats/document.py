@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..streaming.beam import Hypothesis
 from ..streaming.decode import Phone
+from ..streaming.decoding.decoder import Hypothesis
 
 
 class Interval(NamedTuple):

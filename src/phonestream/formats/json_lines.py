@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from ..streaming.decode import Phone
 from .document import Document
 from .options import Options
 from .phone_sets import rename
@@ -12,9 +13,9 @@ from .units import Heard, intervals, phones, tier
 def line(document: Document, options: Options | None = None) -> str:
     """One line without its end: the file's name as given, and times in seconds to the millisecond.
 
-    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words` and
-    `alternatives` are there only where the document has them. With visemes, the list of `phones` gives way to one of
-    `visemes`, which cover the whole recording.
+    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words`,
+    `alternatives` and a phone's `word_start` are there only where the document has them. With visemes, the list of
+    `phones` gives way to one of `visemes`, which cover the whole recording.
     """
     options = options or Options()
     heard = intervals(document, options) if options.visemes else phones(document, options)
@@ -53,9 +54,12 @@ def write(document: Document, options: Options) -> bytes:
 
 
 def _entry(heard: Heard) -> dict[str, Any]:
-    return {
+    fields: dict[str, Any] = {
         "symbol": heard.symbol,
         "start": round(heard.start, 3),
         "end": round(heard.end, 3),
         "confidence": round(heard.confidence, 3),
     }
+    if isinstance(heard, Phone) and heard.word_start is not None:
+        fields["word_start"] = heard.word_start
+    return fields

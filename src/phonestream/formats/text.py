@@ -1,10 +1,14 @@
-"""Text for a person to read: lines of phones that begin with their time and end at a pause."""
+"""Text for a person to read: lines of phones that begin with their time and end at a pause.
+
+Where beam search has guessed at words, " | " stands between their phones.
+"""
 
 from collections.abc import Callable, Iterator
 
+from ..streaming.decode import Phone
 from .document import Document
 from .options import Options
-from .units import phones
+from .units import Heard, phones
 
 PAUSE = 0.3  # seconds without a phone that begin a new line
 WIDTH = 80  # columns of a line
@@ -23,16 +27,22 @@ def lines(
     """
     line, used, heard = "", 0, 0.0  # the line so far, its columns, when its last phone ended
     for phone in phones(document, options or Options()):
-        if line and (phone.start - heard >= PAUSE or used + 1 + len(phone.symbol) > WIDTH):
+        mark = boundary(phone)
+        if line and (phone.start - heard >= PAUSE or used + len(mark) + len(phone.symbol) > WIDTH):
             yield line
             line = ""
         if not line:
-            line = f"{phone.start:8.2f} "
+            line, mark = f"{phone.start:8.2f} ", " "
             used = len(line)
-        line += " " + (faint(phone.symbol) if phone.confidence < DOUBTFUL else phone.symbol)
-        used += 1 + len(phone.symbol)
+        line += mark + (faint(phone.symbol) if phone.confidence < DOUBTFUL else phone.symbol)
+        used += len(mark) + len(phone.symbol)
         heard = phone.end
     yield line or f"{0:8.2f}  (no phones in {document.seconds:.2f} s)"
+
+
+def boundary(phone: Heard) -> str:
+    """What stands between a phone and the one before it on a line."""
+    return " | " if isinstance(phone, Phone) and phone.word_start else " "
 
 
 def write(document: Document, options: Options) -> bytes:

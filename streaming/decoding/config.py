@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from os import PathLike
+from typing import Literal, TypeAlias
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
-BLANK_SCORE = -1.5  # nats
+BLANK_SCORE = -2.0  # nats
 BLANK_SECONDS = 0.04  # the time that it is for
 MAX_SIZE = 5000
 MAX_DELAY_SECONDS = 60.0
@@ -13,26 +14,25 @@ MAX_DELAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """How to search. The defaults were chosen on the dev split with the bundled model.
+    """How to search. The defaults were chosen on the dev splits with the bundled models.
 
     Raises:
         ConfigError: a value is out of its range.
     """
 
-    size: int = 50
-    """Prefixes that are kept from row to row. 1, without a language model, is greedy decoding."""
+    size: int = 32
+    """Prefixes that are kept from row to row."""
     lm: str | PathLike[str] | None = "default"
-    """A language model: the name of a bundled one, or a file that KenLM reads, made by `phonestream phone-lm`."""
-    lm_weight: float = 0.7
+    """A language model: the name of a bundled one, a file made by `phonestream phone-lm`, or an ARPA file of phones."""
+    lm_weight: float = 0.6
     """Of the language model's log-probability; 1 trusts it as much as the acoustic model."""
     blank_score: float | None = None
     """Nats added for each 40 ms of blanks: below 0 there are more phones, above 0 fewer. None: `BLANK_SCORE` with a
     language model, which by itself favours what is short, and 0 without."""
     threshold: float = 6.0
     """Nats below the best prefix at which a prefix is given up."""
-    delay_seconds: float = 1.0
-    """A phone is final no later than so long after its row, and a review. Prefixes that differ further back are
-    given up."""
+    delay_seconds: float = 0.5
+    """A phone is final no later than so long after its first row. Prefixes that differ further back are given up."""
 
     def __post_init__(self) -> None:
         lm = self.lm
@@ -69,3 +69,21 @@ def _number(value: object, low: float, high: float) -> bool:
 
 N_BEST = BeamSearch(size=100, threshold=10.0, delay_seconds=10.0)
 """For alternatives to a whole recording: they reach further back."""
+
+Decoding: TypeAlias = Literal["beam", "greedy"] | BeamSearch
+"""How to decode: "beam" is `BeamSearch()`, "greedy" the best path."""
+
+
+def check_decoding(decoder: object) -> BeamSearch | None:
+    """The search that `decoder` asks for, None for greedy decoding.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if isinstance(decoder, BeamSearch):
+        return decoder
+    if decoder == "beam":
+        return BeamSearch()
+    if decoder == "greedy":
+        return None
+    raise ConfigError(f"decoder={repr(decoder)[:60]}: expected 'beam', 'greedy' or a BeamSearch")

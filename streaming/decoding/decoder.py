@@ -1,0 +1,244 @@
+"""Rows of log-probabilities to phones by beam search: what is final when, and what is only a guess so far.
+
+Every `REVIEW_SECONDS`, counted in rows from the start of the stream, phones are *settled*: first those on which all
+prefixes of the beam agree and which the best one has left behind; then, by decree, those of the best prefix that
+would be older than `delay_seconds` at the next review. Prefixes that read them otherwise are given up, and so are
+those that have another phone before the last of them has ended, or one that would be too late. What is settled is
+final and is emitted; so is the oldest phone of a history that is full. Nothing depends on how rows are cut into
+calls.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import AnyArray, FloatArray
+from ..decode import Decoder, Phone
+from . import search
+from .config import BLANK_SCORE, BLANK_SECONDS, BeamSearch
+from .load import load
+from .search import MAX_CONFIDENCE, Beam, Rule
+
+REVIEW_SECONDS = 0.1
+CUT = 8.0  # nats below a row's best column at which another is not tried
+SKIP = math.log(0.95)  # a row whose blank has more is no place for a new phone
+PHONE_SECONDS = 0.04  # a history has room for phones as short as this, on average
+
+
+class Hypothesis(NamedTuple):
+    """One way of reading what is not final."""
+
+    phones: tuple[Phone, ...]
+    score: float
+    """Nats relative to the best hypothesis, whose score is 0; all others are below."""
+
+
+@dataclass(frozen=True, eq=False)
+class BeamState:
+    """All that the search remembers between rows."""
+
+    row: int
+    """The next row's index."""
+    beam: Beam
+    ended: bool = False
+    """Whether the utterance has ended: all that `beam` holds of the best hypothesis is final."""
+
+
+class BeamDecoder:
+    """Beam search for a model's rows. It never changes, and streams may share it."""
+
+    def __init__(self, greedy: Decoder, settings: BeamSearch) -> None:
+        """Read the language model, if there is one.
+
+        Args:
+            greedy: the model's decoder, which knows its symbols and times.
+            settings: how to search.
+
+        Raises:
+            ModelError: the language model is missing, damaged, or of other phones than the model's.
+        """
+        self.greedy = greedy
+        self.settings = settings
+        phones = tuple(symbol for column, symbol in enumerate(greedy.symbols) if column != greedy.blank)
+        lm = load(settings.lm, phones)
+        blank_score = settings.blank_score
+        if blank_score is None:
+            blank_score = 0.0 if settings.lm is None else BLANK_SCORE
+        self._review = max(1, round(REVIEW_SECONDS / greedy.row_seconds))
+        self.delay = max(self._review, math.floor(settings.delay_seconds / greedy.row_seconds + 1e-6))
+        """Rows within which a phone is final, counted from the end of its first."""
+        seconds = (self.delay + self._review) * greedy.row_seconds
+        column, symbols = _symbols(greedy, lm.phones, lm.word_marks)
+        self._inside = len(lm.phones) if lm.word_marks else None  # the last symbol within a word
+        self.rule = Rule(
+            lm,
+            column,
+            symbols,
+            greedy.blank,
+            size=settings.size,
+            lm_weight=settings.lm_weight,
+            blank_score=blank_score * greedy.row_seconds / BLANK_SECONDS,
+            threshold=settings.threshold,
+            cut=CUT,
+            skip=SKIP,
+            depth=max(8, math.ceil(seconds / PHONE_SECONDS)),
+        )
+
+    def initial(self, row: int = 0) -> BeamState:
+        """The state before the first row of an utterance, which is number `row`."""
+        return BeamState(row, search.empty(self.rule))
+
+    def decode(self, state: BeamState, rows: FloatArray) -> tuple[list[Phone], BeamState]:
+        """The phones that become final with `rows` [n, columns]: log-probabilities, next after those seen before."""
+        row, beam = state.row, state.beam
+        phones: list[Phone] = []
+        log_probs = rows.astype(np.float64)
+        for y, confidence in zip(log_probs, self._confidences(log_probs), strict=True):
+            beam = search.step(self.rule, beam, row, y, confidence)
+            row += 1
+            if row % self._review == 0 or beam.length.max() == self.rule.depth:
+                heard, beam = self._settle(beam, row)
+                phones += self._phones(heard)
+        return phones, BeamState(row, beam)
+
+    def finish(self, state: BeamState) -> tuple[list[Phone], BeamState]:
+        """The phones that the end of the stream, or of an utterance, makes final: those of the best hypothesis."""
+        after = replace(state, ended=True)
+        return list(self.n_best(after)[0].phones), after
+
+    def tentative(self, state: BeamState) -> list[Phone]:
+        """The best guess so far at what follows the phones that are final; the next row may change all of it."""
+        if state.ended:
+            return []
+        beam = state.beam
+        best = int(search.scores(beam).argmax())
+        return self._phones(beam.history[best, : beam.length[best]])
+
+    def n_best(self, state: BeamState) -> tuple[Hypothesis, ...]:
+        """The ways to read what is not final, the best first; after the end, what was not final before."""
+        beam, lm = state.beam, self.rule.lm
+        scores = search.scores(beam)
+        if state.ended:
+            rows, places = lm.rows(beam.context)
+            scores = scores + self.rule.lm_weight * rows.scores[places, lm.end]
+        found: dict[bytes, Hypothesis] = {}
+        for place in np.argsort(-scores, kind="stable").tolist():
+            heard = beam.history[place, : beam.length[place]]
+            key = self.rule.column[heard["symbol"]].tobytes()
+            score = float(scores[place])
+            if key in found:  # another guess at where words begin
+                known = found[key]
+                found[key] = known._replace(score=float(np.logaddexp(known.score, score)))
+            else:
+                found[key] = Hypothesis(tuple(self._phones(heard)), score)
+        ordered = sorted(found.values(), key=lambda hypothesis: -hypothesis.score)
+        best = ordered[0].score
+        return tuple(hypothesis._replace(score=hypothesis.score - best) for hypothesis in ordered)
+
+    def _confidences(self, log_probs: AnyArray) -> AnyArray:
+        """uint16 [n, columns]."""
+        scaled = log_probs / self.greedy.temperature
+        weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        posteriors = weights / weights.sum(axis=1, keepdims=True)
+        confidences: AnyArray = np.rint(posteriors * MAX_CONFIDENCE).astype(np.uint16)
+        return confidences
+
+    def _settle(self, beam: Beam, row: int) -> tuple[AnyArray, Beam]:
+        """Phones (HEARD) that are final after `row` rows, and the beam without them."""
+        best = int(search.scores(beam).argmax())
+        mine = beam.history[best, : beam.length[best]]
+        late = row + self._review - 1 - self.delay  # a phone from before it would be late at the next review
+        full = beam.length == self.rule.depth
+        count = max(_agreed(beam, mine, row), int(np.count_nonzero(mine["start"] < late)))
+        if full.any():
+            count = max(count, min(1, len(mine)))
+        final = mine[:count].copy()
+        symbols = beam.history["symbol"]
+        fits = (beam.length >= count) & (symbols[:, :count] == final["symbol"]).all(axis=1)
+        # What is not final must begin after what is, and not be late either.
+        following = np.where(beam.length > count, beam.history["start"][:, count % self.rule.depth], row)
+        if count:
+            begin, end = int(final["start"][-1]), int(final["start"][-1]) + int(final["rows"][-1])
+            end = max(begin + 1, min(end, int(following[fits].min())))
+            final["rows"][-1] = min(end - begin, 255)
+            late = max(late, end)
+        fits &= following >= late
+        if count == 0:
+            fits &= ~full
+        if not fits.all():
+            beam = search.keep(beam, fits)
+        if count == 0:
+            return final, beam
+        history = np.zeros_like(beam.history)
+        history[:, : self.rule.depth - count] = beam.history[:, count:]
+        return final, beam._replace(history=history, length=beam.length - np.int16(count))
+
+    def _phones(self, heard: AnyArray) -> list[Phone]:
+        """Phones of HEARD entries."""
+        return [
+            Phone(
+                self.greedy.symbols[self.rule.column[symbol]],
+                self.greedy.seconds(start),
+                self.greedy.seconds(start + rows),
+                confidence / MAX_CONFIDENCE,
+                None if self._inside is None else symbol > self._inside,
+            )
+            for start, rows, symbol, confidence in heard.tolist()
+        ]
+
+
+class Search(NamedTuple):
+    """A decoder and how far it has got: what a stream that decodes so carries."""
+
+    decoder: BeamDecoder
+    state: BeamState
+
+    def decode(self, rows: FloatArray) -> "tuple[list[Phone], Search]":
+        """`BeamDecoder.decode`."""
+        phones, state = self.decoder.decode(self.state, rows)
+        return phones, Search(self.decoder, state)
+
+    def end_utterance(self) -> "tuple[list[Phone], Search]":
+        """The last phones of an utterance, and the search for the next one's."""
+        phones, state = self.decoder.finish(self.state)
+        return phones, Search(self.decoder, self.decoder.initial(state.row))
+
+    def finish(self) -> "tuple[list[Phone], Search]":
+        """`BeamDecoder.finish`."""
+        phones, state = self.decoder.finish(self.state)
+        return phones, Search(self.decoder, state)
+
+    def tentative(self) -> list[Phone]:
+        """`BeamDecoder.tentative`."""
+        return self.decoder.tentative(self.state)
+
+    def n_best(self) -> tuple[Hypothesis, ...]:
+        """`BeamDecoder.n_best`."""
+        return self.decoder.n_best(self.state)
+
+
+def _agreed(beam: Beam, mine: AnyArray, row: int) -> int:
+    """Of the best prefix's phones `mine`, how many all prefixes share and it has left behind before `row` rows."""
+    count = int(beam.length.min())
+    if count == 0:
+        return 0
+    same = (beam.history["symbol"][:, :count] == mine["symbol"][:count]).all(axis=0)
+    same &= mine["start"][:count] + mine["rows"][:count] < row
+    return count if same.all() else int(same.argmin())
+
+
+def _symbols(greedy: Decoder, phones: tuple[str, ...], word_marks: bool) -> tuple[AnyArray, AnyArray]:
+    """`Rule.column` and `Rule.symbols`, for a language model that has all the phones of the model."""
+    own = {symbol: column for column, symbol in enumerate(greedy.symbols)}
+    kinds = 2 if word_marks else 1
+    column = np.full(len(phones) * kinds + 2, greedy.blank)
+    symbols = np.zeros((len(greedy.symbols), kinds), int)
+    for place, phone in enumerate(phones):
+        if phone in own:
+            for kind in range(kinds):
+                symbol = place + 1 + kind * len(phones)
+                column[symbol] = own[phone]
+                symbols[own[phone], kind] = symbol
+    return column, symbols

@@ -1,0 +1,188 @@
+"""A phone language model ready for search: rows of scores and of next contexts, expanded when they are first asked for.
+
+Loading reads the trie and no more. The row of a context is that of its suffix plus its back-off weight, with its own
+children in their places; so is its row of next contexts, where a child that is no context stands for the longest
+suffix of it that is one. That rule also tells each child its suffix, which the file does not hold.
+"""
+
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import AnyArray
+from . import trie
+from .trie import START, Trie
+
+ROOT = 0  # the context of no symbols
+MAX_ROWS = 16384  # expanded at a time: 16 MB with 80 symbols
+_UNKNOWN = -1
+
+
+class Rows(NamedTuple):
+    """Expanded contexts. Rows are added in place, behind those that anyone knows of."""
+
+    scores: AnyArray
+    """float64 [rows, symbols]: log-probability of each symbol, nats."""
+    nexts: AnyArray
+    """int32 [rows, symbols]: the context after it."""
+    place: AnyArray
+    """int32 [contexts]: the row of each, -1 for one that is not expanded."""
+    used: int
+
+
+class PhoneLM:
+    """A language model of phones. What it knows never changes, and threads may share it.
+
+    A context is a number; `start` is that of a sentence's beginning.
+    """
+
+    def __init__(self, model: Trie) -> None:
+        """Take over a trie that `trie.validate` has passed."""
+        self.phones = model.phones
+        self.word_marks = model.word_marks
+        self.sha256 = model.sha256
+        """Of the model's contents, in hexadecimal; snapshots carry it."""
+        self.end = model.end
+        """The symbol of a sentence's end; phones have 1 to `end` - 1."""
+        self._trie = model
+        self._nodes = np.flatnonzero(model.children)  # of each context
+        self._first = trie.first_children(model.children[self._nodes])
+        self._bounds = np.array(trie.level_bounds(self._first, self._nodes))
+        self._number = np.full(len(model.symbol), _UNKNOWN, np.int32)
+        self._number[self._nodes] = np.arange(len(self._nodes))
+        self._suffix = np.full(len(self._nodes), _UNKNOWN, np.int32)
+        self._lock = Lock()
+        self._rows = self._empty(64)
+        self.start = self.walk([START])
+
+    @property
+    def contexts(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def order(self) -> int:
+        """n: symbols of its longest n-grams."""
+        return len(self._bounds) - 1
+
+    def rows(self, contexts: AnyArray) -> tuple[Rows, AnyArray]:
+        """Where the scores after `contexts` [n] are: rows, and the row of each [n]."""
+        rows = self._rows
+        places = rows.place[contexts]
+        if places.min(initial=0) < 0:
+            with self._lock:
+                rows = self._expand(np.unique(contexts))
+            places = rows.place[contexts]
+        return rows, places
+
+    def walk(self, symbols: list[int]) -> int:
+        """The context after `symbols`, with nothing before them."""
+        context = ROOT
+        for symbol in symbols:
+            rows, places = self.rows(np.array([context]))
+            context = int(rows.nexts[places[0], symbol])
+        return context
+
+    def _empty(self, size: int) -> Rows:
+        width = self.end + 1
+        place = np.full(len(self._nodes), _UNKNOWN, np.int32)
+        return Rows(np.empty((size, width)), np.empty((size, width), np.int32), place, 0)
+
+    def _expand(self, contexts: AnyArray) -> Rows:
+        """Rows in which all `contexts` are. The lock is held."""
+        missing = self._missing(self._rows, contexts)
+        if self._rows.used + len(missing) > MAX_ROWS:
+            self._rows = self._empty(max(64, 2 * len(missing)))
+            missing = self._missing(self._rows, contexts)
+        rows = self._rows
+        size = rows.used + len(missing)
+        if size > len(rows.scores):  # whoever reads the old arrays goes on with them
+            spare = 2 * size - len(rows.scores)
+            rows = rows._replace(
+                scores=np.pad(rows.scores, ((0, spare), (0, 0))),
+                nexts=np.pad(rows.nexts, ((0, spare), (0, 0))),
+                place=rows.place.copy(),
+            )
+        for length in range(self.order):  # shorter ones first: others are made of them
+            low, high = np.searchsorted(missing, self._bounds[length : length + 2])
+            if low < high:
+                rows = self._fill(rows, missing[low:high])
+        self._rows = rows
+        return rows
+
+    def _missing(self, rows: Rows, contexts: AnyArray) -> AnyArray:
+        """Those of `contexts` and of their suffixes that are not in `rows`, ascending."""
+        found = np.empty(0, int)
+        new = contexts[rows.place[contexts] < 0]
+        while len(new):
+            found = np.union1d(found, new)
+            unknown = new[(self._suffix[new] == _UNKNOWN) & (new != ROOT)]
+            for context in unknown.tolist():
+                self._find_suffix(context)
+            suffixes = np.unique(self._suffix[new[new != ROOT]])
+            new = suffixes[rows.place[suffixes] < 0]
+        return found
+
+    def _find_suffix(self, context: int) -> None:
+        """By its definition, for one that no row has led to: that of a restored search."""
+        symbols = []
+        while context != ROOT:
+            node = self._nodes[context]
+            symbols.append(int(self._trie.symbol[node]))
+            context = int(np.searchsorted(self._first, node, side="right")) - 1
+        symbols.reverse()
+        context, suffix = ROOT, ROOT
+        for place, symbol in enumerate(symbols):
+            child = int(self._number[self._child(context, symbol)])
+            suffix = ROOT if place == 0 else self._next(suffix, symbol)
+            self._suffix[child] = suffix
+            context = child
+
+    def _child(self, context: int, symbol: int) -> int:
+        """The node of `symbol` after `context`, -1 if there is none."""
+        begin, end = self._first[context : context + 2]
+        node = int(begin + np.searchsorted(self._trie.symbol[begin:end], symbol))
+        return node if node < end and self._trie.symbol[node] == symbol else -1
+
+    def _next(self, context: int, symbol: int) -> int:
+        """The context after `symbol`, without rows."""
+        while True:
+            node = self._child(context, symbol)
+            if node >= 0 and self._number[node] >= 0:
+                return int(self._number[node])
+            if context == ROOT:
+                return ROOT
+            if self._suffix[context] == _UNKNOWN:
+                self._find_suffix(context)
+            context = int(self._suffix[context])
+
+    def _fill(self, rows: Rows, contexts: AnyArray) -> Rows:
+        """Add `contexts`, all of one length, whose suffixes have rows."""
+        new = np.arange(rows.used, rows.used + len(contexts))
+        if contexts[0] == ROOT:
+            rows.scores[new], rows.nexts[new] = 0.0, ROOT
+        else:
+            below = rows.place[self._suffix[contexts]]
+            rows.scores[new] = rows.scores[below] + self._trie.back_off[contexts][:, None]
+            rows.nexts[new] = rows.nexts[below]
+        begin, end = self._first[contexts], self._first[contexts + 1]
+        counts = end - begin
+        parents = np.repeat(new, counts)
+        nodes = np.arange(counts.sum()) + np.repeat(begin - np.cumsum(counts) + counts, counts)
+        symbols, numbers = self._trie.symbol[nodes], self._number[nodes]
+        rows.scores[parents, symbols] = self._trie.score[nodes]
+        inner = numbers >= 0
+        parents, symbols, numbers = parents[inner], symbols[inner], numbers[inner]
+        self._suffix[numbers] = rows.nexts[parents, symbols]
+        rows.nexts[parents, symbols] = numbers
+        rows.place[contexts] = new
+        return rows._replace(used=rows.used + len(contexts))
+
+
+def uniform(phones: tuple[str, ...]) -> PhoneLM:
+    """The model that says nothing: every score is 0."""
+    nodes = len(phones) + 3
+    symbol = np.concatenate([[0], np.arange(nodes - 1)]).astype(np.uint8)
+    children = np.zeros(nodes, np.uint8)
+    children[0] = nodes - 1
+    return PhoneLM(Trie(phones, False, symbol, children, np.zeros(nodes), np.zeros(1)))

@@ -1,0 +1,201 @@
+"""A back-off n-gram model of phones as a packed trie, and the file that holds it.
+
+Symbols. With P phones, 0 is the start of a sentence, i + 1 phone i, and the last symbol the end of a sentence. With
+word marks phone i has a second symbol, i + 1 + P, for where a word begins with it: a model of 39 phones then has 80
+symbols.
+
+The trie is in breadth-first order, node 0 the root; a path from the root is an n-gram, and node s + 1 is the n-gram of
+symbol s alone. Arrays:
+
+    symbol    uint8 [nodes]      last symbol of the n-gram; ascending among the children of a node
+    children  uint8 [nodes]      how many nodes extend it; children stand in the order of their parents
+    cost      uint8 [nodes]      -log p(last symbol | the ones before) in units of `step`; the root's means nothing
+    back_off  uint8 [contexts]   of nodes with children, in order: 128 - log(back-off weight) in units of `step`
+
+A *context* is a node with children, and its number is its place among them. The score of a symbol after a context is
+minus the cost of the child if there is one; otherwise the context's back-off weight plus the score after its suffix,
+the n-gram without its first symbol (Katz 1987). Scores are natural logarithms.
+
+The file is little-endian: the 8 bytes `PHONELM1`; a uint32, the length of the header; the header, a JSON object in
+UTF-8; the four arrays in the order above, each compressed with zlib (what browsers call "deflate"); and the SHA-256
+of all that, 32 bytes. The header has `phones` (a list), `word_marks` (true or false), `step` (nats), `nodes`,
+`contexts`, `stored` (bytes of each compressed array) and `about` (text).
+"""
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import AnyArray
+
+MAGIC = b"PHONELM1"
+ARRAYS = ("symbol", "children", "cost", "back_off")
+START = 0
+NO_BACK_OFF = 128  # in `back_off`: a weight of 1
+MAX_FILE_BYTES = 2**26
+MAX_NODES = 2**25
+MAX_ORDER = 16
+MAX_PHONES = 126
+
+_LENGTH = struct.Struct("<I")
+_DIGEST = 32  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Trie:
+    """An n-gram model; see the top of this module. `validate` checks what the rest relies on."""
+
+    phones: tuple[str, ...]
+    word_marks: bool
+    symbol: AnyArray
+    """uint8 [nodes]."""
+    children: AnyArray
+    """uint8 [nodes]."""
+    score: AnyArray
+    """float64 [nodes]: log-probability of the last symbol after the others, nats."""
+    back_off: AnyArray
+    """float64 [contexts]: logarithm of the weight, nats."""
+
+    @property
+    def end(self) -> int:
+        """The symbol of a sentence's end."""
+        return len(self.phones) * (2 if self.word_marks else 1) + 1
+
+    @property
+    def sha256(self) -> str:
+        """Of what the model says, in hexadecimal, however it was stored."""
+        digest = hashlib.sha256(json.dumps([self.phones, self.word_marks]).encode())
+        for array in (self.symbol, self.children, self.score, self.back_off):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def write(
+    arrays: Mapping[str, AnyArray], *, phones: tuple[str, ...], word_marks: bool, step: float, about: str
+) -> bytes:
+    """The file of `arrays`, by the names at the top of this module. The same gives the same bytes."""
+    stored = [zlib.compress(arrays[name].astype(np.uint8).tobytes(), 9) for name in ARRAYS]
+    header = {
+        "phones": phones,
+        "word_marks": word_marks,
+        "step": step,
+        "nodes": len(arrays["symbol"]),
+        "contexts": len(arrays["back_off"]),
+        "stored": [len(data) for data in stored],
+        "about": about,
+    }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    body = MAGIC + _LENGTH.pack(len(text)) + text + b"".join(stored)
+    return body + hashlib.sha256(body).digest()
+
+
+def read(data: bytes) -> Trie:
+    """The model that `write` packed, validated completely.
+
+    Raises:
+        ValueError: it is truncated, changed or none of ours; the message says which.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        raise ValueError("it does not begin as one")
+    body, digest = data[:-_DIGEST], data[-_DIGEST:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("it is truncated or changed: its checksum is another")
+    try:
+        (length,) = _LENGTH.unpack_from(body, len(MAGIC))
+        begin = len(MAGIC) + _LENGTH.size
+        header = json.loads(body[begin : begin + length])
+        arrays = _unpack(header, body[begin + length :])
+        step = header["step"]
+        if not (type(step) in (int, float) and 0 < step < 10):
+            raise ValueError(f"a step of {step!r} nats")
+        if type(header["word_marks"]) is not bool:
+            raise ValueError(f"word_marks {header['word_marks']!r}")
+        phones = header["phones"]
+        if not (isinstance(phones, list) and all(type(phone) is str for phone in phones)):
+            raise ValueError("phones that are no list of names")
+        trie = Trie(
+            tuple(phones),
+            header["word_marks"],
+            arrays["symbol"],
+            arrays["children"],
+            -step * arrays["cost"].astype(float),
+            step * (NO_BACK_OFF - arrays["back_off"].astype(float)),
+        )
+    except (KeyError, TypeError, struct.error, zlib.error, RecursionError) as error:
+        raise ValueError(f"its header is wrong ({type(error).__name__}: {error})") from None
+    validate(trie)
+    return trie
+
+
+def _unpack(header: Mapping[str, Any], stored: bytes) -> dict[str, AnyArray]:
+    nodes, contexts = header["nodes"], header["contexts"]
+    if not (type(nodes) is int and type(contexts) is int and 1 <= contexts <= nodes <= MAX_NODES):
+        raise ValueError(f"{nodes!r} nodes and {contexts!r} contexts, at most {MAX_NODES:,} can be had")
+    arrays = {}
+    for name, size in zip(ARRAYS, header["stored"], strict=True):
+        length = contexts if name == "back_off" else nodes
+        array = np.frombuffer(zlib.decompressobj().decompress(stored[:size], length), np.uint8)
+        if len(array) != length:
+            raise ValueError(f"{name} has {len(array)} entries of {length}")
+        arrays[name] = array
+        stored = stored[size:]
+    return arrays
+
+
+def validate(trie: Trie) -> None:
+    """Check that `trie` is one.
+
+    Raises:
+        ValueError: it is not; the message says why.
+    """
+    phones, nodes = trie.phones, len(trie.symbol)
+    unlike = len({phone for phone in phones if phone}) == len(phones)
+    if not (unlike and 1 <= len(phones) * (2 if trie.word_marks else 1) <= MAX_PHONES):
+        raise ValueError(f"phones {list(phones)[:5]!r}")
+    if int(trie.children.sum(dtype=np.int64)) + 1 != nodes:
+        raise ValueError("its nodes are not one tree")
+    contexts = np.flatnonzero(trie.children)
+    if len(contexts) != len(trie.back_off):
+        raise ValueError("it has not a back-off weight for each context")
+    first = first_children(trie.children[contexts])
+    if (first[:-1] <= contexts).any():
+        raise ValueError("its nodes are not in breadth-first order")
+    unigrams = trie.symbol[1 : first[1]]
+    if not np.array_equal(unigrams, np.arange(trie.end + 1)):
+        raise ValueError(f"it has not the {trie.end + 1} n-grams of one symbol")
+    rising = np.diff(trie.symbol[1:].astype(int)) > 0
+    rising[first[1:-1] - 2] = True  # from the last child of a node to the first of the next
+    if not rising.all() or trie.symbol[1:].max() > trie.end:
+        raise ValueError("symbols are out of order")
+    if len(level_bounds(first, contexts)) - 1 > MAX_ORDER:
+        raise ValueError(f"n-grams are longer than {MAX_ORDER}")
+    if not (np.isfinite(trie.score).all() and np.isfinite(trie.back_off).all()):
+        raise ValueError("a score is not finite")
+
+
+def first_children(children: AnyArray) -> AnyArray:
+    """[contexts + 1]: the first child of each context, given how many each has, and the number of nodes."""
+    return np.concatenate([[1], 1 + np.cumsum(children, dtype=np.int64)])
+
+
+def level_bounds(first: AnyArray, contexts: AnyArray) -> list[int]:
+    """Numbers of the first context of each length 0, 1, …, then the number of contexts.
+
+    Args:
+        first: `first_children`.
+        contexts: [contexts] the node of each.
+    """
+    bounds = [0]
+    end = 1  # nodes of the lengths so far
+    while bounds[-1] < len(contexts):
+        bounds.append(int(np.searchsorted(contexts, end)))
+        end = int(first[bounds[-1]])
+        if len(bounds) > MAX_ORDER + 1:
+            break
+    return bounds
