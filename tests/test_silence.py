@@ -21,7 +21,7 @@ from safetensors.numpy import save as save_tensors
 from silence_reference import onnx_run, ruled_log_probs
 from toy_model import FRAME, levels, summing, toy_metadata, toy_model, without
 
-from phonestream import Phone, Recognizer, SnapshotError, Stream, StreamPool, bundled_models
+from phonestream import Phone, Recognizer, SnapshotError, Stream, StreamPool
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.streaming.metadata import ModelMetadata
 from phonestream.streaming.model import Model
@@ -197,26 +197,29 @@ def test_rows_are_those_of_the_graph_where_nothing_is_silent(shipped: Recognizer
 # What it is for
 
 
-def per(recognizer: Recognizer, lead: np.ndarray) -> float:
-    """Of the shipped recordings, each after `lead`; phones heard in it count as errors."""
+def per(stream: Stream[Any]) -> float:
+    """Of the shipped recordings, each heard next by a copy of `stream`."""
     found = []
     with (SPEECH / "manifest.tsv").open(encoding="utf-8", newline="") as file:
         for entry in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            samples = soundfile.read(SPEECH / entry["path"], dtype="float32")[0]
-            heard = recognizer.transcribe(np.concatenate([lead, samples]))
-            found.append(phone_errors(entry["phones"].split(), [phone.symbol for phone in heard]))
+            fork = stream.copy()
+            phones = fork.accept(soundfile.read(SPEECH / entry["path"], dtype="float32")[0]) + fork.finish()
+            found.append(phone_errors(entry["phones"].split(), [phone.symbol for phone in phones]))
     return 100 * sum(found, PhoneErrors()).per
 
 
-@pytest.mark.parametrize("name", bundled_models())
-def test_what_is_said_after_silence_is_heard_as_at_the_beginning(name: str) -> None:
+# The six recordings have 444 phones, so that one is 0.2 points; tiny's errors vary more with where an interval ends.
+@pytest.mark.parametrize(("name", "allowed"), [("default", 1.0), ("tiny", 2.5)])
+def test_what_is_said_after_silence_is_heard_as_at_the_beginning(name: str, allowed: float) -> None:
     """Every live microphone begins with silence; ten seconds of it once doubled the errors of all that followed."""
     recognizer = Recognizer(name)
-    alone = per(recognizer, np.zeros(0, np.float32))
+    alone = per(recognizer.stream())
     noise = (1e-3 * np.random.default_rng(0).standard_normal(60 * 16000)).astype(np.float32)
-    for seconds in (10, 60):
-        for lead in (np.zeros(seconds * 16000, np.float32), noise[: seconds * 16000]):
-            assert per(recognizer, lead) <= alone + 1.0, f"after {seconds} s of silence"
+    for lead in (np.zeros(60 * 16000, np.float32), noise):
+        stream = recognizer.stream()
+        for part in (lead[: 10 * 16000], lead[10 * 16000 :]):
+            assert stream.accept(part) == []
+            assert per(stream) <= alone + allowed, f"after {stream.seconds:g} s of silence"
 
 
 def test_the_sums_are_bounded_in_silence(shipped: Recognizer, speech: np.ndarray) -> None:
