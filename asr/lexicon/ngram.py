@@ -118,7 +118,7 @@ def worth(levels: list[Level]) -> list[np.ndarray]:
 
 def select(levels: list[Level], values: list[np.ndarray], threshold: float) -> list[np.ndarray]:
     """`prune`, given what n-grams are `worth`."""
-    keep = [value > threshold for value in values]
+    keep = [np.isinf(value) | (value > threshold) for value in values]
     for k in range(len(levels) - 2, 1, -1):
         keep[k][levels[k + 1].parent[keep[k + 1]]] = True
     for k in range(len(levels) - 1, 1, -1):

@@ -58,7 +58,7 @@ def _with_ends(stream: np.ndarray, end: int) -> np.ndarray:
 def _count(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different `keys`, ascending, and how often each is there. Sorts in place."""
     keys.sort()
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]]))
     return keys[first], np.diff(first, append=len(keys)).astype(np.int32)
 
 
