@@ -164,7 +164,7 @@ def test_files_show_the_command_lines_phones_with_the_network_off(
 ) -> None:
     rates = (16_000, 16_000, 16_000, 44_100)
     files = [as_wav(file, tmp_path, rate) for file, rate in zip(recordings, rates, strict=False)]
-    for file, transcript in zip(files, transcribed(*files), strict=True):
+    for file, transcript in zip(files, transcribed(*files, decoder="greedy"), strict=True):
         hear(offline, file)
         check(offline, transcript)
     check_ipa(offline)
@@ -174,7 +174,7 @@ def test_files_show_the_command_lines_phones_with_the_network_off(
 def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_behind(
     offline: Page, recording: Path
 ) -> None:
-    expected = possible(recording)
+    expected = possible(recording, "greedy")
     offline.locator("#listen").press("Enter")
     expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
     offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")

@@ -86,7 +86,7 @@ def unpack(decoder: BeamDecoder, row: int, ended: bool, data: bytes) -> BeamStat
     length = arrays["length"].astype(np.int16)
     phones = np.frombuffer(data, _PHONE, offset=_COUNT + count * _PREFIX_BYTES)
     _require(len(phones) == int(length.sum(dtype=int)), "phones that are missing or surplus")
-    _require(0 <= int(length.min()) and int(length.max()) < rule.depth, "a history is too long")
+    _require(int(length.min()) >= 0 and int(length.max()) < rule.depth, "a history is too long")
     for name in ("blank", "phone"):
         array = arrays[name]
         _require(

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from phonestream import Recognizer
 from phonestream.asr.evaluation.score import phone_errors
 from phonestream.asr.lexicon.phones import IPA
+from phonestream.streaming.decoding.config import Decoding
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 LEADING = 0.5  # seconds of silence, of which the browser may take the beginning
@@ -65,13 +66,13 @@ def microphone(recording: Path) -> tuple[np.ndarray, int]:
     return np.concatenate([silence, samples[: SPOKEN * rate], silence, silence]), rate
 
 
-def possible(recording: Path) -> list[list[str]]:
+def possible(recording: Path, decoder: Decoding = "beam") -> list[list[str]]:
     """The phones of what the microphone plays, from each of `PHASES` places in the model's first frame.
 
     Audio that is cut into frames elsewhere gives other phones where the model is in doubt, and at which sample the
     browser begins to listen is chance: these are what a page that loses nothing may show.
     """
-    recognizer = Recognizer(shipped_model())
+    recognizer = Recognizer(shipped_model(), decoder=decoder)
     samples, rate = microphone(recording)
     frame = recognizer.metadata.frame_samples * rate // recognizer.metadata.sample_rate
     starts = range(0, frame, frame // PHASES)

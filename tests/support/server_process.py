@@ -54,8 +54,8 @@ def serving(*options: str, **limits: Any) -> Iterator[Process]:
             process.kill()
 
 
-def transcribed(*files: Path) -> list[dict[str, Any]]:
+def transcribed(*files: Path, decoder: str = "beam") -> list[dict[str, Any]]:
     """What the command line hears in these files."""
-    command = [COMMAND, "transcribe", "--format", "json", *files]
+    command = [COMMAND, "transcribe", "--format", "json", "--decoder", decoder, *files]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     return [json.loads(line) for line in output.splitlines()]
