@@ -1,9 +1,10 @@
 """The state of a search as fields and bytes, for the snapshot of a stream, and back.
 
-The bytes are little-endian and hold n, the number of prefixes, as uint16; then float64 [n] scores of ways that end in a blank; float64 [n] of those that
-end in a phone; int32 [n] contexts of the language model; uint16 [n] phones that are not final; uint8 [n] last symbols; then
-of all those phones, prefix after prefix and the oldest first, 6 bytes each: uint16 rows since the phone began, uint16
-posterior times 65535, uint8 rows that it has (255: or more), uint8 symbol. With the usual settings that is at most 3.7 KB.
+The bytes are little-endian and hold n, the number of prefixes, as uint16; then float64 [n] scores of ways that end in
+a blank; float64 [n] of those that end in a phone; int32 [n] contexts of the language model; uint16 [n] phones that
+are not final; uint8 [n] last symbols; then of all those phones, prefix after prefix and the oldest first, 6 bytes
+each: uint16 rows since the phone began, uint16 posterior times 65535, uint8 rows that it has (255: or more), uint8
+symbol. With the usual settings that is at most 3.7 KB.
 """
 
 from dataclasses import asdict
