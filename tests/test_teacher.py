@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from tiny_whisper import HEADS, LAYERS, LONGEST, WIDTH, model_bytes, random_whisper, write_whisper
 from torch import nn
 
-from phonestream.asr.corpora.corpus import load_cuts, load_samples
+from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.phones import BLANK, PHONES
+from phonestream.asr.training.audio_cache import cached_corpus
 from phonestream.asr.training.teacher.ctranslate2 import read_variables
 from phonestream.asr.training.teacher.features import features_of, windows
 from phonestream.asr.training.teacher.fit import collate, fit_head, head_log_probs
 from phonestream.asr.training.teacher.head import Head, HeadConfig, load_head, save_head
 from phonestream.asr.training.teacher.lead import measure_lead, spikes
-from phonestream.asr.training.teacher.make import digest_of, make_rows
+from phonestream.asr.training.teacher.make import digest_of
 from phonestream.asr.training.teacher.rows import load_rows
 from phonestream.asr.training.teacher.whisper import ROW, load_whisper, log_mel, mel_filters
 from phonestream.cli import main
@@ -153,22 +154,22 @@ def test_a_head_s_rows_do_not_depend_on_what_they_are_batched_with() -> None:
 def test_a_head_learns_and_is_read_back_for_its_own_encoder_only(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     shown = rng.standard_normal((LABELS, 3, 8))
-    labels = [[int(label) for label in rng.permutation(np.arange(1, 7))[:4]] for _ in range(40)]
+    labels = [[int(label) for label in rng.permutation(np.arange(1, 7))[:4]] for _ in range(24)]
     features = []
     for spoken in labels:
         rows = np.concatenate([np.repeat(shown[[label, 0]], 4, axis=0) for label in spoken])
         features.append((rows + 0.1 * rng.standard_normal(rows.shape)).astype(np.float16))
     lines: list[str] = []
     head = fit_head(features, labels, passes=40, report=lines.append)
-    again = fit_head(features, labels, passes=40)
     assert "loss" in lines[-1]
-    for one, other in zip(head.parameters(), again.parameters(), strict=True):
+    once, again = (fit_head(features, labels, passes=2) for _ in range(2))
+    for one, other in zip(once.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
     right = sum(
         [label for label, _ in spikes(head_log_probs(head, x))] == y
         for x, y in zip(features, labels, strict=True)
     )
-    assert right > 30
+    assert right > 18
     path = tmp_path / "head.safetensors"
     save_head(head, path, "these")
     np.testing.assert_array_equal(
@@ -196,56 +197,38 @@ def test_the_lead_is_the_median_time_between_spikes() -> None:
         measure_lead([(teacher, rows([], 70))], 0.02, 0.04)
 
 
-def test_rows_of_a_corpus_are_what_the_head_says_of_each_recording(
-    small_corpus: Path, tmp_path: Path
-) -> None:
-    """The whole way with a random Whisper: a head that has learnt nothing agrees with the student on nothing."""
-    whisper = write_whisper(tmp_path / "whisper")
-    head_path = tmp_path / "head.safetensors"
-    lines: list[str] = []
-    with pytest.raises(DataError, match="too few to measure the teacher's lead"):
-        make_rows(
-            whisper, small_corpus, tmp_path / "rows.npz", head_path,
-            hours=1.0, passes=1.0, student="tiny", report=lines.append,
-        )  # fmt: skip
-    assert head_path.exists()  # the head is kept for another try
-    assert not (tmp_path / "rows.npz").exists()
-    assert any("precision of the encoder: " in line for line in lines)
-
-
 def test_the_command_writes_rows_that_are_the_head_s(
     small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The whole way, with a random Whisper; called again it takes the head that is there."""
     whisper, rows = write_whisper(tmp_path / "whisper"), tmp_path / "rows.npz"
-    arguments = [
-        "teacher",
-        str(whisper),
-        "--data",
-        str(small_corpus),
-        "--output",
-        str(rows),
-        "--student",
-        "tiny",
-    ]
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments, "--passes", "1", "--threads", "1", "--limit", "2"])
-    assert ended.value.code == 0
-    assert "rows of 2 recordings" in capsys.readouterr().out
+    head_path = tmp_path / "teacher-head.safetensors"
+    arguments = ["teacher", str(whisper), "--data", str(small_corpus), "--output", str(rows)]
+    arguments += ["--passes", "1", "--threads", "1", "--limit", "2"]
+    kept = []
+    for own in (["--lead", "0.08"], ["--student", "tiny"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, *own])
+        output = capsys.readouterr()
+        if ended.value.code != 0:  # what has learnt nothing may agree with the student on too few phones
+            assert own[0] == "--student"
+            assert "too few to measure the teacher's lead" in output.err
+        else:
+            assert "rows of 2 recordings" in output.out
+        kept.append(head_path.read_bytes())
+    assert kept[0] == kept[1]
+
     found = load_rows(rows)
-    assert found.lead_seconds == 0.08
     encoder = load_whisper(whisper)
-    kept = 0
-    for cut in load_cuts(small_corpus, "train"):
-        if cut.id not in found:
-            continue
-        kept += 1
-        samples = load_samples(cut)
-        head = load_head(tmp_path / "teacher-head.safetensors", digest_of(encoder))
+    head = load_head(head_path, digest_of(encoder))
+    cuts = [cut for cut in load_cuts(small_corpus, "train") if cut.id in found]
+    corpus = cached_corpus(cuts, longest_seconds=35.0, report=lambda line: None)  # rounded to 16 bits
+    assert len(corpus.utterances) == 2
+    for utterance in corpus.utterances:
+        samples = corpus.audio(utterance)
         expected = np.exp(head_log_probs(head, features_of(encoder, samples)))
-        dense = found.dense(cut.id)
+        dense = found.dense(utterance.id)
         assert dense.shape == expected.shape == (-(-len(samples) // ROW), LABELS)
         for ours, theirs in zip(dense, expected, strict=True):
-            best = np.sort(np.argsort(-theirs, kind="stable")[:4])
-            assert set(np.flatnonzero(ours)) <= set(best)
+            best = np.argsort(-theirs, kind="stable")[:4]
             np.testing.assert_allclose(ours[best], theirs[best] / theirs[best].sum(), atol=0.02)
-    assert kept == 2
