@@ -55,7 +55,7 @@ def _walk(data: memoryview, kind: str, depth: int) -> None:
             )
         if not isinstance(value, memoryview):
             continue
-        if kind == "node" and field == _OP_TYPE and value == b"Loop":
+        if kind == "node" and field == _OP_TYPE and bytes(value) == b"Loop":
             raise ModelError(
                 "has a Loop, which need not end; export the model again with `phonestream export`"
             )
