@@ -1,6 +1,7 @@
 """A model file, open: ONNX session and metadata, checked against each other before any audio is heard."""
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from importlib.resources import files
 from os import PathLike, fspath
@@ -12,6 +13,7 @@ import onnxruntime
 
 from ..errors import ConfigError, ModelError
 from .arrays import AnyArray, FloatArray
+from .graph_file import check_graph_file
 from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT, ModelMetadata
 
 MAX_BLOCK_SECONDS = 4.0
@@ -61,6 +63,7 @@ class Model:
         data = read_model(model)
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
+            check_graph_file(data)
             self._session = _open(data, threads, provider)
             self.metadata = ModelMetadata.from_map(self._session.get_modelmeta().custom_metadata_map)
             _check_graph(self._session, self.metadata)
@@ -158,7 +161,10 @@ def read_model(model: str | PathLike[str]) -> bytes:
         return (files("phonestream.models") / f"{model}.onnx").read_bytes()
     path = Path(model)
     try:
-        if path.stat().st_size >= MAX_MODEL_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ModelError(f"{path}: is a pipe or a device, not a file; save the model into a file first")
+        if status.st_size >= MAX_MODEL_BYTES:
             raise ModelError(f"{path}: not an ONNX file (2 GiB or more): give a model's path or name")
         return path.read_bytes()
     except FileNotFoundError:

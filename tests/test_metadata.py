@@ -1,6 +1,8 @@
 """A model file is checked completely when it is opened; a refusal names the file, the key and the remedy."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from toy_model import COLUMNS, replaced, summing, toy_graph, toy_metadata, toy_m
 
 import phonestream
 from phonestream import ConfigError, ModelError, Recognizer
+from phonestream.streaming.graph_file import check_graph_file
 from phonestream.streaming.metadata import ModelMetadata, StateSpec
 
 KEYS = sorted(toy_metadata().to_map())
@@ -225,6 +228,52 @@ def test_a_graph_of_another_type_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_hears_nan_in_silence_is_refused(tmp_path: Path) -> None:
     graph = toy_graph(toy_metadata(), scale=float("nan"))
     assert "NaN" in refusal(save_graph(tmp_path / "model.onnx", graph))
+
+
+def test_weights_in_another_file_are_refused_wherever_they_are_named(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx")
+    model = onnx.load(path)
+    outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="weights.bin")
+    (tmp_path / "weights.bin").write_bytes(bytes(4))
+    inner = onnx.GraphProto(name="inner", initializer=[outside])
+    constant = helper.make_node("Constant", [], ["c"], value=outside)
+    places = [
+        ("graph.initializer", lambda changed: changed.graph.initializer.append(outside)),
+        (
+            "attribute",
+            lambda changed: changed.graph.node.append(constant),
+        ),
+        (
+            "subgraph",
+            lambda changed: changed.graph.node[0].attribute.append(helper.make_attribute("body", inner)),
+        ),
+    ]
+    for _, put in places:
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        put(changed)
+        path.write_bytes(changed.SerializeToString())
+        assert "weights in another file" in refusal(path)
+
+
+def test_a_graph_that_repeats_is_refused(tmp_path: Path) -> None:
+    path = toy_model(tmp_path / "toy.onnx")
+    model = onnx.load(path)
+    model.graph.node.append(onnx.NodeProto(op_type="Loop", name="endless"))
+    path.write_bytes(model.SerializeToString())
+    assert "Loop" in refusal(path)
+
+
+def test_a_model_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert "pipe" in refusal(tmp_path / "pipe.onnx")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_looked_through(data: bytes) -> None:
+    with suppress(ModelError):
+        check_graph_file(data)
 
 
 def test_cuda_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from ..errors import AudioError
+from ..errors import AudioError, PhonestreamError
 from ..streaming.arrays import FloatArray
-from ..streaming.audio.files import Audio, open_audio
+from ..streaming.audio.channels import MixLevel
+from ..streaming.audio.files import Audio, open_audio, unexpected
 from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
@@ -31,6 +32,7 @@ class Heard(NamedTuple):
     seconds: float
     phones: Track
     alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
+    remarks: tuple[str, ...] = ()  # what a person should know of the recording, in lines that do not name it
 
 
 def hear(
@@ -66,6 +68,10 @@ def hear(
             return _hear(source, audio, recognizer, channel, n_best, rows, progress)
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
+    except (PhonestreamError, OSError):  # of the model, and of what is written meanwhile
+        raise
+    except Exception as error:  # whatever it is, the others are heard
+        raise AudioError(f"{source.where}{unexpected(source.path, error)}") from error
 
 
 def _open(source: Source) -> Audio:
@@ -86,6 +92,7 @@ def _hear(
     progress: Callable[[float, float | None], object],
 ) -> list[Heard]:
     chosen = _chosen(source, audio, channel)
+    columns = None if source.columns is None else list(source.columns)
     streams = [recognizer.stream(posteriors=rows is not None) for _ in chosen]
     tracks = [Track() for _ in chosen]
     length = source.seconds if source.seconds is not None else audio.seconds
@@ -94,9 +101,12 @@ def _hear(
         if rows is not None and len(taken := streams[index].take_posteriors()):
             rows(chosen[index][0], taken)
 
+    level = MixLevel()
     for block in _part(source, audio):
-        for index, (_, columns) in enumerate(chosen):
-            heard = block if columns is None else block[:, columns]
+        if channel == MIX:
+            level.add(block if columns is None else block[:, columns])
+        for index, (_, own) in enumerate(chosen):
+            heard = block if own is None else block[:, own]
             tracks[index].extend(_accept(streams[index], heard, audio))
             take(index)
         progress(streams[0].seconds, length)
@@ -109,8 +119,9 @@ def _hear(
     if streams[0].seconds == 0:
         raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
     _check_length(source, audio, streams[0].seconds)
+    remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
     return [
-        Heard(number, stream.seconds, track, ways)
+        Heard(number, stream.seconds, track, ways, remarks)
         for (number, _), stream, track, ways in zip(chosen, streams, tracks, alternatives, strict=True)
     ]
 

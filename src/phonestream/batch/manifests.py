@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
 from .remote import open_binary, plain
+from .sinks import HIDDEN
 from .sources import Entry, Failure, Source
 
 LHOTSE = (".jsonl", ".jsonl.gz")
@@ -113,7 +114,9 @@ def _audio(recording: Mapping[str, Any], wanted: list[int] | None) -> tuple[str,
         return _path(sources[0]), None
     for source in sources:
         held = source.get("channels", [0])
-        if isinstance(held, list) and set(wanted) <= set(held):
+        if not isinstance(held, list) or any(type(one) is not int for one in held):
+            raise DataError(f"has 'channels' {held!r:.60}; expected whole numbers from 0 on")
+        if set(wanted) <= set(held):
             return _path(source), tuple(held.index(channel) for channel in wanted)
     raise DataError(f"has no single file with its channel {', '.join(map(str, wanted))}; check its sources")
 
@@ -143,6 +146,6 @@ def _number(row: Mapping[str, Any], key: str) -> float:
 def _stem(key: str) -> str:
     """An id as the name of a result: with slashes it is a path below the output folder."""
     path = PurePosixPath(key)
-    if path.is_absolute() or ".." in path.parts or "\0" in key or not path.parts:
+    if path.is_absolute() or ".." in path.parts or "\0" in key or not path.parts or path.parts[0] == HIDDEN:
         raise DataError(f"has the id {key!r}, which cannot name a file below the output folder; rename it")
     return str(path)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import AudioError
 from ..streaming.arrays import AnyArray, FloatArray
+from ..streaming.audio.containers.magic import container_name
 
 ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 STANDARD_INPUT = 0  # its descriptor
@@ -52,6 +53,10 @@ class RawInput:
         try:
             while piece := os.read(STANDARD_INPUT, BLOCK_SECONDS * self.sample_rate * width):
                 data = rest + piece
+                if not done and (kind := container_name(data)) is not None:
+                    raise AudioError(
+                        f"-: is a {kind} file, not bare samples; leave --rate out to have its header read"
+                    )
                 whole = len(data) // width * width
                 rest = data[whole:]
                 done += whole // width

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -144,18 +145,29 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str | Failure]:
         return
     try:
         with os.scandir(folder) as entries:
-            inside = sorted(
-                (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")
-            )
+            inside = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         yield Failure(f"{folder}: the folder cannot be read: {error.strerror}; change its permissions")
         return
-    for name, is_folder in inside:
+    for name in inside:
         path = os.path.join(folder, name)
-        if is_folder:
+        if os.path.isdir(path):
             yield from _walk(path, above | {real})
         elif Path(name).suffix.lower() in SUFFIXES:
-            yield path
+            yield from _regular(path)
+
+
+def _regular(path: str) -> Iterator[str | Failure]:
+    """A file of a folder, or why it is left out: a pipe would be waited for without end."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:  # a link to itself or to nothing
+        yield Failure(f"{path}: cannot be opened: {error.strerror}; remove it, or mend the link")
+        return
+    if stat.S_ISREG(mode):
+        yield path
+    else:
+        yield Failure(f"{path}: is a pipe or a device, not a file; name it itself to have it read")
 
 
 def _matching(pattern: str, root: str | None) -> Iterator[Entry]:

@@ -71,6 +71,9 @@ class Result(NamedTuple):
     seconds: float = 0.0  # of audio
     failure: str | None = None  # why there is nothing, in one line that names the recording
     payloads: tuple[Payload, ...] = ()
+    remarks: tuple[
+        str, ...
+    ] = ()  # what a person should know of a recording that was heard, in lines that name it
 
 
 Progress: TypeAlias = Callable[[float, float | None], object]
@@ -123,7 +126,9 @@ def decode_into(sink: Sink, task: Task, recognizer: Recognizer, progress: Progre
     except BaseException:
         sink.discard()
         raise
-    return Result(heard[0].seconds)
+    return Result(
+        heard[0].seconds, remarks=tuple(f"{source.where}{source.path}: {one}" for one in heard[0].remarks)
+    )
 
 
 def _hear(sink: Sink, task: Task, recognizer: Recognizer, progress: Progress) -> list[Heard]:

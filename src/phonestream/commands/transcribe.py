@@ -180,6 +180,9 @@ def _run(
         with closing(outcomes):
             for outcome in outcomes:
                 tally.ended(outcome)
+                for remark in outcome.result.remarks:
+                    bar.hide()
+                    complain(remark)
                 if outcome.result.failure is not None:
                     bar.hide()
                     complain(outcome.result.failure)

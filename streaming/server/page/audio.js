@@ -2,6 +2,7 @@
 
 const DECODED_RATE = 48000; // Hz, of files of which it cannot be told; Opus is always decoded at this rate
 const SILENT = 1000; // milliseconds without a message after which no more are expected
+const UNKNOWN_SIZE = 0x7ffff000; // of a WAV file's samples, from here up: as streaming/audio/containers/sized.py has it
 const MP3_RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by version
 
 // Opens the microphone. `take(samples)` and `lose(count)` are called as audio comes or fails to; `fail(message)`
@@ -109,10 +110,14 @@ function readWave(view, name) {
       const reader = format && sampleReader(view, format);
       if (!reader || !format.count) return null;
       const step = (format.bits / 8) * format.count;
-      const endless = size >= 0xffffff00; // a program that could not go back to write the length
+      const endless = size >= UNKNOWN_SIZE; // a program that could not go back to write the length
       if (!endless && body + size > view.byteLength) {
         const seconds = (view.byteLength - body) / step / format.rate;
         throw new Error(`${name}: breaks off after ${seconds.toFixed(2)} s; copy or download it again`);
+      }
+      const next = body + size + (size % 2);
+      if (!endless && next + 8 <= view.byteLength && tag(view, next) === "data") {
+        throw new Error(`${name}: holds a second part of audio, which would be lost; make it one`);
       }
       const length = Math.floor((endless ? view.byteLength - body : size) / step);
       if (!length) throw new Error(`${name}: holds no samples`);

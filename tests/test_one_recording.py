@@ -1,0 +1,142 @@
+"""One recording never costs another, and what a person should know of one that is heard is told."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from toy_model import toy_model
+
+from phonestream.batch.manifests import read_manifest
+from phonestream.batch.sources import Failure, Source, expand
+from phonestream.cli import main
+from phonestream.streaming.audio.channels import MixLevel
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_model(tmp_path_factory.mktemp("toy") / "toy.onnx")
+
+
+def test_what_a_decoder_raises_is_one_line_and_the_others_are_heard(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.wav", "bad.wav", "c.wav"):
+        soundfile.write(tmp_path / name, np.zeros(RATE), RATE)
+    original = soundfile.SoundFile.read
+
+    def read(self: soundfile.SoundFile, *arguments: object, **options: object) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RecursionError("deep\nwithin")
+        return original(self, *arguments, **options)
+
+    calls: list[int] = []
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    names = sorted(tmp_path.glob("*.wav"))
+    status = run("transcribe", "--model", toy, "--decoder", "greedy", "--format", "json", *names)
+    out, err = capfd.readouterr()
+    assert status == 1
+    assert len(out.splitlines()) == 2
+    assert "bad.wav: cannot be read (RecursionError: deep within)" in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_with_pipes_and_links_to_themselves_is_searched_to_its_end(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "good.wav", np.zeros(RATE), RATE)
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "self.wav").symlink_to(tmp_path / "self.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    entries = list(expand([str(tmp_path)]))
+    assert [entry.path for entry in entries if isinstance(entry, Source)] == [str(tmp_path / "good.wav")]
+    reasons = [entry.reason for entry in entries if isinstance(entry, Failure)]
+    assert [reason.partition(":")[0] for reason in reasons] == [
+        str(tmp_path / name) for name in ("gone.wav", "pipe.wav", "self.wav")
+    ]
+
+
+@pytest.mark.parametrize("channels", ["[{}]", "[null]", '["0"]', "{}", "0", "[[0]]", "[true]"])
+def test_a_row_with_channels_of_another_kind_is_that_row_s_failure(channels: str, tmp_path: Path) -> None:
+    path = tmp_path / "cuts.jsonl"
+    row = (
+        '{"type": "MonoCut", "id": "a", "start": 0, "duration": 1, "channel": 0, "recording": '
+        '{"id": "r", "sources": [{"type": "file", "channels": %s, "source": "a.wav"}]}}'
+    )
+    path.write_text(row % channels + "\n" + row % "[0]" + "\n")
+    bad, good = read_manifest(str(path))
+    assert isinstance(bad, Failure)
+    assert bad.reason.startswith(f"{path}:1: ")
+    assert isinstance(good, Source)
+
+
+def test_an_id_within_the_folder_of_unfinished_results_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wav.scp"
+    path.write_text(".phonestream/a a.wav\n./.phonestream/b a.wav\n")
+    assert all(isinstance(entry, Failure) for entry in read_manifest(str(path)))
+
+
+def test_a_container_where_bare_samples_are_expected_is_refused(toy: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", np.zeros(RATE), RATE)
+    for data, kind in [
+        ((tmp_path / "a.flac").read_bytes(), "FLAC"), (b"\x1aE\xdf\xa3" + bytes(100), "WebM"),
+        (b"OggS" + bytes(100), "Ogg"), (bytes(4) + b"ftypM4A " + bytes(100), "MP4"), (b"RIFF" + bytes(100), "WAV"),
+    ]:  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "phonestream",
+            "transcribe",
+            "--model",
+            str(toy),
+            "-",
+            "--rate",
+            "48000",
+        ]
+        result = subprocess.run(command, input=data, capture_output=True)
+        assert result.returncode == 1
+        assert f"is a {kind}".encode() in result.stderr
+
+
+def run(*arguments: object) -> int:
+    """The command line's exit status."""
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    return int(left.value.code or 0)
+
+
+def sine(frequency: float) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "told"),
+    [
+        (lambda a, b: [a, -a], True), (lambda a, b: [a, -0.98 * a], True), (lambda a, b: [a, -a, b, -b], True),
+        (lambda a, b: [a, a], False), (lambda a, b: [a, b], False), (lambda a, b: [a, 0 * a], False),
+        (lambda a, b: [a], False), (lambda a, b: [0 * a, 0 * a], False), (lambda a, b: [a, -a, b, b], False),
+    ],
+    ids=["inverted", "nearly", "four", "same", "unrelated", "one-silent", "mono", "silent", "half"],
+)  # fmt: skip
+def test_channels_that_cancel_are_told(
+    channels: Callable[[np.ndarray, np.ndarray], list[np.ndarray]],
+    told: bool,
+    toy: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    samples = np.stack(channels(sine(300), sine(441)), axis=1)
+    level = MixLevel()
+    for piece in np.array_split(samples, 7):
+        level.add(piece)
+    assert level.cancelled is told
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    assert run("transcribe", "--model", toy, "--decoder", "greedy", tmp_path / "a.wav") == 0
+    error = capfd.readouterr().err
+    assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
