@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .streaming.pool.stream import PooledStream
     from .streaming.recognizer import Recognizer
     from .streaming.server.client import Client, ServerError
+    from .streaming.spotting.keywords import Keywords
+    from .streaming.spotting.spotter import Spotted
     from .streaming.stream import Lost, Stream
 
     __version__: str
@@ -42,6 +44,7 @@ __all__ = [
     "EndpointRule",
     "Heard",
     "Hypothesis",
+    "Keywords",
     "Lost",
     "ModelError",
     "Outcome",
@@ -52,6 +55,7 @@ __all__ = [
     "Recognizer",
     "ServerError",
     "SnapshotError",
+    "Spotted",
     "Stream",
     "StreamPool",
     "TickResult",
@@ -70,6 +74,7 @@ _HOMES = {
     "EndpointRule": ".streaming.endpoint",
     "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.decoding.decoder",
+    "Keywords": ".streaming.spotting.keywords",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
@@ -77,6 +82,7 @@ _HOMES = {
     "PooledStream": ".streaming.pool.stream",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
+    "Spotted": ".streaming.spotting.spotter",
     "Stream": ".streaming.stream",
     "StreamPool": ".streaming.pool.scheduler",
     "TickResult": ".streaming.pool.results",
