@@ -1,5 +1,6 @@
 """Keywords are found where they are said, whatever the chunks, in a batch as alone, saved and restored."""
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from snapshots import sealed, unpacked
 import phonestream
 from phonestream import ConfigError, DataError, Keywords, Recognizer, SnapshotError, Spotted
 from phonestream.asr.lexicon.phones import PHONES
+from phonestream.cli import main
 from phonestream.streaming.decode import Decoder
 from phonestream.streaming.spotting import calibration
 from phonestream.streaming.spotting.boundary import Boundaries, Surroundings
@@ -328,3 +330,53 @@ def test_words_end_where_the_language_model_says() -> None:
     pause = boundaries.log_probability(word, starts, Surroundings((), (number["S"],), True, True))
     assert before_s < before_t <= 0
     assert before_s < pause <= 0
+
+
+def test_a_recording_gives_what_its_stream_gives() -> None:
+    found = phonestream.spot(SPEECH, keywords(), recognizer())
+    assert [(one.phrase, one.start) for one in found if one.score > 0.05] == [
+        (event.phrase, event.start)
+        for event in expected()
+        if isinstance(event, Spotted) and event.score > 0.05
+    ]
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["spot", "--model", str(shipped_model()), *map(str, arguments)])
+    output, errors = capfd.readouterr()
+    return int(left.value.code or 0), output, errors
+
+
+def test_the_command_tells_what_python_tells(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("among\naway\t0.99999\n")
+    status, output, _ = run(capfd, SPEECH, "--list", words, "--keyword", "then dear", "--format", "json")
+    (line,) = output.splitlines()
+    told = json.loads(line)
+    assert status == 0
+    assert told["file"] == str(SPEECH)
+    assert told["seconds"] == pytest.approx(len(speech()) / 16000, abs=1e-3)
+    assert {one["phrase"] for one in told["spotted"]} == {"among", "then dear"}
+    assert all(0.5 <= one["score"] <= 1 for one in told["spotted"])
+    status, output, _ = run(capfd, SPEECH, "--keyword", "then dear", "--format", "csv")
+    assert output.splitlines()[0] == "file,phrase,start,end,score"
+    assert len(output.splitlines()) == 2
+
+
+def test_the_command_goes_on_after_a_bad_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no audio")
+    status, output, errors = run(capfd, bad, SPEECH, "--keyword", "then dear", "--threshold", "0")
+    assert status == 1
+    assert "then dear" in output
+    assert "bad.wav" in errors
+    assert "every peak" in errors
+
+
+@pytest.mark.parametrize(("options", "says"), [([], "--keyword"), (["--keyword", "…"], "no letters")])
+def test_a_wrong_call_is_one_line(options: list[str], says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status, output, errors = run(capfd, SPEECH, *options)
+    assert status in (1, 2)
+    assert output == ""
+    assert says in errors

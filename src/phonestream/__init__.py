@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .streaming.recognizer import Recognizer
     from .streaming.server.client import Client, ServerError
     from .streaming.spotting.keywords import Keywords
+    from .streaming.spotting.recording import spot
     from .streaming.spotting.spotter import Spotted
     from .streaming.stream import Lost, Stream
 
@@ -62,6 +63,7 @@ __all__ = [
     "__version__",
     "align",
     "bundled_models",
+    "spot",
 ]
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
@@ -88,6 +90,7 @@ _HOMES = {
     "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
+    "spot": ".streaming.spotting.recording",
 }
 
 

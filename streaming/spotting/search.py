@@ -5,10 +5,11 @@ Rows are divided by their maximum: a path costs nothing where it follows the bes
 
     path(row) = the best over all starts of the sum of log(p / max p) over the rows from the start to `row`
 
-A keyword that ends at `row` has the score path(row) / max(n - 2, 1): a longer one has more phones that may be misheard. The best of its pronunciations counts. Where it is highest within `WINDOW_SECONDS` is a *peak*.
+A keyword that ends at `row` has the score path(row) / max(n - 2, 1): a longer one has more phones that may be
+misheard. The best of its pronunciations counts. Where it is highest within `WINDOW_SECONDS` is a *peak*.
 
 A path's score and its first row are one 64-bit integer, score * 2^32 + 2^32 - 1 - row, the score in units of 2^-12 nat.
-So maxima carry the row along, the earlier of equals, and sums are exact: nothing depends on how rows are cut into calls.
+So maxima carry the row along, the earlier of equals, and sums are exact: cutting rows into calls changes nothing.
 """
 
 from collections.abc import Sequence

@@ -63,7 +63,7 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
         raise ValueError("is damaged: field 'spotting.label' is no column of the rows")
     if not (isinstance(pending, list) and all(_is_peak(peak, spotter, row) for peak in pending)):
         raise ValueError("is damaged: field 'spotting.pending' is no list of peaks")
-    peaks = tuple(Peak(*peak[:4], float(peak[4])) for peak in pending)
+    peaks = tuple(Peak(peak[0], peak[1], peak[2], peak[3], float(peak[4])) for peak in pending)
     if any(one.keyword >= other.keyword for one, other in pairwise(peaks)):
         raise ValueError("is damaged: field 'spotting.pending' has a keyword twice")
     return Spotting(
