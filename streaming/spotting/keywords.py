@@ -1,9 +1,8 @@
 """What is to be spotted: phrases, each with all the ways to say it as phones."""
 
 import itertools
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
@@ -109,6 +108,9 @@ class Keywords:
     def __len__(self) -> int:
         return len(self._keywords)
 
+    def __iter__(self) -> Iterator[Keyword]:
+        return iter(self._keywords)
+
     def __getitem__(self, index: int) -> Keyword:
         return self._keywords[index]
 
@@ -134,12 +136,7 @@ def check_threshold(value: float, name: str) -> float:
     Raises:
         ConfigError: it is not.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value <= 1
-        or math.isnan(value)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(f"{name} {value!r}: expected a number from 0, which reports everything, to 1")
     return float(value)
 
