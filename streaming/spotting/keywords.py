@@ -130,7 +130,7 @@ def bundled_lexicon() -> Lexicon:
     return Lexicon()
 
 
-def check_threshold(value: float, name: str) -> float:
+def check_threshold(value: object, name: str) -> float:
     """`value`, if it is a number from 0 to 1.
 
     Raises:
