@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .decode import Phone
 from .endpoint import Endpoint
+from .spotting.spotter import Spotted
 from .stream import Lost
 
 
@@ -33,7 +34,7 @@ class Failure(NamedTuple):
     message: str
 
 
-Event: TypeAlias = Phone | Endpoint | Lost | Listening | Final | Failure
+Event: TypeAlias = Phone | Endpoint | Lost | Spotted | Listening | Final | Failure
 
 KINDS: dict[str, type[Event]] = {
     "listening": Listening,

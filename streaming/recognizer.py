@@ -18,6 +18,8 @@ from .metadata import ModelMetadata
 from .model import Model
 from .pool import many
 from .pool.many import Outcome
+from .spotting.keywords import Keywords
+from .spotting.spotter import Spotter, boundary_model
 from .stream import DEFAULT_RATE, Event, Stream
 
 
@@ -83,6 +85,7 @@ class Recognizer:
         posteriors: bool = False,
         endpoints: Literal[False] = False,
         decoder: Decoding | None = None,
+        keywords: None = None,
     ) -> Stream: ...
 
     @overload
@@ -92,11 +95,17 @@ class Recognizer:
         posteriors: bool = False,
         endpoints: EndpointConfig | Literal[True],
         decoder: Decoding | None = None,
+        keywords: None = None,
     ) -> Stream[Event]: ...
 
     @overload
     def stream(
-        self, *, posteriors: bool = False, endpoints: EndpointConfig | bool, decoder: Decoding | None = None
+        self,
+        *,
+        posteriors: bool = False,
+        endpoints: EndpointConfig | bool = False,
+        decoder: Decoding | None = None,
+        keywords: Keywords | None = None,
     ) -> Stream[Any]: ...
 
     def stream(
@@ -105,6 +114,7 @@ class Recognizer:
         posteriors: bool = False,
         endpoints: EndpointConfig | bool = False,
         decoder: Decoding | None = None,
+        keywords: Keywords | None = None,
     ) -> Stream[Any]:
         """A new stream.
 
@@ -114,23 +124,30 @@ class Recognizer:
                 `finish` then return `Endpoint` and `Lost` beside `Phone`.
             decoder: "beam", "greedy" or a `BeamSearch`; None: as the recognizer decodes. A language model is read
                 when it is first asked for, and again when its file has changed.
+            keywords: what to spot. `accept`, `gap` and `finish` then return `Spotted`, too: half a second after the
+                keyword's end and the model's look-ahead, among the events of that time.
 
         Raises:
-            ConfigError: `endpoints` or `decoder` is something else.
+            ConfigError: `endpoints`, `decoder` or `keywords` is something else.
             ModelError: the language model cannot be used.
         """
         rules = endpoint_config(endpoints)
-        initial = state.initial(self._model, posteriors, rules, self.open_decoder(decoder))
+        search, spotter = self.open_decoder(decoder), self._spotter(keywords)
+        initial = state.initial(self._model, posteriors, rules, search, spotter)
         return Stream(self._model, initial)
 
-    def restore(self, saved: bytes) -> Stream[Any]:
+    def restore(self, saved: bytes, *, keywords: Keywords | None = None) -> Stream[Any]:
         """The stream that `Stream.save` wrote, here or in another process; it goes on as if never stopped.
 
+        Args:
+            saved: the snapshot.
+            keywords: those of the stream, which are not in the snapshot; None if it had none.
+
         Raises:
-            SnapshotError: not a snapshot, damaged, changed, of another format, of another model, or of a language model
-                that is neither bundled nor the recognizer's own.
+            SnapshotError: not a snapshot, damaged, changed, of another format, of another model, with other keywords,
+                or of a language model that is neither bundled nor the recognizer's own.
         """
-        return Stream(self._model, snapshot.load(self._model, saved, self._decoder))
+        return Stream(self._model, snapshot.load(self._model, saved, self._decoder, self._spotter(keywords)))
 
     def accept_many(
         self,
@@ -213,6 +230,14 @@ class Recognizer:
         stream.accept(samples, sample_rate)
         stream.finish()
         return stream.take_posteriors()
+
+    def _spotter(self, keywords: Keywords | None) -> Spotter | None:
+        """Raises ConfigError for what are no keywords, or are in phones that the model has not."""
+        if keywords is None:
+            return None
+        if not isinstance(keywords, Keywords):
+            raise ConfigError(f"keywords={repr(keywords)[:60]}: expected None or Keywords([...])")
+        return Spotter(self.metadata.decoder, keywords, boundary_model(self.phones))
 
     def open_decoder(self, decoder: Decoding | None = None) -> BeamDecoder | None:
         """The search that `decoder` asks for, ready for streams of this model; None: the recognizer's own.

@@ -24,6 +24,8 @@ from .decoding.decoder import BeamDecoder, Search
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .model import Model
 from .silence import Silence, may_be_silent, remember
+from .spotting import snapshot as spotting_snapshot
+from .spotting.spotter import Spotter, Spotting
 from .state import Endpointing, Gap, StreamState
 
 FORMAT = 1
@@ -51,9 +53,13 @@ def save(model: Model, state: StreamState) -> bytes:
         "lost": [list(gap) for gap in state.lost],
         "finished": state.finished,
     }
+    if state.spotting is not None:
+        fields["spotting"] = spotting_snapshot.fields(state.spotting)
     if state.endpoints is not None:
         fields["endpoints"] = _endpoint_fields(state.endpoints)
     tensors: dict[str, AnyArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
+    if state.spotting is not None:
+        tensors |= spotting_snapshot.tensors(state.spotting)
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
     if state.silence.sums is not None and _remembers(model, fields):
@@ -69,11 +75,14 @@ def save(model: Model, state: StreamState) -> bytes:
     return save_tensors(tensors, {KEY: json.dumps(fields)})
 
 
-def load(model: Model, data: bytes, decoder: BeamDecoder | None = None) -> StreamState:
+def load(
+    model: Model, data: bytes, decoder: BeamDecoder | None = None, spotter: Spotter | None = None
+) -> StreamState:
     """The state that `save` wrote.
 
     Args:
         decoder: whose language model a stream may have, beside the bundled ones.
+        spotter: has the keywords of the stream.
 
     Raises:
         SnapshotError: not a snapshot, damaged, changed, of another format, of another model or language model.
@@ -87,10 +96,29 @@ def load(model: Model, data: bytes, decoder: BeamDecoder | None = None) -> Strea
         fields.setdefault("quiet", 0)  # in snapshots of before there was a rule on silence
         _check_fields(model, fields)
         search = tensors.pop(SEARCH, None)
+        spotting = _spotting(fields, tensors, spotter)
         state = _state(model, fields, tensors)
-        return replace(state, search=_search(model, fields, search, decoder))
+        return replace(state, search=_search(model, fields, search, decoder), spotting=spotting)
     except RecursionError:  # reading, writing or showing JSON that is nested without end
         _refuse("is damaged: its fields are nested too deeply")
+
+
+def _spotting(
+    fields: Mapping[str, Any], tensors: dict[str, AnyArray], spotter: Spotter | None
+) -> Spotting | None:
+    """What spotting had heard, taken out of `tensors`."""
+    own = {name: tensors.pop(name) for name in [*tensors] if name.startswith(spotting_snapshot.PREFIX)}
+    saved = fields.get("spotting")
+    if saved is None and not own:
+        if spotter is not None:
+            _refuse("is of a stream without keywords: restore it without, or start a stream with them")
+        return None
+    if spotter is None:
+        _refuse("is of a stream with keywords: give restore(…, keywords=…) the same ones")
+    try:
+        return spotting_snapshot.load(saved, own, spotter, fields["row"])
+    except ValueError as error:
+        _refuse(str(error))
 
 
 def _refuse(problem: str) -> NoReturn:
@@ -102,7 +130,7 @@ def _digest(fields: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        kind = "u1" if name == SEARCH else "<f4"
+        kind = "u1" if name == SEARCH else "<i8" if name.startswith(spotting_snapshot.PREFIX) else "<f4"
         digest.update(tensors[name].astype(kind, copy=False).data)
     return digest.hexdigest()
 
@@ -144,9 +172,11 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
                 _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected U8")
             tensors[name] = np.frombuffer(entry["data"], np.uint8)
             continue
-        if entry["dtype"] != "F32":
-            _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected F32")
-        tensor = np.frombuffer(entry["data"], "<f4").astype(np.float32, copy=False).reshape(entry["shape"])
+        expected = "I64" if name.startswith(spotting_snapshot.PREFIX) else "F32"
+        if entry["dtype"] != expected:
+            _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected {expected}")
+        stored, own = ("<i8", np.int64) if expected == "I64" else ("<f4", np.float32)
+        tensor = np.frombuffer(entry["data"], stored).astype(own, copy=False).reshape(entry["shape"])
         if not np.isfinite(tensor).all():
             _refuse(f"is damaged: tensor {name!r} is not finite")
         tensors[name] = tensor
@@ -156,8 +186,8 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
     expected = {"format", "model", "rate", "received", "frames", "row", "quiet", "run", "lost", "finished"}
-    if fields.keys() - {"endpoints", "search"} != expected:
-        odd = sorted((fields.keys() - {"endpoints", "search"}) ^ expected)
+    if fields.keys() - {"endpoints", "search", "spotting"} != expected:
+        odd = sorted((fields.keys() - {"endpoints", "search", "spotting"}) ^ expected)
         _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 

@@ -28,6 +28,7 @@ from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
 from .model import Model
 from .silence import NOTHING_HEARD, Silence
+from .spotting.spotter import Spotted, Spotter, Spotting
 
 
 class Lost(NamedTuple):
@@ -37,7 +38,7 @@ class Lost(NamedTuple):
     seconds: float
 
 
-Event: TypeAlias = Phone | Endpoint | Lost
+Event: TypeAlias = Phone | Endpoint | Lost | Spotted
 
 
 class Gap(NamedTuple):
@@ -85,6 +86,8 @@ class StreamState:
     endpoints: Endpointing | None = None
     search: Search | None = None
     """Not None: phones are this search's, and `decoder` only counts rows."""
+    spotting: Spotting | None = None
+    """Where keywords are looked for."""
 
     @property
     def received(self) -> int:
@@ -101,6 +104,7 @@ def initial(
     posteriors: bool = False,
     endpoints: EndpointConfig | None = None,
     decoder: BeamDecoder | None = None,
+    spotter: Spotter | None = None,
 ) -> StreamState:
     """The state of a stream that has heard nothing; with no `decoder`, one that decodes greedily."""
     begin = model.initial_state()
@@ -111,6 +115,7 @@ def initial(
         posteriors=() if posteriors else None,
         endpoints=Endpointing(endpoints) if endpoints else None,
         search=Search(decoder, decoder.initial()) if decoder else None,
+        spotting=Spotting(spotter, spotter.initial()) if spotter else None,
     )
 
 
@@ -178,25 +183,17 @@ def decode_output(
     if early:
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
     rows = _Rows(state.decoder.row, labels, confidences, log_probs)
-    if state.endpoints is None:
-        phones, decoding = _decode_rows(meta, _Decoding(state.decoder, state.search), rows, rows.end)
-        events: list[Event] = [*phones]
-        endpoints = None
-    else:
-        events, decoding, endpoints = _decode_utterances(meta, state, state.endpoints, rows)
+    events, decoded = (_decode_events if state.spotting is None else _spot)(meta, state, rows)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
         posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
     return events, replace(
-        state,
+        decoded,
         model=next_state,
         pending=pending,
         frames=state.frames + frames,
         silence=quiet,
-        decoder=decoding.greedy,
         posteriors=posteriors,
-        endpoints=endpoints,
-        search=decoding.search,
     )
 
 
@@ -218,6 +215,36 @@ class _Rows(NamedTuple):
     @property
     def end(self) -> int:
         return self.begin + len(self.labels)
+
+    def part(self, begin: int, end: int) -> "_Rows":
+        """The rows `begin` … `end` - 1."""
+        piece = slice(begin - self.begin, end - self.begin)
+        return _Rows(begin, self.labels[piece], self.confidences[piece], self.log_probs[piece])
+
+
+def _spot(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
+    """`_decode_events`, and between them keywords where they are certain: in the order of a row at a time."""
+    assert state.spotting is not None
+    found, spotting = state.spotting.decode(rows.log_probs)
+    events: list[Event] = []
+    begin = rows.begin
+    for seen, event in found:
+        others, state = _decode_events(meta, state, rows.part(begin, seen))
+        events += [*others, event]
+        begin = seen
+    others, state = _decode_events(meta, state, rows.part(begin, rows.end))
+    return [*events, *others], replace(state, spotting=spotting)
+
+
+def _decode_events(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
+    """Phones, and endpoints and gaps where they were asked for."""
+    events: Sequence[Event]
+    endpoints = None
+    if state.endpoints is None:
+        events, decoding = _decode_rows(meta, _Decoding(state.decoder, state.search), rows, rows.end)
+    else:
+        events, decoding, endpoints = _decode_utterances(meta, state, state.endpoints, rows)
+    return [*events], replace(state, decoder=decoding.greedy, search=decoding.search, endpoints=endpoints)
 
 
 def _decode_rows(
@@ -353,6 +380,8 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
         last += [gap.event(rate) for gap in endpoints.pending_gaps]
         last.sort(key=lambda event: event.end if isinstance(event, Phone) else event.start)
         endpoints = endpoints._replace(pending_gaps=())
+    if state.spotting is not None:
+        last += state.spotting.finish()
     decoder = state.decoder._replace(run=None)
     return clip([*events, *last], state.seconds), replace(
         state, finished=True, decoder=decoder, endpoints=endpoints, search=search
@@ -377,6 +406,8 @@ def clip(events: Iterable[Event], duration: float) -> list[Event]:
                 clipped += decode.clip([event], duration)
             case Endpoint(time, start):
                 clipped.append(event._replace(time=min(time, duration), start=min(start, duration)))
+            case Spotted(_, start, end):
+                clipped.append(event._replace(start=min(start, duration), end=min(end, duration)))
             case Lost():
                 clipped.append(event)
     return clipped

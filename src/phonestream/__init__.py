@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .streaming.pool.stream import PooledStream
     from .streaming.recognizer import Recognizer
     from .streaming.server.client import Client, ServerError
+    from .streaming.spotting.keywords import Keywords
+    from .streaming.spotting.recording import spot
+    from .streaming.spotting.spotter import Spotted
     from .streaming.stream import Lost, Stream
 
     __version__: str
@@ -42,6 +45,7 @@ __all__ = [
     "EndpointRule",
     "Heard",
     "Hypothesis",
+    "Keywords",
     "Lost",
     "ModelError",
     "Outcome",
@@ -52,12 +56,14 @@ __all__ = [
     "Recognizer",
     "ServerError",
     "SnapshotError",
+    "Spotted",
     "Stream",
     "StreamPool",
     "TickResult",
     "__version__",
     "align",
     "bundled_models",
+    "spot",
 ]
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
@@ -70,6 +76,7 @@ _HOMES = {
     "EndpointRule": ".streaming.endpoint",
     "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.decoding.decoder",
+    "Keywords": ".streaming.spotting.keywords",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
@@ -77,11 +84,13 @@ _HOMES = {
     "PooledStream": ".streaming.pool.stream",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
+    "Spotted": ".streaming.spotting.spotter",
     "Stream": ".streaming.stream",
     "StreamPool": ".streaming.pool.scheduler",
     "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
+    "spot": ".streaming.spotting.recording",
 }
 
 

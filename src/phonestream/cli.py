@@ -20,6 +20,7 @@ from .commands.output import complain, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
 from .commands.serve import serve
+from .commands.spot import spot
 from .commands.teacher import teacher
 from .commands.training import evaluate, prepare, train
 from .commands.transcribe import transcribe
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for command in (
     transcribe,
+    spot,
     align,
     listen,
     devices,

@@ -11,6 +11,7 @@ from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Failure, Final
 from ..streaming.recognizer import Recognizer
+from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from .listen_display import Display
 from .listen_status import Gauge, Status, level
@@ -112,7 +113,7 @@ class Session:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))
 
-    def _show(self, events: Iterable[Phone | Endpoint | Lost]) -> None:
+    def _show(self, events: Iterable[Phone | Endpoint | Lost | Spotted]) -> None:
         """Show phones and endpoints; a loss that goes on over many chunks is shown once, by `_show_lost`."""
         for event in events:
             if not isinstance(event, Lost):

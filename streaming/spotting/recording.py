@@ -1,0 +1,42 @@
+"""Keywords in a whole recording."""
+
+from contextlib import closing
+from os import PathLike, fspath
+
+from ..audio.files import Audio, open_audio
+from ..recognizer import Recognizer
+from .keywords import Keywords
+from .spotter import Spotted
+
+
+def spot(
+    path: str | PathLike[str], keywords: Keywords, recognizer: Recognizer | None = None
+) -> list[Spotted]:
+    """All keywords in an audio file, its channels mixed, in the order in which they end.
+
+    Args:
+        path: of the file.
+        keywords: what to look for.
+        recognizer: hears it; the bundled model by default.
+
+    Raises:
+        AudioError: the file cannot be used.
+        ConfigError: keywords in phones that the model has not.
+    """
+    with closing(open_audio(fspath(path))) as audio:
+        return spot_audio(audio, keywords, recognizer or Recognizer(decoder="greedy"))[1]
+
+
+def spot_audio(audio: Audio, keywords: Keywords, recognizer: Recognizer) -> tuple[float, list[Spotted]]:
+    """`spot` for an open file: its seconds, and the keywords in it.
+
+    Raises:
+        AudioError: it breaks off, is damaged or has no samples.
+    """
+    stream = recognizer.stream(decoder="greedy", keywords=keywords)
+    events = []
+    with closing(audio):
+        for block in audio.blocks():
+            events += stream.accept(block, audio.sample_rate)
+    events += stream.finish()
+    return stream.seconds, [event for event in events if isinstance(event, Spotted)]

@@ -1,0 +1,382 @@
+"""Keywords are found where they are said, whatever the chunks, in a batch as alone, saved and restored."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_fixture import shipped_model
+from snapshots import sealed, unpacked
+
+import phonestream
+from phonestream import ConfigError, DataError, Keywords, Recognizer, SnapshotError, Spotted
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.cli import main
+from phonestream.streaming.decode import Decoder
+from phonestream.streaming.spotting import calibration
+from phonestream.streaming.spotting.boundary import Boundaries, Surroundings
+from phonestream.streaming.spotting.search import DWELL, LOWEST, Search
+from phonestream.streaming.spotting.spotter import Spotter
+
+SPEECH = Path(__file__).parent / "data/speech/dev/237-126133-0002.opus"
+PHRASES = ("then dear", "kinder", "to her than ever", "away", "among", "friends", "umbrella", "be kind")
+DECODER = Decoder(("", *PHONES), blank=0, row_seconds=0.02)
+ROWS = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.log(np.random.default_rng(seed).dirichlet(np.full(40, 0.05), 160) + 1e-9).astype(
+        np.float32
+    )
+)
+
+
+@cache
+def recognizer() -> Recognizer:
+    return Recognizer(shipped_model())
+
+
+@cache
+def keywords() -> Keywords:
+    return Keywords(PHRASES, threshold=0)
+
+
+@cache
+def speech() -> np.ndarray:
+    return soundfile.read(SPEECH, dtype="float32")[0]
+
+
+@cache
+def expected() -> list[Any]:
+    stream = recognizer().stream(keywords=keywords())
+    return [*stream.accept(speech()), *stream.finish()]
+
+
+def said(phones: str, lead: int = 10, trail: int = 40) -> np.ndarray:
+    """Rows that say `phones`, each in two rows with a blank behind."""
+    labels = [0] * lead + [label for phone in phones.split() for label in [PHONES.index(phone) + 1] * 2 + [0]]
+    labels += [0] * trail
+    rows = np.full((len(labels), 40), np.log(0.1 / 39), np.float32)
+    rows[np.arange(len(labels)), labels] = np.log(0.9)
+    return rows
+
+
+def spot(rows: np.ndarray, words: Keywords, cuts: list[int] | None = None) -> list[Spotted]:
+    spotter = Spotter(DECODER, words, None)
+    state, found = spotter.initial(), []
+    for piece in np.split(rows, sorted(cuts or [])):
+        certain, state = spotter.decode(state, piece)
+        found += [one.event for one in certain]
+    return found + spotter.finish(state)
+
+
+def test_finds_what_is_said_in_a_recording() -> None:
+    best = {event.phrase: event for event in expected() if isinstance(event, Spotted) and event.score >= 0.5}
+    assert best.keys() >= {"then dear", "away", "among"}
+    assert "umbrella" not in best
+    assert best["among"].end <= recognizer_seconds()
+
+
+def recognizer_seconds() -> float:
+    return len(speech()) / 16000
+
+
+def test_phones_are_those_of_a_stream_without_keywords() -> None:
+    plain = recognizer().transcribe(speech())
+    assert [event for event in expected() if not isinstance(event, Spotted)] == plain
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.lists(st.integers(1, 30000), min_size=1, max_size=30))
+def test_chunks_change_nothing(sizes: list[int]) -> None:
+    stream, events, done = recognizer().stream(keywords=keywords()), [], 0
+    for size in sizes:
+        events += stream.accept(speech()[done : done + size])
+        done += size
+    events += [*stream.accept(speech()[done:]), *stream.finish()]
+    assert events == [
+        event._replace(confidence=pytest.approx(event.confidence, abs=1e-4))
+        if isinstance(event, phonestream.Phone)
+        else event._replace(score=pytest.approx(event.score, abs=1e-3))
+        for event in expected()
+    ]
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS, st.lists(st.integers(0, 160), max_size=12))
+def test_pieces_of_rows_change_nothing(rows: np.ndarray, cuts: list[int]) -> None:
+    words = Keywords(["/K AE T/", "/T AE/", "/AA AA B/"], threshold=0)
+    assert spot(rows, words, cuts) == spot(rows, words)
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS)
+def test_the_search_is_the_best_path_over_all_starts(rows: np.ndarray) -> None:
+    """Against a plain dynamic programme over (start, state), a start at a time."""
+    phones = [5, 7, 7, 1]
+    peaks, state = Search([phones], [0], blank=0, row_seconds=0.02).decode(
+        Search([phones], [0], blank=0, row_seconds=0.02).initial(), rows[:60]
+    )
+    relative = rows[:60].astype(float) - rows[:60].max(axis=1, keepdims=True)
+    relative = np.maximum(relative, -30)
+    best = np.full(60, -np.inf)
+    for start in range(60):
+        phone, blank = np.full(4, -np.inf), np.full(4, -np.inf)
+        for row in range(start, 60):
+            new = phone.copy()
+            new[1:] = np.maximum(new[1:], blank[:-1])
+            for place in (1, 3):  # not from 7 to 7
+                new[place] = max(new[place], phone[place - 1])
+            if row == start:
+                new[0] = 0.0
+            blank = np.maximum(phone, blank) + relative[row, 0] - DWELL
+            phone = new + relative[row, phones]
+            best[row] = max(best[row], phone[3])
+    for peak in [*peaks, *state.pending]:
+        assert peak.score == pytest.approx(best[peak.end] / 2, abs=0.02)
+        assert peak.score >= LOWEST
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+@settings(deadline=None, max_examples=20)
+def test_a_clear_keyword_has_its_place(lead: int, trail: int) -> None:
+    (found,) = spot(said("K W EH S CH AH N", lead, trail), Keywords(["question"]))
+    assert found.score > 0.9
+    assert found.start == pytest.approx(lead * 0.02)
+    assert found.end - found.start <= 7 * 3 * 0.02
+
+
+def test_a_keyword_said_twice_is_found_twice() -> None:
+    rows = np.concatenate([said("K W EH S CH AH N"), said("K W EH S CH AH N")])
+    assert len(spot(rows, Keywords(["question"]))) == 2
+
+
+def test_thresholds_only_choose() -> None:
+    everything = spot(said("K W EH S T AH N"), Keywords(["question", "questioned"], threshold=0))
+    middle = sorted(one.score for one in everything)[len(everything) // 2]
+    some = spot(said("K W EH S T AH N"), Keywords(["question", "questioned"], threshold=middle))
+    assert some == [one for one in everything if one.score >= middle]
+    none = Keywords(["question", "questioned"], threshold=0, thresholds={"question": 1.0})
+    assert {one.phrase for one in spot(said("K W EH S T AH N"), none)} <= {"questioned"}
+
+
+@given(st.floats(-3, 0), st.floats(-3, 0), st.integers(2, 100), st.sampled_from([None, -5.0, -0.1]))
+def test_a_better_fit_never_scores_less(
+    fit: float, other: float, phones: int, boundary: float | None
+) -> None:
+    low, high = sorted([fit, other])
+    assert 0 <= calibration.score(low, phones, boundary) <= calibration.score(high, phones, boundary) <= 1
+
+
+def test_a_batch_spots_as_a_stream_alone() -> None:
+    streams = [recognizer().stream(keywords=keywords()), recognizer().stream()]
+    found: list[Any] = []
+    for begin in range(0, len(speech()), 8000):
+        piece = speech()[begin : begin + 8000]
+        (events, error), _ = recognizer().accept_many([(streams[0], piece), (streams[1], piece[::-1])])
+        assert error is None
+        found += events
+    found += streams[0].finish()
+    alone = [event for event in expected() if isinstance(event, Spotted) and event.score > 0.05]
+    batch = [event for event in found if isinstance(event, Spotted) and event.score > 0.05]
+    assert [(event.phrase, event.start, event.end) for event in batch] == [
+        (event.phrase, event.start, event.end) for event in alone
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.53, 4.0])
+def test_saved_and_restored_is_never_stopped(seconds: float) -> None:
+    stream = recognizer().stream(keywords=keywords())
+    cut = int(seconds * 16000)
+    events = stream.accept(speech()[:cut])
+    stream = recognizer().restore(stream.save(), keywords=keywords())
+    events += [*stream.accept(speech()[cut:]), *stream.finish()]
+    whole = recognizer().stream(keywords=keywords())
+    assert events == [*whole.accept(speech()[:cut]), *whole.accept(speech()[cut:]), *whole.finish()]
+
+
+def test_a_snapshot_wants_the_same_keywords() -> None:
+    saved = recognizer().stream(keywords=keywords()).save()
+    with pytest.raises(SnapshotError, match="same ones"):
+        recognizer().restore(saved)
+    with pytest.raises(SnapshotError, match="other keywords"):
+        recognizer().restore(saved, keywords=Keywords(["umbrella"]))
+    with pytest.raises(SnapshotError, match="without keywords"):
+        recognizer().restore(recognizer().stream().save(), keywords=keywords())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": 99},
+        {"label": None},
+        {"pending": [[0, 0, 0, 10**9, 0.0]]},
+        {"pending": [[99, 0, 0, 1, 0.0]]},
+        {"pending": "none"},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_snapshot_is_refused(change: dict[str, Any]) -> None:
+    stream = recognizer().stream(keywords=keywords())
+    stream.accept(speech()[:32000])
+    fields, tensors = unpacked(stream.save())
+    fields["spotting"] |= change
+    with pytest.raises(SnapshotError, match="damaged"):
+        recognizer().restore(sealed(fields, tensors), keywords=keywords())
+
+
+@pytest.mark.parametrize("name", ["spotting.phone", "spotting.blank", "spotting.heard"])
+@pytest.mark.parametrize(
+    "damage", [lambda a: a[1:], lambda a: np.full_like(a, 2**62), lambda a: a.astype(np.float32)]
+)
+def test_damaged_arrays_are_refused(name: str, damage: Any) -> None:
+    stream = recognizer().stream(keywords=keywords())
+    stream.accept(speech()[:32000])
+    fields, tensors = unpacked(stream.save())
+    if name == "spotting.heard" and damage(tensors[name]).shape != tensors[name].shape:
+        return  # fewer phones are possible
+    with pytest.raises(SnapshotError, match="damaged"):
+        recognizer().restore(sealed(fields, tensors | {name: damage(tensors[name])}), keywords=keywords())
+
+
+def test_state_stays_bounded() -> None:
+    words = Keywords(["question"], threshold=0)
+    spotter = Spotter(DECODER, words, None)
+    state = spotter.initial()
+    for _ in range(40):
+        _, state = spotter.decode(state, said("K W EH S AH N D IH NG", trail=0))
+    assert len(state.heard) < 400
+    assert state.search.phone.shape == spotter.initial().search.phone.shape
+
+
+@pytest.mark.parametrize(
+    ("phrases", "says"),
+    [
+        ([], "no keywords"),
+        (["…"], "no letters"),
+        (["привет"], "lexicon is of English"),
+        (["a"], "at least 2 phones"),
+        (["lamp", "lamp"], "twice"),
+        ([f"word {number}" for number in range(10_000)], "10,000 keywords"),
+        (["/K AE"], "without its fellow"),
+        (["/K XX T/"], "unknown phone 'XX'"),
+        (["word " * 50], "characters"),
+    ],
+)
+def test_bad_keywords_have_one_line(phrases: list[str], says: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=says) as caught:
+        Keywords(phrases)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", True])
+def test_thresholds_lie_between_0_and_1(threshold: Any) -> None:
+    with pytest.raises(ConfigError, match="from 0"):
+        Keywords(["lamp"], threshold=threshold)
+
+
+def test_a_threshold_for_no_keyword_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no keyword"):
+        Keywords(["lamp"], thresholds={"light": 0.5})
+
+
+def test_lists_have_comments_and_thresholds(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("lamp\t0.8  # the kitchen's\n\n# none\nquinoa /K IY N W AA/\n")
+    words = Keywords.read(path, threshold=0.3)
+    assert [word.phrase for word in words] == ["lamp", "quinoa"]
+    assert [words.threshold_of(0), words.threshold_of(1)] == [0.8, 0.3]
+    assert words[1].variants[0].phones == ("K", "IY", "N", "W", "AA")
+    path.write_text("lamp\tmuch\n")
+    with pytest.raises(DataError, match="line 1: 'much'"):
+        Keywords.read(path)
+    path.write_text("# nothing\n")
+    with pytest.raises(DataError, match="empty"):
+        Keywords.read(path)
+
+
+def test_all_pronunciations_count() -> None:
+    words = Keywords(["either"])
+    assert len(words[0].variants) == 2
+    for variant in words[0].variants:
+        assert spot(said(" ".join(variant.phones)), words)
+
+
+class TwoWords:
+    """A language model of phones that knows the word "K AE" alone, and others that begin with T."""
+
+    phones = tuple(PHONES)
+    word_marks = True
+
+    def rows(self, contexts: np.ndarray) -> Any:
+        scores = np.full((1, 80), -5.0)
+        scores[0, 1 + PHONES.index("T") + 39] = -0.1
+
+        class Expanded:
+            nexts = np.zeros((1, 80), int)
+
+        Expanded.scores = scores
+        return Expanded, np.zeros(len(contexts), int)
+
+
+def test_words_end_where_the_language_model_says() -> None:
+    boundaries = Boundaries(TwoWords())
+    number = boundaries.symbol
+    word, starts = [number["K"], number["AE"]], [True, False]
+    before_t = boundaries.log_probability(word, starts, Surroundings((), (number["T"],), False, False))
+    before_s = boundaries.log_probability(word, starts, Surroundings((), (number["S"],), False, False))
+    pause = boundaries.log_probability(word, starts, Surroundings((), (number["S"],), True, True))
+    assert before_s < before_t <= 0
+    assert before_s < pause <= 0
+
+
+def test_a_recording_gives_what_its_stream_gives() -> None:
+    found = phonestream.spot(SPEECH, keywords(), recognizer())
+    assert [(one.phrase, one.start) for one in found if one.score > 0.05] == [
+        (event.phrase, event.start)
+        for event in expected()
+        if isinstance(event, Spotted) and event.score > 0.05
+    ]
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["spot", "--model", str(shipped_model()), *map(str, arguments)])
+    output, errors = capfd.readouterr()
+    return int(left.value.code or 0), output, errors
+
+
+def test_the_command_tells_what_python_tells(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("among\naway\t0.99999\n")
+    status, output, _ = run(capfd, SPEECH, "--list", words, "--keyword", "then dear", "--format", "json")
+    (line,) = output.splitlines()
+    told = json.loads(line)
+    assert status == 0
+    assert told["file"] == str(SPEECH)
+    assert told["seconds"] == pytest.approx(len(speech()) / 16000, abs=1e-3)
+    assert {one["phrase"] for one in told["spotted"]} == {"among", "then dear"}
+    assert all(0.5 <= one["score"] <= 1 for one in told["spotted"])
+    status, output, _ = run(capfd, SPEECH, "--keyword", "then dear", "--format", "csv")
+    assert output.splitlines()[0] == "file,phrase,start,end,score"
+    assert len(output.splitlines()) == 2
+
+
+def test_the_command_goes_on_after_a_bad_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no audio")
+    status, output, errors = run(capfd, bad, SPEECH, "--keyword", "then dear", "--threshold", "0")
+    assert status == 1
+    assert "then dear" in output
+    assert "bad.wav" in errors
+    assert "every peak" in errors
+
+
+@pytest.mark.parametrize(("options", "says"), [([], "--keyword"), (["--keyword", "…"], "no letters")])
+def test_a_wrong_call_is_one_line(options: list[str], says: str, capfd: pytest.CaptureFixture[str]) -> None:
+    status, output, errors = run(capfd, SPEECH, *options)
+    assert status in (1, 2)
+    assert output == ""
+    assert says in errors
