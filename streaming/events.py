@@ -1,7 +1,7 @@
 """What a stream tells as it goes on, as JSON: `phonestream listen --format json` and the server speak the same."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .decode import Phone
 from .endpoint import Endpoint
@@ -20,6 +20,12 @@ class Listening(NamedTuple):
     """Of audio after a phone that the model must hear before it can say so."""
 
 
+class Tentative(NamedTuple):
+    """The best guess at what follows the phones that are final, in place of the guess before."""
+
+    phones: tuple[Phone, ...]
+
+
 class Final(NamedTuple):
     """The end of a stream: nothing comes after it."""
 
@@ -34,11 +40,14 @@ class Failure(NamedTuple):
     message: str
 
 
-Event: TypeAlias = Phone | Endpoint | Lost | Spotted | Listening | Final | Failure
+Event: TypeAlias = Phone | Tentative | Endpoint | Lost | Spotted | Listening | Final | Failure
+
+E = TypeVar("E", bound=Event)
 
 KINDS: dict[str, type[Event]] = {
     "listening": Listening,
     "phone": Phone,
+    "tentative": Tentative,
     "endpoint": Endpoint,
     "lost": Lost,
     "error": Failure,
@@ -59,12 +68,17 @@ def encode(event: Event) -> dict[str, Any]:
     >>> encode(Phone("HH", 0.12, 0.16, 0.98))
     {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.16, 'confidence': 0.98}
     """
-    fields = {
+    if isinstance(event, Tentative):
+        return {"event": "tentative", "phones": [_fields(phone) for phone in event.phones]}
+    return {"event": _NAMES[type(event)], **_fields(event)}
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {
         name: round(value, DIGITS) if isinstance(value, float) else value
         for name, value in event._asdict().items()
         if (name, value) != ("word_start", None)
     }
-    return {"event": _NAMES[type(event)], **fields}
 
 
 def decode(encoded: Mapping[str, Any]) -> Event:
@@ -76,5 +90,11 @@ def decode(encoded: Mapping[str, Any]) -> Event:
         KeyError: it is of no known kind, or lacks a field.
     """
     kind = KINDS[encoded["event"]]
+    if kind is Tentative:
+        return Tentative(tuple(_event(Phone, phone) for phone in encoded["phones"]))
+    return _event(kind, encoded)
+
+
+def _event(kind: type[E], encoded: Mapping[str, Any]) -> E:
     usual = kind._field_defaults
     return kind(**{field: encoded[field] for field in kind._fields if field in encoded or field not in usual})

@@ -35,9 +35,13 @@ from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, summing, toy_metadata, toy_model
 
+from phonestream import Recognizer
 from phonestream.cli import main
+from phonestream.streaming.arrays import AnyArray
 from phonestream.streaming.audio import resample
 from phonestream.streaming.decode import Decoder, DecoderState
+from phonestream.streaming.decoding.config import BeamSearch
+from phonestream.streaming.decoding.decoder import BeamDecoder
 from phonestream.streaming.silence import (
     Silence,
     SilenceRule,
@@ -164,7 +168,7 @@ def test_files_show_the_command_lines_phones_with_the_network_off(
 ) -> None:
     rates = (16_000, 16_000, 16_000, 44_100)
     files = [as_wav(file, tmp_path, rate) for file, rate in zip(recordings, rates, strict=False)]
-    for file, transcript in zip(files, transcribed(*files, decoder="greedy"), strict=True):
+    for file, transcript in zip(files, transcribed(*files), strict=True):
         hear(offline, file)
         check(offline, transcript)
     check_ipa(offline)
@@ -174,7 +178,7 @@ def test_files_show_the_command_lines_phones_with_the_network_off(
 def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_behind(
     offline: Page, recording: Path
 ) -> None:
-    expected = possible(recording, "greedy")
+    expected = possible(recording)
     offline.locator("#listen").press("Enter")
     expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
     offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")
@@ -291,6 +295,63 @@ def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None
         np.testing.assert_allclose(
             [phone["confidence"] for phone in seen], [phone.confidence for phone in phones], rtol=1e-12
         )
+
+
+@pytest.fixture(scope="module")
+def shipped_rows(recordings: list[Path]) -> list[AnyArray]:
+    """What the bundled model gives for each shipped recording."""
+    recognizer = Recognizer()
+    read = (soundfile.read(path, dtype="float32") for path in recordings)
+    return [recognizer.log_probs(samples, rate) for samples, rate in read]
+
+
+SEARCH = """async ([metadata, settings, parts]) => {
+    const { BeamDecoder } = await import("/beam.js");
+    const { readPhoneLM } = await import("/phone_lm.js");
+    self.lm ??= await readPhoneLM(await (await fetch("/phones.lm")).arrayBuffer());
+    const decoder = new BeamDecoder(metadata, settings, self.lm);
+    const [phones, guesses] = [[], []];
+    for (const rows of parts) {
+        phones.push(...decoder.decode(Float32Array.from(rows.flat())));
+        guesses.push(decoder.tentative().map(({ symbol }) => symbol));
+    }
+    return [[...phones, ...decoder.finish()], guesses];
+}"""
+
+
+@pytest.mark.parametrize(
+    "settings", [BeamSearch(), BeamSearch(size=8, delay_seconds=0.2)], ids=["default", "8"]
+)
+def test_rows_are_searched_as_in_python(
+    tools: Page, shipped_rows: list[AnyArray], settings: BeamSearch
+) -> None:
+    metadata = Recognizer().metadata
+    fields = {key: json.loads(value) for key, value in metadata.to_map().items()}
+    decoder = BeamDecoder(metadata.decoder, settings)
+    for rows in shipped_rows:
+        parts = np.array_split(rows, 9)
+        seen, guesses = tools.evaluate(
+            SEARCH, [fields, decoder.parameters(), [part.tolist() for part in parts]]
+        )
+        state, phones = decoder.initial(), []
+        for part, guess in zip(parts, guesses, strict=True):
+            found, state = decoder.decode(state, part)
+            phones += found
+            assert guess == [phone.symbol for phone in decoder.tentative(state)]
+        phones += decoder.finish(state)[0]
+        names = ("symbol", "start", "end", "word_start")
+        assert [[phone[name] for name in names] for phone in seen] == [
+            [getattr(phone, name) for name in names] for phone in phones
+        ]
+        np.testing.assert_allclose(
+            [phone["confidence"] for phone in seen], [phone.confidence for phone in phones], atol=2e-5
+        )
+
+
+def test_a_greedy_page_has_no_language_model(tmp_path: Path) -> None:
+    export_page("tiny", tmp_path, decoder="greedy")
+    assert not (tmp_path / "phones.lm").exists()
+    assert "search" not in json.loads((tmp_path / "model.json").read_text())
 
 
 def test_silence_leaves_as_little_in_the_page_as_in_python(browser: Browser, tmp_path: Path) -> None:
@@ -439,7 +500,8 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
         (["--web", "page", "--int8"], 2, "--int8: is about a run"),
         (["--web", "page", "--output", "model.onnx"], 2, "--output: is about a run"),
         (["--web", "page", "--time-offset", "0"], 2, "--time-offset: is about a run"),
-        (["run", "--output", "model.onnx", "--model", "default"], 2, "--model: is the model of a page"),
+        (["run", "--output", "model.onnx", "--model", "default"], 2, "--model: is about a page"),
+        (["run", "--output", "model.onnx", "--decoder", "greedy"], 2, "--decoder: is about a page"),
         (["--web", "page", "--model", "nosuch"], 1, "nosuch: no such model file"),
         (["--web", ""], 2, "--web: give a folder's name"),
         (["--web", "taken"], 1, "taken: holds something else (index.html); choose another folder"),

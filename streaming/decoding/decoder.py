@@ -86,6 +86,12 @@ class BeamDecoder:
             depth=max(8, math.ceil(seconds / PHONE_SECONDS)),
         )
 
+    def parameters(self) -> dict[str, float]:
+        """The numbers that the search goes by, for another implementation of it: streaming/web/page/beam.js."""
+        rule = self.rule
+        names = ("size", "lm_weight", "blank_score", "threshold", "cut", "skip", "depth")
+        return {name: getattr(rule, name) for name in names} | {"review": self._review, "delay": self.delay}
+
     def initial(self, row: int = 0) -> BeamState:
         """The state before the first row of an utterance, which is number `row`."""
         return BeamState(row, search.empty(self.rule))

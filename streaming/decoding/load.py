@@ -49,6 +49,27 @@ def load(source: str | PathLike[str] | None, phones: tuple[str, ...]) -> PhoneLM
     return lm
 
 
+def read_bytes(source: str | PathLike[str]) -> bytes:
+    """The packed file of a language model, checked: what `BeamSearch.lm` names, which is no ARPA file.
+
+    Raises:
+        ModelError: there is no such file, or it is not a packed one.
+    """
+    name = fspath(source)
+    bundled = name in bundled_language_models()
+    path = files("phonestream.models") / f"{name}{SUFFIX}" if bundled else Path(name)
+    try:
+        content = path.read_bytes()
+        trie.read(content)
+    except OSError as error:
+        raise ModelError(f"{name}: the language model cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ModelError(
+            f"{name}: not a packed language model: {error}; make one with `phonestream phone-lm`"
+        ) from None
+    return content
+
+
 def speaks(name: str, phones: tuple[str, ...]) -> bool:
     """Whether the bundled language model `name` is there and has all `phones`."""
     try:

@@ -73,6 +73,7 @@ class Client:
         *,
         endpoints: bool = False,
         posteriors: bool = False,
+        tentative: bool = False,
         snapshot: bytes | None = None,
     ) -> "RemoteStream":
         """A stream on the server, new or going on from `snapshot`.
@@ -96,7 +97,12 @@ class Client:
                 f"{self.url}: no connection: {error}; is `phonestream serve` running there?"
             ) from None
         opening = Opening(
-            sample_rate, "float32", endpoints=endpoints, posteriors=posteriors, snapshot=snapshot
+            sample_rate,
+            "float32",
+            endpoints=endpoints,
+            posteriors=posteriors,
+            tentative=tentative,
+            snapshot=snapshot,
         )
         stream = RemoteStream(connection, opening, self.url, closing)
         self._open = [*(other for other in self._open if not other.closed), stream]

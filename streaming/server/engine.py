@@ -16,7 +16,7 @@ from ...errors import AudioError, ConfigError, SnapshotError
 from ..arrays import AnyArray
 from ..audio import resample
 from ..decode import Phone
-from ..events import Failure, Final
+from ..events import Failure, Final, Tentative
 from ..pool.results import TickResult
 from ..pool.scheduler import StreamPool
 from ..pool.stream import PooledStream
@@ -63,6 +63,7 @@ class Engine:
         self._stats = self._pool.stats()  # that the metrics know of
         self._metrics = metrics
         self._listeners: dict[PooledStream, Listener] = {}
+        self._guesses: dict[PooledStream, list[Phone]] = {}  # that were given last, where they are wanted
         self._stopping = Flag()
         self._began: float | None = None  # the tick that is going on
         self._tick_seconds = 0.0  # that the last one took
@@ -118,6 +119,8 @@ class Engine:
         if unfit is not None:
             stream.close()
             raise SnapshotError(unfit)
+        if opening.tentative:
+            self._guesses[stream] = []
         self._listeners[stream] = listener
         return stream
 
@@ -125,6 +128,7 @@ class Engine:
         """Forget a stream, whatever it was at."""
         stream.close()
         self._listeners.pop(stream, None)
+        self._guesses.pop(stream, None)
 
     def _run(self) -> None:
         while True:
@@ -152,11 +156,22 @@ class Engine:
             phones += sum(isinstance(event, Phone) for event in result.events)
             listener = self._listeners.get(result.stream)
             if listener is not None:
-                listener(_events(result))
+                listener([*_events(result), *self._guess(result)])
         before, self._stats = self._stats, self._pool.stats()
         self._metrics.heard(self._stats.audio_seconds - before.audio_seconds, phones)
         self._metrics.lost(self._stats.lost_seconds - before.lost_seconds)
         self._metrics.turn(spent, [result.stream.waited_seconds for result in results])
+
+    def _guess(self, result: TickResult) -> list[Event]:
+        """What is tentative, where that is wanted and has changed."""
+        before = self._guesses.get(result.stream)
+        if before is None or result.finished or result.error is not None:
+            return []
+        guess = result.stream.tentative()
+        if guess == before:
+            return []
+        self._guesses[result.stream] = guess
+        return [Tentative(tuple(guess))]
 
 
 def put(stream: PooledStream, work: Work) -> None:

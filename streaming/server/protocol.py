@@ -27,6 +27,10 @@ MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz, what microphones and files have
 ENCODINGS: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 
 
+FLAGS = ("endpoints", "posteriors", "tentative")
+"""Of the opening: what is wanted beside phones."""
+
+
 class Close(IntEnum):
     """How a WebSocket ends. Below 4000: RFC 6455, section 7.4.1, and IANA's registry."""
 
@@ -65,6 +69,7 @@ class Opening:
     encoding: str = "int16"
     endpoints: bool = False
     posteriors: bool = False
+    tentative: bool = False
     snapshot: bytes | None = None
     token: str | None = None
 
@@ -122,7 +127,7 @@ def read_opening(text: str) -> Opening:
         raise _bad(f"opening: encoding {_show(encoding)}: expected one of {', '.join(ENCODINGS)}")
     if token is not None and not isinstance(token, str):
         raise _bad("opening: token: expected a string")
-    wanted = {name: message.get(name, False) for name in ("endpoints", "posteriors")}
+    wanted = {name: message.get(name, False) for name in FLAGS}
     for name, value in wanted.items():
         if type(value) is not bool:
             raise _bad(f"opening: {name} {_show(value)}: expected true or false")
@@ -132,7 +137,7 @@ def read_opening(text: str) -> Opening:
 def write_opening(opening: Opening) -> str:
     """The message that `read_opening` reads."""
     message: dict[str, Any] = {"version": VERSION, "rate": opening.rate, "encoding": opening.encoding}
-    message |= {name: True for name in ("endpoints", "posteriors") if getattr(opening, name)}
+    message |= {name: True for name in FLAGS if getattr(opening, name)}
     if opening.snapshot is not None:
         message["snapshot"] = _text(opening.snapshot)
     if opening.token is not None:

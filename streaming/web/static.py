@@ -7,6 +7,7 @@ page's Content-Security-Policy lets nothing in it ask another host. The pieces a
     engine.js, worker.js, ...        of `page/` beside this module: the recogniser
     onnxruntime/                     ONNX Runtime Web as it comes, with its licences
     model.onnx, model.json           the model, and its metadata in a form that needs no protobuf
+    phones.lm                        the language model of phones, where the page decodes by beam search
 """
 
 import hashlib
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ConfigError, ModelError
+from ..decoding.config import BeamSearch, Decoding, check_decoding
+from ..decoding.decoder import BeamDecoder
+from ..decoding.load import read_bytes, speaks
 from ..metadata import FORMAT_KEY, ModelMetadata
 from ..model import Model, bundled_models
 
@@ -37,9 +41,19 @@ RUNTIME = {
 """ONNX Runtime Web, by its names in the page's folder."""
 
 DESCRIPTION = "model.json"
+LANGUAGE_MODEL = "phones.lm"
 MARK = f'"{FORMAT_KEY}"'.encode()
 SHARED = ("page.js", "view.js", "spectrum.js", "audio.js", "capture.js", "ipa.js", "style.css", "icon.svg")
-OWN = ("engine.js", "worker.js", "recognizer.js", "silence.js", "decode.js", "resample.js")
+OWN = (
+    "engine.js",
+    "worker.js",
+    "recognizer.js",
+    "silence.js",
+    "beam.js",
+    "phone_lm.js",
+    "decode.js",
+    "resample.js",
+)
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
@@ -75,18 +89,21 @@ class Page(NamedTuple):
     size: int  # bytes
 
 
-def export_page(model: str | PathLike[str], folder: Path) -> Page:
+def export_page(model: str | PathLike[str], folder: Path, *, decoder: Decoding | None = None) -> Page:
     """Write the page of a model file, or of a bundled model, into `folder`, which is made if need be.
 
-    A page that is there already is replaced; other files in the folder stay. `model.json`, by which a page is known
-    again, comes first, and `index.html` last, so that there is no page before it is whole.
+    `decoder` is how the page decodes, as for `Recognizer`. A page that is there already is replaced; other files in the
+    folder stay. `model.json`, by which a page is known again, comes first, and `index.html` last, so that there is no
+    page before it is whole.
 
     Raises:
-        ModelError: the model cannot be used; then nothing is written.
-        ConfigError: the folder holds other files of such names, or one cannot be written.
+        ModelError: the model or the decoder's language model cannot be used; then nothing is written.
+        ConfigError: the folder holds other files of such names, or one cannot be written; `decoder` is something else.
     """
     content, metadata = _open(model)
-    parts = _parts(content, metadata)
+    if decoder is None:
+        decoder = "beam" if speaks("default", tuple(metadata.phones)) else "greedy"
+    parts = _parts(content, metadata, check_decoding(decoder))
     _check_folder(folder, parts)
     for name, part in parts.items():
         _write(folder / name, part)
@@ -104,12 +121,20 @@ def _open(model: str | PathLike[str]) -> tuple[bytes, ModelMetadata]:
     return content, opened.metadata
 
 
-def _parts(model: bytes, metadata: ModelMetadata) -> dict[str, bytes]:
+def _parts(model: bytes, metadata: ModelMetadata, search: BeamSearch | None) -> dict[str, bytes]:
     """The content of each file, in the order in which they are to be written."""
     here, shared = files(__package__), files("phonestream.streaming.server") / "page"
     runtime = {name: (here / "onnxruntime" / origin).read_bytes() for name, origin in RUNTIME.items()}
     description = _description(model, metadata, len(runtime[WASM]))
-    parts = {DESCRIPTION: json.dumps(description, indent=1).encode(), "model.onnx": model, **runtime}
+    language_model: dict[str, bytes] = {}
+    if search is not None:
+        description["search"], language_model = _search(metadata, search)
+    parts = {
+        DESCRIPTION: json.dumps(description, indent=1).encode(),
+        "model.onnx": model,
+        **runtime,
+        **language_model,
+    }
     parts["licences.txt"] = _licences(metadata).encode()
     parts |= {name: (here / "page" / name).read_bytes() for name in OWN}
     parts |= {name: (shared / name).read_bytes() for name in SHARED}
@@ -127,6 +152,25 @@ def _description(model: bytes, metadata: ModelMetadata, wasm: int) -> dict[str, 
         "model": {"url": f"model.onnx?{sha256[:16]}", "bytes": len(model)},
         "runtime": {"url": f"{WASM}?{RUNTIME_VERSION}", "bytes": wasm},
     }
+
+
+def _search(metadata: ModelMetadata, search: BeamSearch) -> tuple[dict[str, object], dict[str, bytes]]:
+    """What the page must know to search as `search` says, and the language model's file.
+
+    Raises:
+        ConfigError: there is no packed language model that a browser could read.
+    """
+    if search.lm is None:
+        raise ConfigError(
+            "a page that decodes by beam search needs a language model: name one, or decode greedily"
+        )
+    decoder = BeamDecoder(metadata.decoder, search)
+    content = read_bytes(search.lm)
+    url = f"{LANGUAGE_MODEL}?{decoder.rule.lm.sha256[:16]}"
+    return (
+        {"settings": decoder.parameters(), "lm": {"url": url, "bytes": len(content)}},
+        {LANGUAGE_MODEL: content},
+    )
 
 
 def _licences(metadata: ModelMetadata) -> str:

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -62,6 +62,10 @@ def export(
         str,
         typer.Option(metavar="PATH|NAME", help="Of the page: a model file, or the name of a bundled model."),
     ] = "default",
+    decoder: Annotated[
+        Literal["beam", "greedy"],
+        typer.Option(help="How the page decodes: greedily it needs no language model of 4 MB."),
+    ] = "beam",
 ) -> None:
     """Write a trained model as one ONNX file, verified against torch; or, with --web, a page that runs a model."""
     given = {name for name in context.params if _given(context, name)}
@@ -74,10 +78,11 @@ def export(
                     "is about a run, and --web takes a model file: export the run first, then give --model",
                     param_hint=_hint(parameter),
                 )
-        _page(Path(web), model)
+        _page(Path(web), model, decoder if "decoder" in given else None)
         return
-    if "model" in given:
-        raise typer.BadParameter("is the model of a page; give --web too", param_hint="--model")
+    for parameter in ("model", "decoder"):
+        if parameter in given:
+            raise typer.BadParameter("is about a page; give --web too", param_hint=_hint(parameter))
     if run is None:
         raise typer.BadParameter("give a training run's folder, or --web", param_hint="RUN")
     if output is None:
@@ -98,10 +103,10 @@ def export(
     write(str(summary))
 
 
-def _page(folder: Path, model: str) -> None:
+def _page(folder: Path, model: str, decoder: Literal["beam", "greedy"] | None) -> None:
     from ..streaming.web.static import export_page
 
-    page = export_page(model, folder)
+    page = export_page(model, folder, decoder=decoder)
     write(f"{folder}: a page with the model {page.model}, {page.files} files, {page.size / 1e6:.1f} MB")
     write(f"see it:  python -m http.server -d {shlex.quote(str(folder))}  and open http://localhost:8000/")
     write("publish: copy the folder to any web server; browsers give the microphone only over HTTPS")

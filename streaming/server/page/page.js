@@ -27,12 +27,14 @@ let name = names.arpabet;
 let live = null; // what stops the microphone, while it is open
 let busy = false;
 let lastEnd = 0;
+let guesses = []; // what is written of phonemes that are not certain yet
 let lostSeconds = 0;
 let latencies = [];
 
 function clear() {
   view.clear();
   at("lines").replaceChildren();
+  guesses = [];
   at("hint").hidden = true;
   [lastEnd, lostSeconds, latencies] = [0, 0, []];
   tell("");
@@ -54,7 +56,30 @@ function showStatus(seconds, behind = 0) {
 }
 
 function addPhone(phone) {
+  addTentative([]);
   view.addPhone(phone);
+  addMark(phone).style.opacity = 0.35 + 0.65 * phone.confidence;
+  lastEnd = phone.end;
+}
+
+// The best guess at what follows, in place of the guess before: faint, until it is certain or something else is.
+function addTentative(phones) {
+  for (const node of guesses) node.remove();
+  guesses = [];
+  const end = lastEnd;
+  for (const phone of phones) {
+    const mark = addMark(phone);
+    mark.classList.add("tentative");
+    guesses.push(mark, mark.nextSibling);
+    lastEnd = phone.end;
+  }
+  lastEnd = end;
+  const line = at("lines").lastElementChild;
+  if (line && !line.lastElementChild.childElementCount) line.remove();
+}
+
+// Writes a phoneme behind the others; where a word may begin, with more room before it.
+function addMark(phone) {
   const lines = at("lines");
   if (!lines.lastElementChild || phone.start - lastEnd >= PAUSE) {
     const line = document.createElement("li");
@@ -67,11 +92,14 @@ function addPhone(phone) {
   const mark = document.createElement("span");
   mark.dataset.symbol = phone.symbol;
   mark.textContent = name(phone.symbol);
-  mark.style.opacity = 0.35 + 0.65 * phone.confidence;
   mark.title = `${phone.start.toFixed(2)} to ${phone.end.toFixed(2)} s, confidence ${phone.confidence.toFixed(2)}`;
+  if (phone.word_start) {
+    mark.classList.add("word");
+    mark.title += "; a word seems to begin here";
+  }
   lines.lastElementChild.lastElementChild.append(mark, " ");
   lines.scrollTop = lines.scrollHeight;
-  lastEnd = phone.end;
+  return mark;
 }
 
 function addLost({ start, seconds }) {
@@ -121,7 +149,8 @@ async function listen() {
       if (event.event === "phone") {
         latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.end)];
         addPhone(event);
-      } else if (event.event === "lost") addLost(event);
+      } else if (event.event === "tentative") addTentative(event.phones);
+      else if (event.event === "lost") addLost(event);
       show();
     });
     const timer = setTimeout(() => tell(engine.waiting), PATIENCE);

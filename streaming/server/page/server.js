@@ -21,7 +21,7 @@ async function openStream(rate, onEvent) {
   done.catch(() => {}); // whoever awaits it hears of it
 
   await new Promise((resolve, reject) => {
-    socket.onopen = () => socket.send(JSON.stringify({ version: 1, rate, encoding: "int16", token }));
+    socket.onopen = () => socket.send(JSON.stringify({ version: 1, rate, encoding: "int16", tentative: true, token }));
     socket.onmessage = ({ data }) => {
       const event = JSON.parse(data);
       if (event.event === "ready") resolve();

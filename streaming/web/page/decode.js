@@ -41,6 +41,11 @@ export class Decoder {
     return [{ symbol: this.symbols[column], start: this.seconds(start), end, confidence }];
   }
 
+  // Nothing is said before it is certain.
+  tentative() {
+    return [];
+  }
+
   // Of the most probable column: the highest of softmax(row / temperature).
   posterior(row) {
     const scaled = Array.from(row, (value) => value / this.temperature);

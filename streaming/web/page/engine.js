@@ -36,8 +36,9 @@ async function openStream(rate, onEvent, onHeard = () => {}) {
   let sent = 0; // samples, lost ones too
   let heard = 0; // seconds
   const done = new Promise((resolve, reject) => {
-    streams.set(id, ({ phones, heard: seconds, final, error }) => {
+    streams.set(id, ({ phones, tentative, heard: seconds, final, error }) => {
       phones?.forEach((phone) => onEvent({ event: "phone", ...phone }));
+      if (tentative) onEvent({ event: "tentative", phones: tentative });
       if (seconds !== undefined) onHeard((heard = seconds));
       if (final !== undefined) resolve(final);
       if (error) reject(new Error(error));
@@ -69,7 +70,7 @@ async function transcribe(file, decoded, onProgress) {
   const { samples, rate } = await decoded;
   const phones = [];
   let turn = () => {}; // called when the worker has heard more
-  const stream = await openStream(rate, (phone) => phones.push(phone), (heard) => {
+  const stream = await openStream(rate, (event) => event.event === "phone" && phones.push(event), (heard) => {
     onProgress((heard * rate) / samples.length);
     turn();
   });

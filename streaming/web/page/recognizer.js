@@ -1,6 +1,5 @@
 // A stream: samples in, phonemes out, by the same steps as streaming/state.py.
 
-import { Decoder } from "./decode.js";
 import { Resampler } from "./resample.js";
 import { Silence, blankFrames } from "./silence.js";
 
@@ -8,9 +7,9 @@ const MOST_LEVEL = 16; // 24 dB above full scale; decoders overshoot a little
 const BLOCK_SECONDS = 4; // of audio in one call of the graph at most: attention is quadratic in a call's frames
 
 export class Model {
-  // `session` and `Tensor` are ONNX Runtime's.
-  constructor(session, Tensor, metadata) {
-    Object.assign(this, { session, Tensor, metadata });
+  // `session` and `Tensor` are ONNX Runtime's; `newDecoder()` makes what turns a stream's rows into phonemes.
+  constructor(session, Tensor, metadata, newDecoder) {
+    Object.assign(this, { session, Tensor, metadata, newDecoder });
     const frame = metadata.frame_samples;
     this.block = Math.max(1, Math.floor((BLOCK_SECONDS * metadata.sample_rate) / frame)) * frame; // samples
   }
@@ -41,7 +40,7 @@ export class Stream {
     this.model = model;
     this.rate = rate;
     this.resampler = new Resampler(rate, model.metadata.sample_rate);
-    this.decoder = new Decoder(model.metadata);
+    this.decoder = model.newDecoder();
     this.state = model.initialState();
     this.pending = new Float32Array(0); // at the model's rate, not heard yet
     this.frames = 0; // that the graph has heard

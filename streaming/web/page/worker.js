@@ -2,9 +2,12 @@
 //
 // It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
 // { open: rate }, { samples }, { gap } and { finish }, each with the stream's `id`, and answers for that stream with
-// { phones, heard: seconds } and at its end { final: seconds } or { error: message }. A new stream ends the one before.
+// { phones, tentative, heard: seconds } and at its end { final: seconds } or { error: message }. A new stream ends the one before.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
+import { BeamDecoder } from "./beam.js";
+import { Decoder } from "./decode.js";
+import { readPhoneLM } from "./phone_lm.js";
 import { Model, Stream } from "./recognizer.js";
 
 const queue = []; // of what came and was not dealt with yet
@@ -61,21 +64,24 @@ async function advance() {
 }
 
 function report(phones) {
-  postMessage({ id: current.id, phones, heard: current.stream.heard });
+  const { decoder, heard } = current.stream;
+  postMessage({ id: current.id, phones, tentative: decoder.tentative(), heard });
 }
 
 async function load() {
-  const { metadata, model: file, runtime } = await (await get("model.json")).json();
-  const total = file.bytes + runtime.bytes;
+  const { metadata, model: file, runtime, search } = await (await get("model.json")).json();
+  const total = file.bytes + runtime.bytes + (search?.lm.bytes ?? 0);
   let loaded = 0;
   const progress = (bytes) => postMessage({ loaded: (loaded += bytes) / total });
   const graph = await download(file.url, file.bytes, progress);
   const wasm = await download(runtime.url, runtime.bytes, progress);
+  const lm = search && (await readPhoneLM(await download(search.lm.url, search.lm.bytes, progress)));
+  const newDecoder = () => (search ? new BeamDecoder(metadata, search.settings, lm) : new Decoder(metadata));
   ort.env.logLevel = "error"; // its warnings are about processors and the optimiser's choices
   ort.env.wasm.numThreads = 1; // more would need headers that few static servers send
   ort.env.wasm.wasmBinary = wasm.buffer;
   const session = await ort.InferenceSession.create(graph, { executionProviders: ["wasm"] });
-  const opened = new Model(session, ort.Tensor, metadata);
+  const opened = new Model(session, ort.Tensor, metadata, newDecoder);
   await opened.run(new Float32Array(metadata.frame_samples), opened.initialState()); // it fits its metadata
   return opened;
 }
