@@ -21,7 +21,7 @@ from ..streaming.silence import default_rule
 from .graph import trace
 from .quantise import quantise_weights, with_weights
 from .verify import verify
-from .weights import ENCODER_KEY, fill
+from .weights import ENCODER_KEY, fill, read_encoder
 
 PARTS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 VERSION = re.compile(rf"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){{2}}(-{PARTS})?(\+{PARTS})?")  # semver.org
@@ -82,6 +82,8 @@ def export(
     licence: str = "not stated",
     training_data: str = "not stated",
     time_offset_seconds: float = 0.0,
+    blend: Path | None = None,
+    blend_share: float = 0.5,
 ) -> Summary:
     """Write the averaged weights of a training run as a model file.
 
@@ -95,6 +97,9 @@ def export(
         version: of the model, MAJOR.MINOR.PATCH as semver.org has it; without one, that of a model that was not
             released, which tells how long it was trained: 0.0.0+steps.2200.
         time_offset_seconds: by which rows come later than the phones they stand for; taken off all times.
+        blend: a model file whose weights are mixed in: `blend_share` of theirs, the rest of the run's. Between a
+            model and what it became on other data there are often weights better than both (Wortsman et al. 2022,
+            "Robust fine-tuning of zero-shot models").
 
     Raises:
         ConfigError: no run there, a damaged one, an attention that cannot stream, or a version of another form.
@@ -108,6 +113,8 @@ def export(
     checkpoint = load_checkpoint(run)
     encoder = Encoder(checkpoint.config.model)
     load_weights(encoder, checkpoint.averaged, str(run))
+    if blend is not None:
+        blend_weights(encoder, blend, blend_share)
     description = Description(
         name=name or checkpoint.config.name,
         version=version or f"0.0.0+steps.{checkpoint.step}",
@@ -116,6 +123,28 @@ def export(
         time_offset_seconds=time_offset_seconds,
     )
     return export_encoder(encoder, output, description, int8=int8, data=data)
+
+
+def blend_weights(encoder: Encoder, model: Path, share: float) -> None:
+    """Move the weights of `encoder` towards those of a model file, by `share` of the way.
+
+    Raises:
+        ConfigError: a share that is not from 0 to 1, or a model of another shape.
+        ModelError: the file cannot be read.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"blend share {share:g}: give a number from 0 to 1")
+    other = read_encoder(model)
+    if other.config != encoder.config:
+        raise ConfigError(
+            f"{model}: its encoder has another shape than the run's: blend it with its own stages only"
+        )
+    theirs = other.state_dict()
+    mixed = {
+        name: own.lerp(theirs[name], share) if own.is_floating_point() else own
+        for name, own in encoder.state_dict().items()
+    }
+    encoder.load_state_dict(mixed)
 
 
 def export_encoder(

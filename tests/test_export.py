@@ -1,5 +1,6 @@
 """A model file computes what torch computes, describes itself, and gives its weights back."""
 
+import dataclasses
 import json
 import os
 from dataclasses import replace
@@ -160,6 +161,28 @@ def test_a_run_is_exported_with_its_averaged_weights(tmp_path: Path) -> None:
     summary = export(tmp_path, tmp_path / "model.onnx")
     assert (summary.metadata.name, summary.metadata.version) == ("small", "0.0.0+steps.300")
     torch.testing.assert_close(read_weights(summary.path), dict(averaged.state_dict()), rtol=0, atol=0)
+
+
+def test_another_models_weights_are_blended_in(tmp_path: Path) -> None:
+    first, second = make_encoder(SMALL, seed=1).state_dict(), make_encoder(SMALL, seed=2).state_dict()
+    config = TrainConfig(name="small", model=SMALL)
+    for name, state in (("first", first), ("second", second)):
+        (tmp_path / name).mkdir()
+        save_checkpoint(tmp_path / name, Checkpoint(300, config, "", state, state, []))
+    before, path = tmp_path / "first.onnx", tmp_path / "blended.onnx"
+    export(tmp_path / "first", before)
+    for share in (0.0, 0.25, 1.0):
+        export(tmp_path / "second", path, blend=before, blend_share=share)
+        expected = {name: share * first[name] + (1 - share) * second[name] for name in first}
+        torch.testing.assert_close(read_weights(path), expected)
+    with pytest.raises(ConfigError, match="blend share 2: give a number from 0 to 1"):
+        export(tmp_path / "second", path, blend=before, blend_share=2)
+    wider = dataclasses.replace(SMALL, feed_forward=SMALL.feed_forward * 2)
+    state = make_encoder(wider).state_dict()
+    (tmp_path / "wider").mkdir()
+    save_checkpoint(tmp_path / "wider", Checkpoint(1, TrainConfig(model=wider), "", state, state, []))
+    with pytest.raises(ConfigError, match="another shape than the run's"):
+        export(tmp_path / "wider", path, blend=before)
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "0.10.3-rc.1", "2.0.0+steps.2200"])

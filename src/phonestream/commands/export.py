@@ -18,6 +18,8 @@ OF_A_RUN = (
     "licence",
     "training_data",
     "time_offset",
+    "blend",
+    "blend_share",
 )
 """Parameters that say how a run becomes a model file."""
 
@@ -52,6 +54,13 @@ def export(
     time_offset: Annotated[
         float, typer.Option(metavar="SECONDS", help="How late its times are on average; taken off them.")
     ] = 0.0,
+    blend: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL.onnx", help="A model that the run started from, to mix its weights in."),
+    ] = None,
+    blend_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Of that model in the mixture.")
+    ] = 0.5,
     web: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +108,8 @@ def export(
         licence=licence,
         training_data=training_data,
         time_offset_seconds=time_offset,
+        blend=blend,
+        blend_share=blend_share,
     )
     write(str(summary))
 
