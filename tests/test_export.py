@@ -171,10 +171,9 @@ def test_another_models_weights_are_blended_in(tmp_path: Path) -> None:
         save_checkpoint(tmp_path / name, Checkpoint(300, config, "", state, state, []))
     before, path = tmp_path / "first.onnx", tmp_path / "blended.onnx"
     export(tmp_path / "first", before)
-    for share in (0.0, 0.25, 1.0):
-        export(tmp_path / "second", path, blend=before, blend_share=share)
-        expected = {name: share * first[name] + (1 - share) * second[name] for name in first}
-        torch.testing.assert_close(read_weights(path), expected)
+    export(tmp_path / "second", path, blend=before, blend_share=0.25)
+    expected = {name: 0.25 * first[name] + 0.75 * second[name] for name in first}
+    torch.testing.assert_close(read_weights(path), expected)
     with pytest.raises(ConfigError, match="blend share 2: give a number from 0 to 1"):
         export(tmp_path / "second", path, blend=before, blend_share=2)
     wider = dataclasses.replace(SMALL, feed_forward=SMALL.feed_forward * 2)
