@@ -42,7 +42,7 @@ RESULTS = (
     Section(
         "Phone error rate",
         ("accuracy", "accuracy-*"),
-        "Greedy decoding, every phone counted, one thread.",
+        "Every phone counted; by beam search, as users decode, and greedily.",
         join="model",
     ),
     Section("Confusions", ("confusions-*",), "The commonest errors.", picture="confusions.png"),

@@ -33,7 +33,7 @@ class Parrot:
     sha256 = "5" * 64
     said: ClassVar[dict[int, list[str]]] = {}
 
-    def __init__(self, model: object, *, threads: int = 1) -> None:
+    def __init__(self, model: object, *, threads: int = 1, decoder: object = None) -> None:
         for split in ("dev", "test"):
             for cut in load_cuts(SPEECH, split):
                 first, *rest = reference_phones(cut)
