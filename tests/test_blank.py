@@ -1,19 +1,15 @@
 """Blank is lowered by as much as makes greedy decoding err least, and by nothing where nothing is gained."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from small_training import MODEL
 
 from phonestream.asr.lexicon.phones import BLANK, PHONES
 from phonestream.asr.model.encoder import FRAME, Encoder
-from phonestream.export import read_encoder
 from phonestream.export.blank import PENALTIES, apply_blank_penalty, fit_blank_penalty
-from phonestream.export.exporter import Description, export_encoder
 
 
 def recording(said: list[str], ahead: float) -> NDArray[np.float32]:
@@ -60,21 +56,3 @@ def test_every_row_of_a_frame_is_lowered_and_phones_keep_their_proportions() -> 
     expected = before.clone()
     expected[..., BLANK] -= 0.7
     torch.testing.assert_close(after, expected.log_softmax(-1), atol=1e-5, rtol=0)
-
-
-def test_what_was_fitted_is_in_the_file(
-    tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("phonestream.export.blank.fit_blank_penalty", lambda log_probs, references: 0.3)
-    torch.manual_seed(0)
-    encoder = Encoder(MODEL)
-    with torch.no_grad():
-        encoder.head.bias[BLANK] -= 3.0  # so that it says something
-    learnt = encoder.head.bias.detach().clone()
-    path = tmp_path / "model.onnx"
-    summary = export_encoder(encoder, path, Description("x"), int8=True, data=small_corpus)
-    assert "blank penalty 0.3" in str(summary)
-    written = read_encoder(path).head.bias.detach()
-    assert written[BLANK].item() == pytest.approx(learnt[BLANK].item() - 0.3)
-    assert torch.equal(written[1:], learnt[1:])
-    assert torch.equal(encoder.head.bias, learnt), "the caller's encoder is not touched"

@@ -1,5 +1,6 @@
 """int8 weights: small, close, and as indifferent to chunks and batches as float32."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,13 +9,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from exported import SMALL, export_small, make_encoder
+from exported import DESCRIPTION, SMALL, export_small, make_encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_training import CONFIG, write_toml
 
+from phonestream.asr.lexicon.phones import BLANK
 from phonestream.asr.model.config import EncoderConfig
 from phonestream.asr.model.encoder import FRAME, Encoder
-from phonestream.export import read_encoder, rounded
+from phonestream.asr.training.checkpoint import load_checkpoint, load_encoder
+from phonestream.asr.training.process import SETTINGS
+from phonestream.asr.training.train import train
+from phonestream.cli import main
+from phonestream.export import export_encoder, read_encoder, read_weights, rounded
 from phonestream.export.graph import trace
 from phonestream.export.quantise import HIGHEST_LEVEL, Int8, quantise, quantise_weights
 from phonestream.streaming.model import Model
@@ -127,3 +134,63 @@ def test_weights_are_unpacked_once_at_load(exported: Exported, tmp_path: Path) -
     assert any(tensor.data_type == packed for tensor in onnx.load(exported.path).graph.initializer)
     loaded = onnx.load(tmp_path / "loaded.onnx").graph
     assert not any(tensor.data_type == packed for tensor in loaded.initializer)
+
+
+def test_a_fitted_blank_penalty_is_in_the_file(
+    tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phonestream.export.blank.fit_blank_penalty", lambda log_probs, references: 0.3)
+    encoder = make_encoder(SMALL)
+    with torch.no_grad():
+        encoder.head.bias[BLANK] -= 3.0  # so that it says something
+    learnt = encoder.head.bias.detach().clone()
+    path = tmp_path / "model.onnx"
+    summary = export_encoder(encoder, path, DESCRIPTION, int8=True, data=small_corpus)
+    assert "blank penalty 0.3" in str(summary)
+    written = read_encoder(path).head.bias.detach()
+    assert written[BLANK].item() == pytest.approx(learnt[BLANK].item() - 0.3)
+    assert torch.equal(written[1:], learnt[1:])
+    assert torch.equal(encoder.head.bias, learnt), "the caller's encoder is not touched"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_file_or_a_run_is_where_training_starts(
+    exported: Exported,
+    small_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in SETTINGS.items():  # or the command would start itself again
+        monkeypatch.setenv(name, value)
+    still = dataclasses.replace(
+        CONFIG,
+        steps=1,
+        learning_rate=1e-9,
+        matrix_learning_rate=1e-9,
+        warmup_steps=1,
+        cooldown_steps=0,
+        model=SMALL,
+    )
+    recipe = write_toml(tmp_path / "still.toml", still)
+    first = tmp_path / "first"
+    train(still, first, small_corpus)
+    for origin, weights in (
+        (exported.path, read_weights(exported.path)),
+        (first, load_encoder(first).state_dict()),
+    ):
+        run = tmp_path / f"from-{origin.name}"
+        command = ["train", str(recipe), "--run", str(run), "--data", str(small_corpus), "--threads", "1"]
+        assert exit_code([*command, "--initial", str(origin)]) == 0
+        learnt = load_checkpoint(run).encoder
+        assert max((learnt[name] - weights[name]).abs().max() for name in weights) < 1e-6
+        capfd.readouterr()
+        assert exit_code([*command, "--initial", str(origin), "--resume"]) == 2
+        assert "its own weights" in capfd.readouterr().err
+
+
+def exit_code(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code

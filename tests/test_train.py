@@ -31,7 +31,6 @@ from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_rec
 from phonestream.asr.training.optimisers import Muon, orthogonalise, schedule
 from phonestream.asr.training.train import train, training_step
 from phonestream.errors import ConfigError, DataError
-from phonestream.export import export, read_weights
 
 TOML = """
 name = "tiny"
@@ -228,24 +227,6 @@ def test_where_nobody_speaks_nothing_is_to_be_said(config: TrainConfig, data: Pa
     loss, norm, _ = training_step(Encoder(config.model), batch, config, torch.device("cpu"))
     assert 0 < loss < math.inf
     assert 0 < norm < math.inf
-
-
-def test_a_model_file_or_a_run_is_a_start_too(config: TrainConfig, data: Path, tmp_path: Path) -> None:
-    first, model = tmp_path / "first", tmp_path / "model.onnx"
-    train(dataclasses.replace(config, steps=2), first, data)
-    export(first, model, int8=True)
-    still = TOML.replace("steps = 24", "steps = 1\nlearning_rate = 1e-9\nmatrix_learning_rate = 1e-9")
-    (tmp_path / "still.toml").write_text(still, encoding="utf-8")
-    for origin, weights in ((model, read_weights(model)), (first, load_encoder(first).state_dict())):
-        run = tmp_path / f"from-{origin.name}"
-        arguments = ["train", str(tmp_path / "still.toml"), "--run", str(run), "--data", str(data)]
-        command = [sys.executable, "-m", "phonestream", *arguments, "--initial", str(origin)]
-        subprocess.run(command, check=True, stderr=subprocess.PIPE)
-        learnt = load_checkpoint(run).encoder
-        assert max((learnt[name] - weights[name]).abs().max() for name in weights) < 1e-6
-        refused = subprocess.run([*command, "--resume"], stderr=subprocess.PIPE, text=True)
-        assert refused.returncode == 2
-        assert "its own weights" in refused.stderr
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(

@@ -16,8 +16,16 @@ DESCRIPTION = Description(
 SMALL = EncoderConfig(subsampling_width=48, width=32, layers=1, heads=2, head_width=16, feed_forward=64)
 CONFIGS = {
     "fixed decay": SMALL,
-    "learnt decay": replace(SMALL, decay="learnt", convolution=2, heads=3, look_ahead_convolution=2),
-    "self-conditioned": replace(SMALL, layers=2, rows_per_frame=2, self_condition_after=1),
+    "learnt decay, self-conditioned": replace(
+        SMALL,
+        decay="learnt",
+        convolution=2,
+        heads=3,
+        layers=2,
+        look_ahead_convolution=2,
+        rows_per_frame=2,
+        self_condition_after=1,
+    ),
     "the paper's": replace(
         SMALL, layers=2, decay="none", convolution=0, rows_per_frame=2, look_ahead_frames=0
     ),
