@@ -18,10 +18,9 @@ from phonestream.errors import ConfigError
 from phonestream.export import read_weights, rounded
 from phonestream.export.stages import assign_teachers, train_stages
 
-FIRST = dataclasses.replace(CONFIG, name="first", steps=14, evaluate_every=14)
-SECOND = dataclasses.replace(
-    FIRST, name="second", seed=2, model=dataclasses.replace(CONFIG.model, rows_per_frame=2)
-)
+MODEL = dataclasses.replace(CONFIG.model, layers=1)
+FIRST = dataclasses.replace(CONFIG, name="first", steps=14, evaluate_every=14, model=MODEL)
+SECOND = dataclasses.replace(FIRST, name="second", seed=2, model=dataclasses.replace(MODEL, rows_per_frame=2))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
