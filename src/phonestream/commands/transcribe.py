@@ -250,7 +250,7 @@ def _settings(
     if phones is not None and visemes is not None:
         raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
     try:
-        options = Options(phones or "arpabet", visemes)
+        options = Options(phones or "arpabet", visemes, styled=output is None and styled())
     except ConfigError as error:
         hint = "--phones" if visemes is None else "--visemes"
         raise typer.BadParameter(str(error), param_hint=hint) from None
@@ -267,7 +267,7 @@ def _settings(
         raise typer.BadParameter(
             "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
         )
-    return Settings(formats, options, chosen, n_best, posteriors, styled=output is None and styled())
+    return Settings(formats, options, chosen, n_best, posteriors)
 
 
 def _search(
