@@ -22,8 +22,9 @@ from safetensors import safe_open
 from toy_model import levels, toy_model
 from transcribing import Result, transcriber, tree
 
+from phonestream.batch.entries import Source
 from phonestream.batch.pool import Pool
-from phonestream.batch.sources import Source, expand
+from phonestream.batch.sources import expand
 from phonestream.batch.track import Track
 from phonestream.batch.work import Settings, Task, decode
 from phonestream.batch.worker import Opening

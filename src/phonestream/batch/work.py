@@ -11,11 +11,11 @@ from ..formats.tiling import Tiler
 from ..streaming.arrays import FloatArray
 from ..streaming.recognizer import Recognizer
 from . import posteriors
+from .entries import Source
 from .hearing import EACH, MIX, Heard, hear
 from .places import place
 from .posteriors import PosteriorsWriter
 from .sinks import Sink, Spool
-from .sources import Source
 
 
 @dataclass(frozen=True)

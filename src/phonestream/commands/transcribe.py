@@ -14,9 +14,9 @@ from .output import complain, copy, printable, styled, write
 from .progress import Bar
 
 if TYPE_CHECKING:
+    from ..batch.entries import Entry
     from ..batch.raw import Raw
     from ..batch.run import Outcome
-    from ..batch.sources import Entry
     from ..batch.work import Settings
     from ..batch.worker import Opening
     from ..streaming.decoding.config import Decoding as Decoder
@@ -209,7 +209,7 @@ class Printer:
 
     def show(self, outcome: "Outcome") -> None:
         """Print the results of one recording, a channel at a time, and close them."""
-        from ..batch.sources import Source
+        from ..batch.entries import Source
 
         name = outcome.entry.name if isinstance(outcome.entry, Source) else ""
         for payload in outcome.payloads:
