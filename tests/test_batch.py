@@ -22,9 +22,9 @@ from safetensors import safe_open
 from toy_model import levels, toy_model
 from transcribing import Result, transcriber, tree
 
-from phonestream.batch.pieces import pieces
+from phonestream.batch.entries import Source
 from phonestream.batch.pool import Pool
-from phonestream.batch.sources import Source, expand
+from phonestream.batch.sources import expand
 from phonestream.batch.track import Track
 from phonestream.batch.work import Settings, Task, decode
 from phonestream.batch.worker import Opening
@@ -422,7 +422,7 @@ def test_a_model_that_cannot_be_used_is_said_once(folder: Path, transcribe: Call
     assert result.err.startswith("phonestream: missing.onnx: no such model file")
 
 
-# The pieces
+# Formats a part at a time
 
 
 phones = st.lists(
@@ -431,9 +431,9 @@ phones = st.lists(
 )
 
 
-@given(phones, st.sampled_from(["text", "json"]), st.sampled_from(["arpabet", "ipa"]), st.integers(1, 9))
-def test_a_result_in_parts_is_the_result(
-    drawn: list[tuple[str, float, float, float]], name: str, phone_set: str, part: int
+@given(phones, st.sampled_from(["text", "json"]), st.sampled_from(["arpabet", "ipa"]))
+def test_columns_of_phones_are_written_as_a_list_of_them_is(
+    drawn: list[tuple[str, float, float, float]], name: str, phone_set: str
 ) -> None:
     time, track, listed = 0.0, Track(), []
     for symbol, gap, length, confidence in drawn:
@@ -445,10 +445,7 @@ def test_a_result_in_parts_is_the_result(
     )  # fmt: skip
     options = Options(phone_set)
     expected = FORMATS[name].write(Document("a.wav", time, tuple(listed)), options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("phonestream.batch.pieces.PART", part)
-        document = Document("a.wav", time, track)  # type: ignore[arg-type]
-        assert b"".join(pieces(document, FORMATS[name], options)) == expected
+    assert b"".join(FORMATS[name].chunks(Document("a.wav", time, track), options)) == expected
 
 
 def test_posteriors_are_the_api_s_for_another_s_reader(

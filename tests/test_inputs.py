@@ -15,9 +15,10 @@ import soundfile
 from lhotse import CutSet, MonoCut, Recording, RecordingSet
 from toy_model import levels, toy_model
 
+from phonestream.batch.entries import Entry, Failure, Source
 from phonestream.batch.hearing import hear
 from phonestream.batch.manifests import read_manifest
-from phonestream.batch.sources import Entry, Failure, Source, expand, read_list
+from phonestream.batch.sources import expand, read_list
 from phonestream.cli import main
 from phonestream.errors import AudioError, DataError
 from phonestream.streaming.audio.files import AudioFile, open_audio

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 from toy_model import toy_model
 
+from phonestream.batch.entries import Failure, Source
 from phonestream.batch.manifests import read_manifest
-from phonestream.batch.sources import Failure, Source, expand
+from phonestream.batch.sources import expand
 from phonestream.cli import main
 from phonestream.streaming.audio.channels import MixLevel
 

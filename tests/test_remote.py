@@ -18,8 +18,9 @@ from toy_model import levels, toy_model
 from transcribing import Result, transcriber, tree
 
 from phonestream.batch import remote
+from phonestream.batch.entries import Failure, Source
 from phonestream.batch.remote import Url, is_url, parse, plain
-from phonestream.batch.sources import Failure, Source, expand, read_list
+from phonestream.batch.sources import expand, read_list
 
 RATE = 16_000
 

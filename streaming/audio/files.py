@@ -5,9 +5,9 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast
+from typing import BinaryIO, Self, cast
 
 import soundfile
 
@@ -15,10 +15,10 @@ from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
 from .containers.view import Piece
+from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
 
 BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
-KINDS = "WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others that libsndfile reads"
 
 STANDARD_INPUT = "-"
 
@@ -28,24 +28,6 @@ _NOT_AUDIO = (1, 7)  # libsndfile's codes for content that it does not recognise
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's number of frames where the header has none
 _EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Subtypes in which a seek gives the same samples as reading on; other codecs remember what came before."""
-
-
-class Audio(Protocol):
-    """A recording open for reading: what `AudioFile` and `MediaFile` have in common."""
-
-    path: str
-    sample_rate: int
-    channels: int
-    seconds: float | None
-    remarks: tuple[str, ...]
-
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]: ...
-
-    def close(self) -> None: ...
-
-
-class UnknownFormatError(AudioError):
-    """Content that libsndfile does not recognise, or does not read to its end; another library may."""
 
 
 def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Audio:
@@ -81,27 +63,6 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
         except BaseException:
             file.close()
             raise
-
-
-def unexpected(path: str, error: Exception) -> AudioError:
-    """What a decoder raised that nobody foresaw, as this recording's error."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return AudioError(
-        f"{path}: cannot be read ({reason}); it is damaged, or made as no reader expects: "
-        "convert it, for example with: ffmpeg -i FILE speech.wav"
-    )
-
-
-def span(blocks: Iterable[FloatArray], start: int, stop: int | None) -> Iterator[FloatArray]:
-    """The samples from `start` up to `stop` of a recording that comes in `blocks` [n, channels]."""
-    done = 0
-    for block in blocks:
-        piece = block[max(0, start - done) : None if stop is None else max(0, stop - done)]
-        if len(piece):
-            yield piece
-        done += len(block)
-        if stop is not None and done >= stop:
-            return
 
 
 class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
-from .files import KINDS, UnknownFormatError, span, unexpected
+from .recording import KINDS, UnknownFormatError, span, unexpected
 from .samples import slices
 
 BLOCK_SECONDS = 1  # of audio at a time, at least; a packet may hold more

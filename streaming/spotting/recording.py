@@ -3,7 +3,8 @@
 from contextlib import closing
 from os import PathLike, fspath
 
-from ..audio.files import Audio, open_audio
+from ..audio.files import open_audio
+from ..audio.recording import Audio
 from ..recognizer import Recognizer
 from .keywords import Keywords
 from .spotter import Spotted

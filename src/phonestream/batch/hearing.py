@@ -7,16 +7,17 @@ from typing import NamedTuple
 from ..errors import AudioError, PhonestreamError
 from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
-from ..streaming.audio.files import Audio, open_audio, unexpected
+from ..streaming.audio.files import open_audio
+from ..streaming.audio.recording import Audio, unexpected
 from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
 from ..streaming.stream import Stream
+from .entries import Source
 from .quiet import native_remarks_off
 from .raw import RawInput
 from .remote import fetch_audio, is_url
-from .sources import Source
 from .track import Track
 
 MIX, EACH = "mix", "each"

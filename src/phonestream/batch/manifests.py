@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
+from .entries import Entry, Failure, Source
 from .remote import open_binary, plain
 from .sinks import HIDDEN
-from .sources import Entry, Failure, Source
 
 LHOTSE = (".jsonl", ".jsonl.gz")
 KALDI = (".scp",)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigError, PhonestreamError
 from ..streaming.recognizer import Recognizer
+from .entries import Source
 from .remote import is_url
 from .sinks import HIDDEN
-from .sources import Source
 from .work import Result, Task, decode, store
 from .worker import Bug, Opening, Refused
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
+from .entries import SUFFIXES, Entry, Failure, Source
 from .remote import Url, filesystem, parse, reason
-from .sources import SUFFIXES, Entry, Failure, Source
 
 Found: TypeAlias = tuple[str, int | None]
 """A path below a folder, and the size of the file in bytes."""

@@ -6,11 +6,11 @@ from contextlib import closing, suppress
 from io import BytesIO
 from typing import NamedTuple, TypeAlias
 
+from .entries import Entry, Failure, Source
 from .places import place
 from .pool import Pool
 from .remote import is_url
 from .sinks import Payload, Spool
-from .sources import Entry, Failure, Source
 from .work import Result, Settings, Task, decode_into, store
 from .worker import Opening
 

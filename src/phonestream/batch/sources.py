@@ -4,62 +4,15 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TypeAlias
 
-from ..asr.corpora.files import AUDIO_SUFFIXES
 from ..errors import ConfigError, DataError
 from ..streaming.audio.files import STANDARD_INPUT
+from .entries import SUFFIXES, Entry, Failure, Source
+from .manifests import is_manifest, read_manifest
 from .raw import Raw
 from .remote import is_url, open_binary, plain
-
-SUFFIXES = AUDIO_SUFFIXES | {
-    ".3gp", ".aifc", ".amr", ".avi", ".mkv", ".mka", ".mov", ".m4b", ".m4v", ".mpg", ".mpeg", ".oga", ".rf64",
-    ".snd", ".ts", ".wv",
-}  # fmt: skip
-"""Names of recordings within folders, in lower case. A file that is named itself may have any name."""
-
-LOCAL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/", "memory://")  # mean something else in another process
-
-
-@dataclass(frozen=True)
-class Source:
-    """A recording, or a part of one, to be heard."""
-
-    name: str
-    """As it was given, or its id in a manifest: what results call it."""
-    path: str
-    """What to open; `-` for standard input."""
-    stem: str
-    """Where results go below the output folder, without an extension."""
-    where: str = ""
-    """What messages about it begin with: the manifest and the row that named it."""
-    start: float = 0.0
-    """Seconds."""
-    seconds: float | None = None
-    """How long the part is; None: to the end."""
-    columns: tuple[int, ...] | None = None
-    """Channels, counted from 0, that are meant; None for all."""
-    raw: Raw | None = None
-    """What the samples are like where no header says it."""
-    size: int | None = None
-    """Of a file behind a URL, in bytes, if a listing has told it."""
-
-    @property
-    def local(self) -> bool:
-        """Whether only this process can open it."""
-        return self.path == STANDARD_INPUT or self.path.startswith(LOCAL)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an input was not heard, in one line that names it."""
-
-    reason: str
-
-
-Entry: TypeAlias = Source | Failure
+from .remote_sources import expand_url
 
 
 def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = None) -> Iterator[Entry]:
@@ -75,9 +28,6 @@ def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = N
             fixed part of each pattern; other results go straight into the output folder.
         raw: what the samples on standard input are like; None for a file with a header.
     """
-    from .manifests import is_manifest, read_manifest
-    from .remote_sources import expand_url
-
     for name in map(plain, names):
         if name == STANDARD_INPUT:
             yield Source(name, name, "stdin", raw=raw)

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
+from .entries import Entry, Source
 from .run import Outcome, weight
-from .sources import Entry, Source
 
 SHOWN = 20  # failures that the summary repeats
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from enum import Enum
 
 from ..errors import ConfigError
+from .entries import Entry, Source
 from .places import place
-from .sources import Entry, Source
 from .work import Settings
 
 

@@ -2,24 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias
 
 from ..errors import PhonestreamError
 from ..formats.document import Document, Interval
 from ..formats.registry import FORMATS, Options, needs_intervals
 from ..formats.tiling import Tiler
 from ..streaming.arrays import FloatArray
-from ..streaming.decode import Phone
 from ..streaming.recognizer import Recognizer
 from . import posteriors
+from .entries import Source
 from .hearing import EACH, MIX, Heard, hear
-from .pieces import pieces
 from .places import place
 from .posteriors import PosteriorsWriter
 from .sinks import Sink, Spool
-from .sources import Source
-
-_FAINT, _NORMAL = "\x1b[2m", "\x1b[22m"
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,6 @@ class Settings:
     """Transcripts that JSON tells of, from a recogniser that decodes by beam search."""
     posteriors: bool = False
     """Whether log-probabilities are kept too, as safetensors."""
-    styled: bool = False
-    """Whether doubtful phones are drawn faintly in text, for a terminal."""
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -110,9 +104,7 @@ def decode_into(sink: Sink, task: Task, recognizer: Recognizer, progress: Progre
             for name in settings.formats:
                 with_channel = one.channel if settings.channel == EACH else None
                 file = sink.open(with_channel, FORMATS[name].extension)
-                faint = _faint if settings.styled else str
-                for piece in pieces(document, FORMATS[name], settings.options, faint):
-                    file.write(piece)
+                file.writelines(FORMATS[name].chunks(document, settings.options))
         sink.commit()
     except PhonestreamError as error:
         sink.discard()
@@ -161,16 +153,11 @@ def _document(source: Source, settings: Settings, heard: Heard) -> Document:
     if needs_intervals(map(FORMATS.__getitem__, settings.formats), settings.options):
         tiler = Tiler()
         intervals = (*tiler.add(heard.phones), *tiler.finish(heard.seconds))
-    phones = cast(tuple[Phone, ...], heard.phones)  # writers only read them in order
     return Document(
         source.name,
         heard.seconds,
-        phones,
+        heard.phones,
         intervals,
         channel=heard.channel,
         alternatives=heard.alternatives,
     )
-
-
-def _faint(text: str) -> str:
-    return f"{_FAINT}{text}{_NORMAL}"

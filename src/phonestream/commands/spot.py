@@ -52,7 +52,8 @@ def spot(
     """Find keywords in recordings, with times and scores."""
     if not keyword and listing is None:
         raise typer.BadParameter("give at least one, or --list", param_hint="--keyword")
-    from ..batch.sources import Failure, expand
+    from ..batch.entries import Failure
+    from ..batch.sources import expand
     from ..errors import AudioError
     from ..streaming.audio.files import open_audio
     from ..streaming.recognizer import Recognizer

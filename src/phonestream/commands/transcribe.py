@@ -14,9 +14,9 @@ from .output import complain, copy, printable, styled, write
 from .progress import Bar
 
 if TYPE_CHECKING:
+    from ..batch.entries import Entry
     from ..batch.raw import Raw
     from ..batch.run import Outcome
-    from ..batch.sources import Entry
     from ..batch.work import Settings
     from ..batch.worker import Opening
     from ..streaming.decoding.config import Decoding as Decoder
@@ -209,7 +209,7 @@ class Printer:
 
     def show(self, outcome: "Outcome") -> None:
         """Print the results of one recording, a channel at a time, and close them."""
-        from ..batch.sources import Source
+        from ..batch.entries import Source
 
         name = outcome.entry.name if isinstance(outcome.entry, Source) else ""
         for payload in outcome.payloads:
@@ -250,7 +250,7 @@ def _settings(
     if phones is not None and visemes is not None:
         raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
     try:
-        options = Options(phones or "arpabet", visemes)
+        options = Options(phones or "arpabet", visemes, styled=output is None and styled())
     except ConfigError as error:
         hint = "--phones" if visemes is None else "--visemes"
         raise typer.BadParameter(str(error), param_hint=hint) from None
@@ -267,7 +267,7 @@ def _settings(
         raise typer.BadParameter(
             "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
         )
-    return Settings(formats, options, chosen, n_best, posteriors, styled=output is None and styled())
+    return Settings(formats, options, chosen, n_best, posteriors)
 
 
 def _search(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 
 from .document import Document
 from .options import Options
@@ -11,7 +12,7 @@ COLUMNS = ("file", "channel", "start", "end", "symbol", "confidence", "word")
 HEADER = (",".join(COLUMNS) + "\n").encode()
 
 
-def write(document: Document, options: Options) -> bytes:
+def write(document: Document, options: Options) -> Iterator[bytes]:
     """Rows under `COLUMNS`, in UTF-8 and quoted after RFC 4180, with plain line ends.
 
     Times are in seconds to the millisecond. `channel` is empty where channels were mixed, and `word` where no words
@@ -31,4 +32,4 @@ def write(document: Document, options: Options) -> bytes:
                 "" if word is None else document.words[word].text,
             )
         )
-    return HEADER + out.getvalue().encode(errors="backslashreplace")
+    yield HEADER + out.getvalue().encode(errors="backslashreplace")

@@ -1,6 +1,7 @@
 """NIST's CTM, time-marked conversation: one phone on each line, as scoring tools (sclite, Kaldi) read it."""
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
 
 from .document import Document
@@ -8,7 +9,7 @@ from .options import Options
 from .units import milliseconds, named
 
 
-def write(document: Document, options: Options) -> bytes:
+def write(document: Document, options: Options) -> Iterator[bytes]:
     """Lines of `recording channel start duration symbol confidence`, times in seconds to the millisecond.
 
     The recording is the file's name without folder and ending. White space would end the field, and a name that
@@ -16,10 +17,7 @@ def write(document: Document, options: Options) -> bytes:
     were mixed. (NIST's SCTK, "ctm": format of the time-marked conversation file.)
     """
     recording = re.sub(r"\s|^;;", "_", PurePath(document.file).stem) or "_"
-    lines = []
     for symbol, start, end, confidence in named(document, options):
         begin, length = milliseconds(start), milliseconds(end) - milliseconds(start)
-        lines.append(
-            f"{recording} {document.channel or 1} {begin / 1000:.3f} {length / 1000:.3f} {symbol} {confidence:.3f}\n"
-        )
-    return "".join(lines).encode(errors="backslashreplace")
+        line = f"{recording} {document.channel or 1} {begin / 1000:.3f} {length / 1000:.3f} {symbol} {confidence:.3f}\n"
+        yield line.encode(errors="backslashreplace")

@@ -1,5 +1,6 @@
 """What was heard in a recording, or in one channel of it: the value that every format is written from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Document:
     file: str
     """As it was given."""
     seconds: float
-    phones: tuple[Phone, ...]
+    phones: Sequence[Phone]
     """As the decoder gave them: a CTC phone is about a frame long."""
     intervals: tuple[Interval, ...] = ()
     """The same phones, and silence between them, without gaps from 0 to `seconds`."""

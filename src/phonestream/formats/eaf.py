@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -20,7 +20,7 @@ _DATE = "1970-01-01T00:00:00Z"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(document: Document, options: Options) -> bytes:
+def write(document: Document, options: Options) -> Iterator[bytes]:
     """A document after the schema EAF 3.0 (Max Planck Institute for Psycholinguistics), times in milliseconds.
 
     Silence is where no annotation is. The recording is named as it was given and, for ELAN to find it again when
@@ -72,7 +72,7 @@ def write(document: Document, options: Options) -> bytes:
             TIME_ALIGNABLE="true",
         )
     ElementTree.indent(root)
-    return (
+    yield (
         b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode").encode() + b"\n"
     )
 

@@ -1,6 +1,7 @@
 """JSON lines: one object on one line for each recording, for programs to read."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from ..streaming.decode import Phone
@@ -10,22 +11,26 @@ from .phone_sets import rename
 from .units import Heard, intervals, phones, tier
 
 
-def line(document: Document, options: Options | None = None) -> str:
-    """One line without its end: the file's name as given, and times in seconds to the millisecond.
+def write(document: Document, options: Options) -> Iterator[bytes]:
+    """One line: the file's name as given, and times in seconds to the millisecond.
 
     ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words`,
     `alternatives` and a phone's `word_start` are there only where the document has them. With visemes, the list of
     `phones` gives way to one of `visemes`, which cover the whole recording.
     """
-    options = options or Options()
-    heard = intervals(document, options) if options.visemes else phones(document, options)
-    fields: dict[str, Any] = {"file": document.file}
+    before: dict[str, Any] = {"file": document.file}
     if document.channel is not None:
-        fields["channel"] = document.channel
-    fields["seconds"] = round(document.seconds, 3)
-    fields[tier(options)] = [_entry(entry) for entry in heard]
+        before["channel"] = document.channel
+    before["seconds"] = round(document.seconds, 3)
+    yield f'{json.dumps(before)[:-1]}, "{tier(options)}": ['.encode()
+    separator = ""
+    for entry in intervals(document, options) if options.visemes else phones(document, options):
+        yield (separator + json.dumps(_entry(entry))).encode()
+        separator = ", "
+    yield b"]"
+    after: dict[str, Any] = {}
     if document.words:
-        fields["words"] = [
+        after["words"] = [
             {
                 "text": word.text,
                 "start": round(word.start, 3),
@@ -36,7 +41,7 @@ def line(document: Document, options: Options | None = None) -> str:
             for word in document.words
         ]
     if document.alternatives:
-        fields["alternatives"] = [
+        after["alternatives"] = [
             {
                 "score": round(way.score, 3),
                 "phones": [
@@ -46,11 +51,7 @@ def line(document: Document, options: Options | None = None) -> str:
             }
             for way in document.alternatives
         ]
-    return json.dumps(fields)
-
-
-def write(document: Document, options: Options) -> bytes:
-    return f"{line(document, options)}\n".encode()
+    yield f"{', ' if after else ''}{json.dumps(after)[1:]}\n".encode()
 
 
 def _entry(heard: Heard) -> dict[str, Any]:

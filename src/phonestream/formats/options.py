@@ -1,4 +1,4 @@
-"""What a person may choose of how results are written, whatever the format."""
+"""How results are written, whatever the format."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from .visemes import VISEMES
 
 @dataclass(frozen=True)
 class Options:
-    """The names in which phones are written.
+    """The names of phones, and how text looks.
 
     Raises:
         ConfigError: a phone set or a set of visemes that is not there; the message lists those that are.
@@ -19,6 +19,8 @@ class Options:
     """One of `PHONE_SETS`."""
     visemes: str | None = None
     """One of `VISEMES`: mouth shapes in the place of phones. A shape is held, so they need intervals."""
+    styled: bool = False
+    """Whether text draws doubtful phones faintly, for a terminal."""
 
     def __post_init__(self) -> None:
         if self.phone_set not in PHONE_SETS:

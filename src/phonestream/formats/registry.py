@@ -1,6 +1,6 @@
 """Every format by its name: what `--format` chooses from, and all that a caller needs to write a result."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -21,29 +21,34 @@ class Format:
     """Of a file's name, without the dot. No two formats share one."""
     needs_intervals: bool
     """Whether it is written from `Document.intervals`; `needs_intervals` below minds the options too."""
-    write: Callable[[Document, Options], bytes]
-    """The whole file. The same document gives the same bytes."""
+    chunks: Callable[[Document, Options], Iterator[bytes]]
+    """The file a part at a time, so that hours of phones are never all spelt out in memory. The same document gives
+    the same bytes."""
     header: bytes = b""
     """What every file begins with."""
     joins: bool = False
     """Whether files written one behind the other, headers but the first left out, are a file of the format."""
+
+    def write(self, document: Document, options: Options) -> bytes:
+        """The whole file."""
+        return b"".join(self.chunks(document, options))
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         form.name: form
         for form in (
-            Format("text", "txt", needs_intervals=False, write=text.write, joins=True),
-            Format("json", "json", needs_intervals=False, write=json_lines.write, joins=True),
-            Format("ctm", "ctm", needs_intervals=True, write=ctm.write, joins=True),
-            Format("textgrid", "TextGrid", needs_intervals=True, write=textgrid.write),
-            Format("eaf", "eaf", needs_intervals=True, write=eaf.write),
-            Format("srt", "srt", needs_intervals=True, write=subtitles.write_srt),
-            Format("vtt", "vtt", needs_intervals=True, write=subtitles.write_vtt),
-            Format("audacity", "audacity.txt", needs_intervals=True, write=audacity.write),
-            Format("lab", "lab", needs_intervals=True, write=lab.write),
+            Format("text", "txt", needs_intervals=False, chunks=text.write, joins=True),
+            Format("json", "json", needs_intervals=False, chunks=json_lines.write, joins=True),
+            Format("ctm", "ctm", needs_intervals=True, chunks=ctm.write, joins=True),
+            Format("textgrid", "TextGrid", needs_intervals=True, chunks=textgrid.write),
+            Format("eaf", "eaf", needs_intervals=True, chunks=eaf.write),
+            Format("srt", "srt", needs_intervals=True, chunks=subtitles.write_srt),
+            Format("vtt", "vtt", needs_intervals=True, chunks=subtitles.write_vtt),
+            Format("audacity", "audacity.txt", needs_intervals=True, chunks=audacity.write),
+            Format("lab", "lab", needs_intervals=True, chunks=lab.write),
             Format(
-                "csv", "csv", needs_intervals=True, write=csv_rows.write, header=csv_rows.HEADER, joins=True
+                "csv", "csv", needs_intervals=True, chunks=csv_rows.write, header=csv_rows.HEADER, joins=True
             ),
         )
     }

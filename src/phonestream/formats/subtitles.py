@@ -26,18 +26,18 @@ class _Token(NamedTuple):
     end: float
 
 
-def write_srt(document: Document, options: Options) -> bytes:
+def write_srt(document: Document, options: Options) -> Iterator[bytes]:
     """SubRip: numbered cues, times with a comma."""
-    return "\n".join(
+    yield "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
         + "".join(f"{line}\n" for line in cue.lines)
         for number, cue in enumerate(cues(document, options), start=1)
     ).encode(errors="backslashreplace")
 
 
-def write_vtt(document: Document, options: Options) -> bytes:
+def write_vtt(document: Document, options: Options) -> Iterator[bytes]:
     """WebVTT (W3C, "WebVTT: The Web Video Text Tracks Format"): cues with the three reserved characters escaped."""
-    return (
+    yield (
         "WEBVTT\n"
         + "".join(
             f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"

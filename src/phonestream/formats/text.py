@@ -3,7 +3,7 @@
 Where beam search has guessed at words, " | " stands between their phones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..streaming.decode import Phone
 from .document import Document
@@ -15,18 +15,19 @@ WIDTH = 80  # columns of a line
 DOUBTFUL = 0.5  # confidence below which a phone may be drawn faintly
 
 
-def lines(
-    document: Document, options: Options | None = None, faint: Callable[[str], str] = str
-) -> Iterator[str]:
+_FAINT, _NORMAL = "\x1b[2m", "\x1b[22m"
+
+
+def lines(document: Document, options: Options | None = None) -> Iterator[str]:
     """Lines that begin with the time of their first phone, broken at pauses and where they are full.
 
     Args:
         document: needs no intervals, but for visemes.
-        options: the names of phones; ARPAbet by default.
-        faint: makes a doubtful phone look so on a terminal; what it adds takes up no columns.
+        options: the names of phones, ARPAbet by default; if styled, doubtful ones are drawn faintly.
     """
+    options = options or Options()
     line, used, heard = "", 0, 0.0  # the line so far, its columns, when its last phone ended
-    for phone in phones(document, options or Options()):
+    for phone in phones(document, options):
         mark = boundary(phone)
         if line and (phone.start - heard >= PAUSE or used + len(mark) + len(phone.symbol) > WIDTH):
             yield line
@@ -34,7 +35,8 @@ def lines(
         if not line:
             line, mark = f"{phone.start:8.2f} ", " "
             used = len(line)
-        line += mark + (faint(phone.symbol) if phone.confidence < DOUBTFUL else phone.symbol)
+        faint = options.styled and phone.confidence < DOUBTFUL
+        line += mark + (f"{_FAINT}{phone.symbol}{_NORMAL}" if faint else phone.symbol)
         used += len(mark) + len(phone.symbol)
         heard = phone.end
     yield line or f"{0:8.2f}  (no phones in {document.seconds:.2f} s)"
@@ -45,6 +47,7 @@ def boundary(phone: Heard) -> str:
     return " | " if isinstance(phone, Phone) and phone.word_start else " "
 
 
-def write(document: Document, options: Options) -> bytes:
+def write(document: Document, options: Options) -> Iterator[bytes]:
     """`lines`, in UTF-8."""
-    return "".join(f"{line}\n" for line in lines(document, options)).encode()
+    for line in lines(document, options):
+        yield f"{line}\n".encode()

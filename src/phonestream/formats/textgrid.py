@@ -1,6 +1,6 @@
 """Praat's TextGrid: a tier of phones, and one of words where there are words, each without gaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .options import Options
 from .units import intervals, tier
 
 
-def write(document: Document, options: Options) -> bytes:
+def write(document: Document, options: Options) -> Iterator[bytes]:
     """The long text format (Praat's manual, "TextGrid file formats"), in UTF-8.
 
     Silence is an interval with an empty label, as Praat has it. The end is the recording's to the last digit.
@@ -45,7 +45,7 @@ def write(document: Document, options: Options) -> bytes:
                 f"            xmax = {_number(end)} ",
                 f"            text = {_quoted(label)} ",
             ]
-    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+    yield "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _fill(words: Sequence[Word], seconds: float) -> list[tuple[str, float, float]]:

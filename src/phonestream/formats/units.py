@@ -44,15 +44,17 @@ def sounds(document: Document, options: Options) -> list[Interval]:
     return [interval for interval in intervals(document, options) if interval.symbol != silence]
 
 
-def phones(document: Document, options: Options) -> Sequence[Heard]:
+def phones(document: Document, options: Options) -> Iterator[Heard]:
     """Phones as the decoder gave them, under their new names; of visemes, which are held, the `sounds`.
 
     Raises:
         ConfigError, ValueError: as for `intervals`.
     """
     if options.visemes is not None:
-        return sounds(document, options)
-    return [phone._replace(symbol=rename(phone.symbol, options.phone_set)) for phone in document.phones]
+        yield from sounds(document, options)
+    else:
+        for phone in document.phones:
+            yield phone._replace(symbol=rename(phone.symbol, options.phone_set))
 
 
 def with_words(intervals: Sequence[Interval], words: Sequence[Word]) -> Iterator[tuple[Interval, int | None]]:
