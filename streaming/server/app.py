@@ -47,9 +47,6 @@ def application(service: Service) -> ASGIApp:
 
     async def stream(websocket: WebSocket) -> None:
         with service.serving():
-            if service.crowded:
-                await websocket.send_denial_response(JSONResponse({"error": "too many connections"}, 503))
-                return
             await websocket.accept()
             await session.serve(websocket, service)
 

@@ -4,19 +4,26 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
 from ...errors import ConfigError
 from ..recognizer import Recognizer
+from . import log
 from .access import Access, is_loopback
 from .app import application
 from .engine import Engine
 from .limits import Limits
 from .metrics import Metrics
-from .service import Address, Service
+from .service import Service
+from .wire import HTTPProtocol, WebSocketProtocol
 
+BACKLOG = 128  # connections that are accepted at once
+OWN_FILES = 64  # that the process has open beside connections
+FILES_EACH = 4  # that a file on its way to be heard has open
 PING_SECONDS = 20.0  # so that routers on the way do not forget a quiet connection
 KEEP_ALIVE_SECONDS = 5
 
@@ -64,11 +71,12 @@ async def _serve(
     key: str | None,
     announce: Callable[[str], object],
 ) -> bool:
+    limits = _within_descriptors(limits)
     metrics = Metrics()
     service = Service(Engine(recognizer, metrics, limits.streams), metrics, limits, access)
     config = uvicorn.Config(
         application(service),
-        ws="websockets-sansio",
+        ws=partial(WebSocketProtocol, service.connections, limits),  # type: ignore[arg-type]  # any maker of one
         # Beyond this the connection is cut off with the message half read. The session refuses what is over the
         # limit itself, so that the close code and the reason arrive.
         ws_max_size=2 * limits.message_bytes,
@@ -89,8 +97,8 @@ async def _serve(
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"the certificate or its key cannot be used: {error}; both are PEM files") from None
+    log.bound()
     server = Server(config, service)
-    service.abort = server.abort
     scheme = "https" if certificate else "http"
     await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}/"))
     return server.complete
@@ -116,11 +124,27 @@ class Server(uvicorn.Server):
         loop = asyncio.get_event_loop()
         loop.call_soon_threadsafe(self._service.stopping.set)
 
-    def abort(self, client: Address | None) -> None:
-        """Drop the connection from this address, unsent data and all."""
-        for connection in list(self.server_state.connections):
-            if getattr(connection, "client", None) == client and connection.transport is not None:
-                connection.transport.abort()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, with our protocols and with a deadline for TLS handshakes."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            return
+        loop, config, service = asyncio.get_running_loop(), self.config, self._service
+
+        def protocol() -> asyncio.Protocol:
+            return HTTPProtocol(
+                config, self.server_state, self.lifespan.state, service.connections, service.limits
+            )
+
+        patience = service.limits.header_seconds if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                protocol, sock=listener, ssl=config.ssl, backlog=BACKLOG, ssl_handshake_timeout=patience
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
 
     async def _end(self, started: Callable[[], object]) -> None:
         while not self.started:
@@ -135,6 +159,22 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _within_descriptors(limits: Limits) -> Limits:
+    """`limits` with as many connections as the process may have open files, of which it asks for enough."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are not counted so
+        return limits
+    others = limits.streams + limits.uploads * FILES_EACH + BACKLOG + OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + others
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return replace(limits, connections=max(1, min(limits.connections, soft - others)))
+    return limits
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -147,7 +187,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(

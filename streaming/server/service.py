@@ -1,17 +1,16 @@
 """What all connections of a server share: the engine, who may come in, and how many."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from ..pool.stream import PooledStream
 from .access import Access
+from .connections import Address, Connections
 from .engine import Engine, Listener
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
-
-Address = tuple[str, int]
 
 
 class Service:
@@ -25,10 +24,9 @@ class Service:
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()
-        self.abort: Callable[[Address | None], object] = lambda client: None
-        """Drops the connection from this address without another word; the server that runs this sets it."""
+        self.connections = Connections(limits)
         self._streams = 0
-        self._waiting = 0
+        self._waiting: dict[Address, None] = {}  # a set that keeps the order
         self._serving = 0
 
     @property
@@ -41,11 +39,6 @@ class Service:
         if self.stopping.is_set():
             return "stopping"
         return "busy" if self._full() else "ok"
-
-    @property
-    def crowded(self) -> bool:
-        """Whether too many connections have not said yet what they want."""
-        return self._waiting >= self.limits.waiting
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -60,13 +53,20 @@ class Service:
                 self.idle.set()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around what a connection does before its opening."""
-        self._waiting += 1
+    def waiting(self, client: Address | None) -> Iterator[None]:
+        """Around what a connection does before its opening; the oldest that waits gives way when there are too many."""
+        if client is None:
+            yield
+            return
+        while len(self._waiting) >= self.limits.waiting:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            self.connections.abort(oldest)
+        self._waiting[client] = None
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._waiting.pop(client, None)
 
     @asynccontextmanager
     async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[PooledStream]:

@@ -40,11 +40,13 @@ CLOSE_SECONDS = 2.0  # for the last words to a client that may not listen
 async def serve(websocket: WebSocket, service: Service) -> None:
     """Serve an accepted connection until its end."""
     session = Session(websocket, service)
+    client = websocket.client and (websocket.client.host, websocket.client.port)
     code, message = Close.DONE, ""
     try:
-        with service.waiting():
+        with service.waiting(client):
             opening = await session.opening()
-        await session.stream(opening)
+        with service.connections.holding(client):
+            await session.stream(opening)
     except RefusedError as refusal:
         code, message = refusal.code, str(refusal)
     except (WebSocketDisconnect, OSError):
@@ -61,8 +63,7 @@ async def serve(websocket: WebSocket, service: Service) -> None:
             reason = message.encode()[:MAX_REASON].decode(errors="ignore")
             await websocket.close(code, reason)
     except TimeoutError:
-        client = websocket.client
-        service.abort(client and (client.host, client.port))
+        service.connections.abort(client)
     except (WebSocketDisconnect, RuntimeError, OSError):  # it has gone away meanwhile
         pass
 
