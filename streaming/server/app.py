@@ -46,12 +46,12 @@ def application(service: Service) -> ASGIApp:
             service.engine.stop()
 
     async def stream(websocket: WebSocket) -> None:
-        with service.serving():
+        with service.serve():
             await websocket.accept()
             await session.serve(websocket, service)
 
     async def transcribe(request: Request) -> Response:
-        with service.serving():
+        with service.serve():
             try:
                 return await upload.transcribe(request, service)
             except ClientDisconnect:

@@ -32,6 +32,8 @@ class Limits:
     """From a file's first byte to its last."""
     upload_rate: float = 8192.0
     """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
+    odd_rates: int = 16
+    """Streams at a time of rates that need a large filter (see `resample.is_odd`): some 6 MB each."""
     gap_seconds: float = 300.0
     """One gap, at most."""
 

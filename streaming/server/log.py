@@ -1,7 +1,11 @@
 """A server's log: what goes wrong is said, but no client can fill a disk with it."""
 
 import logging
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 RECORDS = 20  # that may come at once ...
 SECONDS = 30.0  # ... and after so long another
@@ -40,3 +44,33 @@ def bound() -> None:
     for name in ("uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.filters = [*(old for old in logger.filters if not isinstance(old, Paced)), paced]
+
+
+@contextmanager
+def native_output_off() -> Iterator[None]:
+    """Inside, what C libraries print is dropped; `sys.stdout` and `sys.stderr` go where they went before.
+
+    Decoders print about files that they cannot read. To begin and to end while no other thread runs.
+    """
+    restored = []
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        try:
+            stream.flush()
+            own = os.dup(number)
+        except (AttributeError, OSError):  # closed by whoever started us
+            continue
+        copy = open(own, "w", encoding=stream.encoding, errors=stream.errors, buffering=1)  # noqa: SIM115
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+        setattr(sys, name, copy)
+        restored.append((name, number, stream, copy))
+    try:
+        yield
+    finally:
+        for name, number, stream, copy in restored:
+            copy.flush()
+            os.dup2(copy.fileno(), number)
+            setattr(sys, name, stream)
+            copy.close()

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import NamedTuple
 
 import uvicorn
 
@@ -24,8 +26,20 @@ from .wire import HTTPProtocol, WebSocketProtocol
 BACKLOG = 128  # connections that are accepted at once
 OWN_FILES = 64  # that the process has open beside connections
 FILES_EACH = 4  # that a file on its way to be heard has open
+SWITCH_SECONDS = (
+    0.0005  # a stranger's file may keep the interpreter so long from the engine; Python's own is 0.005
+)
 PING_SECONDS = 20.0  # so that routers on the way do not forget a quiet connection
 KEEP_ALIVE_SECONDS = 5
+
+
+class Ending(NamedTuple):
+    """How a server ended."""
+
+    cut: int
+    """Streams and files that had not come to their end, or to a snapshot."""
+    forced: bool
+    """A second signal came."""
 
 
 def run(
@@ -38,8 +52,11 @@ def run(
     certificate: str | None = None,
     key: str | None = None,
     announce: Callable[[str], object] = lambda url: None,
-) -> bool:
+) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
+
+    For a process that is a server and nothing else: threads take turns faster than usual, and what C libraries print
+    about a stranger's file is dropped.
 
     Args:
         recognizer: hears all streams.
@@ -52,13 +69,14 @@ def run(
         announce: called with the page's address once the server answers.
 
     Returns:
-        Whether every stream came to its end.
+        How it ended.
 
     Raises:
         ConfigError: the address cannot be had, or the certificate not be used.
     """
     listener = _listen(host, port)
-    with listener:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with listener, log.native_output_off():
         return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
 
 
@@ -70,10 +88,10 @@ async def _serve(
     certificate: str | None,
     key: str | None,
     announce: Callable[[str], object],
-) -> bool:
+) -> Ending:
     limits = _within_descriptors(limits)
     metrics = Metrics()
-    service = Service(Engine(recognizer, metrics, limits.streams), metrics, limits, access)
+    service = Service(Engine(recognizer, metrics, limits), metrics, limits, access)
     config = uvicorn.Config(
         application(service),
         ws=partial(WebSocketProtocol, service.connections, limits),  # type: ignore[arg-type]  # any maker of one
@@ -101,7 +119,7 @@ async def _serve(
     server = Server(config, service)
     scheme = "https" if certificate else "http"
     await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}/"))
-    return server.complete
+    return server.ending
 
 
 class Server(uvicorn.Server):
@@ -110,7 +128,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self.complete = True
+        self._forced = asyncio.Event()
+        self.ending = Ending(0, False)
 
     async def start(self, listener: socket.socket, started: Callable[[], object]) -> None:
         """Serve until the end; `started` is called once requests are answered."""
@@ -119,10 +138,9 @@ class Server(uvicorn.Server):
         ending.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._service.stopping.is_set():
-            self.should_exit = True
+        stopping = self._service.stopping
         loop = asyncio.get_event_loop()
-        loop.call_soon_threadsafe(self._service.stopping.set)
+        loop.call_soon_threadsafe(self._forced.set if stopping.is_set() else stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, with our protocols and with a deadline for TLS handshakes."""
@@ -151,11 +169,14 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.01)
         started()
         await self._service.stopping.wait()
-        try:
-            async with asyncio.timeout(self._service.limits.grace_seconds):
-                await self._service.idle.wait()
-        except TimeoutError:
-            self.complete = False
+        waits = [asyncio.create_task(event.wait()) for event in (self._service.idle, self._forced)]
+        grace = self._service.limits.grace_seconds
+        await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        self.ending = Ending(self._service.serving, self._forced.is_set())
+        if self.ending.cut:  # it is told by whoever has started this
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         self.should_exit = True
 
 
