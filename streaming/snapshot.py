@@ -359,7 +359,8 @@ def _are_rules(rules: Any) -> bool:
 
 def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
     """Pairs [first, samples], in order and each within one of the stream's gaps; none once it has finished."""
-    end = 0
+    end, lost = 0, iter(fields["lost"])
+    first = last = -1  # of the stream's gap that is looked at
     for gap in gaps:
         if fields["finished"] or not (isinstance(gap, list) and len(gap) == 2):
             return False
@@ -368,7 +369,12 @@ def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
         ):
             return False
         end = gap[0] + gap[1]
-        if not any(first <= gap[0] and end <= first + samples for first, samples in fields["lost"]):
+        while last < end:
+            first, samples = next(lost, (None, 0))
+            if first is None:
+                return False
+            last = first + samples
+        if gap[0] < first:
             return False
     return True
 

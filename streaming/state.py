@@ -275,16 +275,18 @@ def _decode_utterances(
     marks: list[tuple[int, float, int, Endpoint | Lost]] = []
     rate = state.resampler.rate if state.resampler else meta.sample_rate
     wait = search.decoder.delay + 1 if search else 0
-    while gaps:
-        row = _row_at(meta, gaps[0].first / rate)
+    emitted = 0
+    for gap in gaps:
+        row = _row_at(meta, gap.first / rate)
         later = [ending for ending in endings if ending.time >= row][:1]
         seen = max(rows.begin, min([row + wait, *(ending.seen for ending in later)]))
         if seen > rows.end:
             break
-        lost = gaps[0].event(rate)
+        lost = gap.event(rate)
         before = min([seen, *(ending.time for ending in later if search)])
         marks.append((seen, lost.start, before, lost))
-        gaps = gaps[1:]
+        emitted += 1
+    gaps = gaps[emitted:]
     for seen, time, start, pause, rule in endings:
         endpoint = Endpoint(
             decoder.seconds(time),
@@ -300,8 +302,9 @@ def _decode_utterances(
     decoding = _Decoding(state.decoder, search)
     marks.sort(key=lambda mark: mark[:2])  # stable: a gap before what it led to
     for _, _, before, event in marks:
-        phones, decoding = _decode_rows(meta, decoding, rows, max(before, decoding.greedy.row))
-        events += phones
+        if before > decoding.greedy.row:
+            phones, decoding = _decode_rows(meta, decoding, rows, before)
+            events += phones
         if isinstance(event, Endpoint) and decoding.search is not None:
             phones, search = decoding.search.end_utterance()
             decoding = decoding._replace(search=search)

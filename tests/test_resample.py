@@ -131,3 +131,12 @@ def test_the_state_passed_in_is_not_changed() -> None:
     second, _ = resampler.resample(state, signal)
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(state.tail, tail)
+
+
+def test_filters_are_kept_with_their_streams() -> None:
+    rates = range(8001, 8021, 2)  # more than are kept for those to come
+    states = [
+        resampler.resample(resampler.start(rate, TARGET), np.zeros(10, np.float32))[1] for rate in rates
+    ]
+    for rate, state in zip(rates, states, strict=True):
+        assert resampler.design(rate, TARGET) is state.filter

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safetensors.numpy import save as save_tensors
 from snapshots import KEY, sealed, unpacked
 from toy_model import levels, toy_model
 
-from phonestream import Recognizer, SnapshotError
+from phonestream import Lost, Recognizer, SnapshotError
 
 RECORDING = Path(__file__).parent / "data/speech/test/121-121726-0000.opus"
 
@@ -309,3 +310,36 @@ def test_whatever_is_sealed_is_refused_or_is_a_valid_stream(toy: Recognizer, dat
     if not stream.finished:
         stream.accept(levels(4, 4, 0), fields["rate"])
         stream.finish()
+
+
+@given(data=st.data())
+def test_gaps_still_to_be_emitted_lie_within_those_of_the_stream(toy: Recognizer, data: Any) -> None:
+    stream = toy.stream(endpoints=True)
+    stream.gap(40)
+    fields, tensors = unpacked(stream.save())
+    gap = st.tuples(st.integers(0, 39), st.integers(1, 10))
+    lost, pending = data.draw(st.lists(gap, max_size=6)), data.draw(st.lists(gap, max_size=6))
+    fields["lost"], fields["endpoints"]["untold"] = lost, pending
+    ordered = all(
+        after[0] >= before[0] + before[1] + apart
+        for gaps, apart in ((lost, 1), (pending, 0))
+        for before, after in pairwise(gaps)
+    )
+    within = all(first + samples <= 40 for first, samples in lost)
+    inside = all(any(a <= c and c + d <= a + b for a, b in lost) for c, d in pending)
+    if ordered and within and inside:
+        assert len(toy.restore(sealed(fields, tensors)).lost) == len(lost)
+    else:
+        with pytest.raises(SnapshotError):
+            toy.restore(sealed(fields, tensors))
+
+
+def test_many_gaps_are_checked_and_emitted_in_one_pass(toy: Recognizer) -> None:
+    """A check of each against each, or a copy of all for each, would take a minute."""
+    stream, count = toy.stream(endpoints=True), 50_000
+    stream.gap(2 * count)
+    fields, tensors = unpacked(stream.save())
+    fields["lost"] = fields["endpoints"]["untold"] = [[2 * number, 1] for number in range(count)]
+    resumed = toy.restore(sealed(fields, tensors))
+    events = resumed.accept(np.zeros(16_000, np.float32)) + resumed.finish()
+    assert sum(isinstance(event, Lost) for event in events) == count

@@ -20,9 +20,11 @@ the size of the batch, and starts threads of its own. The output therefore does 
 was split.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -45,9 +47,12 @@ class ResamplerState(NamedTuple):
     target: int  # Hz, of the output
     received: int  # input samples so far
     tail: FloatArray  # [n] the last of them, which outputs to come still need
+    filter: "Filter | None" = None
+    """That of these rates, kept while the stream is; None until the first samples."""
 
 
-class Filter(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Filter:
     """Coefficients for one pair of rates.
 
     Row i of `bank` is h((half - 1) + i/phases - j) for j = 0 … 2 half - 1: its dot product with a window of
@@ -62,9 +67,27 @@ class Filter(NamedTuple):
     bank: FloatArray  # [phases + 1, 2 half]
 
 
-@lru_cache(maxsize=8)
+_in_use: WeakValueDictionary[tuple[int, int], Filter] = WeakValueDictionary()
+
+
 def design(rate: int, target: int) -> Filter:
-    """The filter from `rate` to `target` Hz: at most some 20 MB, for 768 kHz; 0.2 MB for 44.1 kHz."""
+    """The filter from `rate` to `target` Hz: at most some 20 MB, for 768 kHz; 0.2 MB for 44.1 kHz.
+
+    There is one while anybody has it, and the latest few are kept longer.
+    """
+    found = _in_use.get((rate, target))
+    if found is None:
+        found = _in_use[rate, target] = _design(rate, target)
+    return found
+
+
+def is_odd(rate: int, target: int) -> bool:
+    """Whether the rates have so small a common divisor that their filter is large, and slow to make."""
+    return target // gcd(rate, target) > MAX_PHASES
+
+
+@lru_cache(maxsize=8)
+def _design(rate: int, target: int) -> Filter:
     common = gcd(rate, target)
     up, down = target // common, rate // common
     phases = min(up, MAX_PHASES)
@@ -95,15 +118,16 @@ def resample(state: ResamplerState, samples: FloatArray) -> tuple[FloatArray, Re
     Outputs lag by half the filter: 3.6 ms when downsampling to 16 kHz, 58 input samples when upsampling.
     Equal rates pass through at once, and the very array comes back. Neither `state` nor `samples` is changed.
     """
-    rate, target, received, tail = state
+    rate, target, received, tail, own = state
     total_received = received + len(samples)
     if rate == target:
         return samples, state._replace(received=total_received)
     signal = np.concatenate([tail, samples])
     first, last = produced(rate, target, received), produced(rate, target, total_received)
-    output = _filter(design(rate, target), signal, first, last - first)
+    own = own or design(rate, target)
+    output = _filter(own, signal, first, last - first)
     kept = tail_length(rate, target, total_received)
-    return output, ResamplerState(rate, target, total_received, signal[len(signal) - kept :].copy())
+    return output, ResamplerState(rate, target, total_received, signal[len(signal) - kept :].copy(), own)
 
 
 def flush(state: ResamplerState) -> FloatArray:
@@ -132,7 +156,7 @@ def tail_length(rate: int, target: int, received: int) -> int:
 
 def _filter(design: Filter, signal: FloatArray, first: int, count: int) -> FloatArray:
     """Outputs first … first + count - 1, where `signal` begins with the window of output `first`."""
-    up, down, half, phases, bank = design
+    up, down, half, phases, bank = design.up, design.down, design.half, design.phases, design.bank
     output = np.empty(count, np.float32)
     if count == 0:
         return output

@@ -23,6 +23,7 @@ from .results import PoolEvent, Posteriors, Snapshot
 if TYPE_CHECKING:
     from .scheduler import StreamPool
 
+TURN_ENTRIES = 64  # of the inbox that a tick takes in at most, however short they are
 MANY_ENTRIES = 256  # in the inbox: a tick takes them in even when they do not come to a chunk
 
 
@@ -53,6 +54,7 @@ class PooledStream:
         self.events: list[PoolEvent] = []
         self.error: PhonestreamError | None = None
         self.waited_seconds = 0.0
+        self._filter = resample.design(rate, pool.model.metadata.sample_rate)  # kept while the stream is
         self._pool = pool
         self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
         self._request: Request | None = None  # all before it is pending
@@ -179,7 +181,10 @@ class PooledStream:
         with self._pool.lock:
             since = self.inbox.since
         self.waited_seconds = 0.0 if since is None else time.monotonic() - since
-        while self._request is None and (missing := size - len(self.state.pending)) > 0:
+        for _ in range(TURN_ENTRIES):
+            missing = size - len(self.state.pending)
+            if self._request is not None or missing <= 0:
+                return
             with self._pool.lock:
                 entry = self.inbox.take(missing * rate // model.metadata.sample_rate + 1)
             if entry is None:

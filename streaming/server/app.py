@@ -46,15 +46,12 @@ def application(service: Service) -> ASGIApp:
             service.engine.stop()
 
     async def stream(websocket: WebSocket) -> None:
-        with service.serving():
-            if service.crowded:
-                await websocket.send_denial_response(JSONResponse({"error": "too many connections"}, 503))
-                return
+        with service.serve():
             await websocket.accept()
             await session.serve(websocket, service)
 
     async def transcribe(request: Request) -> Response:
-        with service.serving():
+        with service.serve():
             try:
                 return await upload.transcribe(request, service)
             except ClientDisconnect:

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from ...errors import AudioError, ConfigError, SnapshotError
 from ..arrays import AnyArray
-from ..audio import resample
 from ..decode import Phone
 from ..events import Failure, Final, Tentative
 from ..pool.results import TickResult
 from ..pool.scheduler import StreamPool
 from ..pool.stream import PooledStream
 from ..recognizer import Recognizer
+from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Finish, Gap, Opening, RefusedError, Save
 from .protocol import Event as ServerEvent
@@ -47,8 +47,8 @@ Work = AnyArray | Gap | Finish | Save | HandOver
 class Engine:
     """Hears many streams with one recogniser. Listeners are called in its thread, after each tick."""
 
-    def __init__(self, recognizer: Recognizer, metrics: Metrics, max_streams: int) -> None:
-        """`max_streams` are open at a time at most."""
+    def __init__(self, recognizer: Recognizer, metrics: Metrics, limits: Limits) -> None:
+        """Of `limits` it keeps `streams` and `gaps`."""
         metadata = recognizer.metadata
         frame_seconds = metadata.frame_samples / metadata.sample_rate
         self.recognizer = recognizer
@@ -57,11 +57,12 @@ class Engine:
             recognizer,
             chunk_seconds=frame_seconds,
             max_chunk_seconds=max(TURN_SECONDS, frame_seconds),
-            max_streams=max_streams,
+            max_streams=limits.streams,
             on_ready=self._work.set,
         )
         self._stats = self._pool.stats()  # that the metrics know of
         self._metrics = metrics
+        self._most_gaps = limits.gaps
         self._listeners: dict[PooledStream, Listener] = {}
         self._guesses: dict[PooledStream, list[Phone]] = {}  # that were given last, where they are wanted
         self._stopping = Flag()
@@ -90,14 +91,14 @@ class Engine:
         return max(0.0 if began is None else time.monotonic() - began, self._tick_seconds)
 
     def open(self, opening: Opening, listener: Listener) -> PooledStream:
-        """A stream, new or resumed from the opening's snapshot. Takes milliseconds: not for an event loop.
+        """A stream, new or resumed from the opening's snapshot. Not for an event loop.
+
+        It takes milliseconds, but for rates that `resample.is_odd`, of which the filter takes a third of a second.
 
         Raises:
             SnapshotError: it is damaged, of another model or another rate, finished, or without the endpoints or
                 posteriors that are wanted.
         """
-        # An odd rate takes a third of a second the first time, which must not be the other streams'.
-        resample.design(opening.rate, self.recognizer.metadata.sample_rate)
         resumed = opening.snapshot is not None
         try:
             stream = self._pool.open(
@@ -112,7 +113,9 @@ class Engine:
                 raise
             raise SnapshotError(f"the snapshot does not fit the opening: {error}") from None
         unfit = None
-        if stream.finished:
+        if len(stream.lost) > self._most_gaps:
+            unfit = f"the snapshot has {len(stream.lost)} gaps, and {self._most_gaps} are taken here"
+        elif stream.finished:
             unfit = "the snapshot is of a finished stream: there is nothing to resume"
         elif opening.endpoints and stream.state.endpoints is None:
             unfit = "the snapshot is of a stream without endpoints, and the opening asks for them"

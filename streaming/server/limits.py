@@ -26,6 +26,17 @@ class Limits:
     grace_seconds: float = 20.0
     """For open streams to end in when the server stops."""
 
+    uploads: int = 16
+    """Files at a time, from their first byte on; each also counts as a stream."""
+    upload_seconds: float = 900.0
+    """From a file's first byte to its last."""
+    upload_rate: float = 8192.0
+    """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
+    odd_rates: int = 16
+    """Streams at a time of rates that need a large filter (see `resample.is_odd`): some 6 MB each."""
+    gap_seconds: float = 300.0
+    """One gap, at most."""
+
     backlog_messages: int = 1024
     """Messages of one stream that wait, however short."""
     outbox_bytes: int = 1 << 18
@@ -35,4 +46,13 @@ class Limits:
     opening_seconds: float = 10.0
     """From the connection to the opening message."""
     waiting: int = 64
-    """Connections that have not sent their opening message yet."""
+    """WebSockets that have not sent their opening message yet; one more, and the oldest of them is dropped."""
+
+    connections: int = 512
+    """At a time, beside as many as `streams`; one more, and the oldest that holds no stream and no file is dropped."""
+    address_connections: int = 256
+    """The same for one IPv4 address, or one IPv6 network of 64 bits."""
+    header_seconds: float = 10.0
+    """From a connection, or the answer before, to the end of a request's headers."""
+    frames_per_second: float = 1000.0
+    """Of one WebSocket; beyond it the connection is not read for a while."""

@@ -3,22 +3,43 @@
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from types import FrameType
+from typing import NamedTuple
 
 import uvicorn
 
 from ...errors import ConfigError
 from ..recognizer import Recognizer
+from . import log
 from .access import Access, is_loopback
 from .app import application
 from .engine import Engine
 from .limits import Limits
 from .metrics import Metrics
-from .service import Address, Service
+from .service import Service
+from .wire import HTTPProtocol, WebSocketProtocol
 
+BACKLOG = 128  # connections that are accepted at once
+OWN_FILES = 64  # that the process has open beside connections
+FILES_EACH = 4  # that a file on its way to be heard has open
+SWITCH_SECONDS = (
+    0.0005  # a stranger's file may keep the interpreter so long from the engine; Python's own is 0.005
+)
 PING_SECONDS = 20.0  # so that routers on the way do not forget a quiet connection
 KEEP_ALIVE_SECONDS = 5
+
+
+class Ending(NamedTuple):
+    """How a server ended."""
+
+    cut: int
+    """Streams and files that had not come to their end, or to a snapshot."""
+    forced: bool
+    """A second signal came."""
 
 
 def run(
@@ -31,8 +52,11 @@ def run(
     certificate: str | None = None,
     key: str | None = None,
     announce: Callable[[str], object] = lambda url: None,
-) -> bool:
+) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
+
+    For a process that is a server and nothing else: threads take turns faster than usual, and what C libraries print
+    about a stranger's file is dropped.
 
     Args:
         recognizer: hears all streams.
@@ -45,13 +69,14 @@ def run(
         announce: called with the page's address once the server answers.
 
     Returns:
-        Whether every stream came to its end.
+        How it ended.
 
     Raises:
         ConfigError: the address cannot be had, or the certificate not be used.
     """
     listener = _listen(host, port)
-    with listener:
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with listener, log.native_output_off():
         return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
 
 
@@ -63,12 +88,13 @@ async def _serve(
     certificate: str | None,
     key: str | None,
     announce: Callable[[str], object],
-) -> bool:
+) -> Ending:
+    limits = _within_descriptors(limits)
     metrics = Metrics()
-    service = Service(Engine(recognizer, metrics, limits.streams), metrics, limits, access)
+    service = Service(Engine(recognizer, metrics, limits), metrics, limits, access)
     config = uvicorn.Config(
         application(service),
-        ws="websockets-sansio",
+        ws=partial(WebSocketProtocol, service.connections, limits),  # type: ignore[arg-type]  # any maker of one
         # Beyond this the connection is cut off with the message half read. The session refuses what is over the
         # limit itself, so that the close code and the reason arrive.
         ws_max_size=2 * limits.message_bytes,
@@ -89,11 +115,11 @@ async def _serve(
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"the certificate or its key cannot be used: {error}; both are PEM files") from None
+    log.bound()
     server = Server(config, service)
-    service.abort = server.abort
     scheme = "https" if certificate else "http"
     await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}/"))
-    return server.complete
+    return server.ending
 
 
 class Server(uvicorn.Server):
@@ -102,7 +128,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self.complete = True
+        self._forced = asyncio.Event()
+        self.ending = Ending(0, False)
 
     async def start(self, listener: socket.socket, started: Callable[[], object]) -> None:
         """Serve until the end; `started` is called once requests are answered."""
@@ -111,28 +138,62 @@ class Server(uvicorn.Server):
         ending.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._service.stopping.is_set():
-            self.should_exit = True
+        stopping = self._service.stopping
         loop = asyncio.get_event_loop()
-        loop.call_soon_threadsafe(self._service.stopping.set)
+        loop.call_soon_threadsafe(self._forced.set if stopping.is_set() else stopping.set)
 
-    def abort(self, client: Address | None) -> None:
-        """Drop the connection from this address, unsent data and all."""
-        for connection in list(self.server_state.connections):
-            if getattr(connection, "client", None) == client and connection.transport is not None:
-                connection.transport.abort()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, with our protocols and with a deadline for TLS handshakes."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            return
+        loop, config, service = asyncio.get_running_loop(), self.config, self._service
+
+        def protocol() -> asyncio.Protocol:
+            return HTTPProtocol(
+                config, self.server_state, self.lifespan.state, service.connections, service.limits
+            )
+
+        patience = service.limits.header_seconds if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                protocol, sock=listener, ssl=config.ssl, backlog=BACKLOG, ssl_handshake_timeout=patience
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
 
     async def _end(self, started: Callable[[], object]) -> None:
         while not self.started:
             await asyncio.sleep(0.01)
         started()
         await self._service.stopping.wait()
-        try:
-            async with asyncio.timeout(self._service.limits.grace_seconds):
-                await self._service.idle.wait()
-        except TimeoutError:
-            self.complete = False
+        waits = [asyncio.create_task(event.wait()) for event in (self._service.idle, self._forced)]
+        grace = self._service.limits.grace_seconds
+        await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        self.ending = Ending(self._service.serving, self._forced.is_set())
+        if self.ending.cut:  # it is told by whoever has started this
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         self.should_exit = True
+
+
+def _within_descriptors(limits: Limits) -> Limits:
+    """`limits` with as many connections as the process may have open files, of which it asks for enough."""
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are not counted so
+        return limits
+    others = limits.streams + limits.uploads * FILES_EACH + BACKLOG + OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + others
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return replace(limits, connections=max(1, min(limits.connections, soft - others)))
+    return limits
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -147,7 +208,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(

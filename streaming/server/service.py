@@ -1,17 +1,23 @@
 """What all connections of a server share: the engine, who may come in, and how many."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Any, TypeVar
 
+from ..audio import resample
 from ..pool.stream import PooledStream
 from .access import Access
+from .connections import Address, Connections
 from .engine import Engine, Listener
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
 
-Address = tuple[str, int]
+T = TypeVar("T")
+
+STOPS = "the server stops; connect to another"
 
 
 class Service:
@@ -25,11 +31,18 @@ class Service:
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()
-        self.abort: Callable[[Address | None], object] = lambda client: None
-        """Drops the connection from this address without another word; the server that runs this sets it."""
+        self.connections = Connections(limits)
         self._streams = 0
-        self._waiting = 0
-        self._serving = 0
+        self._waiting: dict[Address, None] = {}  # a set that keeps the order
+        self.serving = 0  # connections that have not come to their end
+        self._uploads = 0
+        self._odd = 0  # streams of odd rates
+        # Threads of their own: what takes long for one kind of client keeps no other waiting.
+        self._openers = ThreadPoolExecutor(2, "open")
+        self._resumers = ThreadPoolExecutor(1, "resume")
+        self._designers = ThreadPoolExecutor(1, "design")
+        self.files = ThreadPoolExecutor(2, "files")
+        """For all that is done with uploaded files."""
 
     @property
     def streams(self) -> int:
@@ -42,56 +55,131 @@ class Service:
             return "stopping"
         return "busy" if self._full() else "ok"
 
-    @property
-    def crowded(self) -> bool:
-        """Whether too many connections have not said yet what they want."""
-        return self._waiting >= self.limits.waiting
-
     @contextmanager
-    def serving(self) -> Iterator[None]:
+    def serve(self) -> Iterator[None]:
         """Around a connection: the server does not stop inside, unless its patience ends."""
-        self._serving += 1
+        self.serving += 1
         self.idle.clear()
         try:
             yield
         finally:
-            self._serving -= 1
-            if not self._serving:
+            self.serving -= 1
+            if not self.serving:
                 self.idle.set()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around what a connection does before its opening."""
-        self._waiting += 1
+    def waiting(self, client: Address | None) -> Iterator[None]:
+        """Around what a connection does before its opening; the oldest that waits gives way when there are too many."""
+        if client is None:
+            yield
+            return
+        while len(self._waiting) >= self.limits.waiting:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            self.connections.abort(oldest)
+        self._waiting[client] = None
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._waiting.pop(client, None)
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Around a file, from its first byte on: it takes the place of a stream.
+
+        Raises:
+            RefusedError: as for `stream`, or there are too many files.
+        """
+        if self._uploads >= self.limits.uploads:
+            self.metrics.refused()
+            raise RefusedError(
+                Close.BUSY, f"{self._uploads} files are being sent already, as many as may; try again later"
+            )
+        with self._place():
+            self._uploads += 1
+            try:
+                yield
+            finally:
+                self._uploads -= 1
 
     @asynccontextmanager
-    async def stream(self, opening: Opening, listener: Listener) -> AsyncIterator[PooledStream]:
-        """A stream in the engine.
+    async def stream(
+        self, opening: Opening, listener: Listener, *, uploaded: bool = False
+    ) -> AsyncIterator[PooledStream]:
+        """A stream in the engine; that of a file has its place already.
 
         Raises:
             RefusedError: the server stops, or has as much to do as it can.
             SnapshotError: as for `Engine.open`.
         """
+        with nullcontext() if uploaded else self._place(), self._odd_rate(opening.rate) as opener:
+            if opener is None:
+                opener = self._openers if opening.snapshot is None else self._resumers
+            loop = asyncio.get_running_loop()
+            opened = await loop.run_in_executor(opener, self.engine.open, opening, listener)
+            self.metrics.opened()
+            try:
+                yield opened
+            finally:
+                self.engine.close(opened)
+
+    async def before_stop(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, unless the server stops before.
+
+        Raises:
+            RefusedError: it does.
+        """
+        task, stopping = asyncio.create_task(work), asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise RefusedError(Close.RESTART, STOPS)
+            return task.result()
+        finally:
+            task.cancel()
+            stopping.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the streams that there may be.
+
+        Raises:
+            RefusedError: there is none.
+        """
         if self.stopping.is_set():
-            raise RefusedError(Close.RESTART, "the server stops; connect to another")
+            raise RefusedError(Close.RESTART, STOPS)
         full = self._full()
         if full:
             self.metrics.refused()
             raise RefusedError(Close.BUSY, f"{full}; try again later or elsewhere")
         self._streams += 1
         try:
-            opened = await asyncio.to_thread(self.engine.open, opening, listener)
-            self.metrics.opened()
-            try:
-                yield opened
-            finally:
-                self.engine.close(opened)
+            yield
         finally:
             self._streams -= 1
+
+    @contextmanager
+    def _odd_rate(self, rate: int) -> Iterator[Executor | None]:
+        """The thread in which a stream is opened that needs a large filter, one at a time; None for other rates.
+
+        Raises:
+            RefusedError: there are too many of them.
+        """
+        if not resample.is_odd(rate, self.engine.recognizer.metadata.sample_rate):
+            yield None
+            return
+        if self._odd >= self.limits.odd_rates:
+            self.metrics.refused()
+            raise RefusedError(
+                Close.BUSY,
+                f"{self._odd} streams have rates like {rate} Hz, as many as may; send 16000 or 48000 Hz",
+            )
+        self._odd += 1
+        try:
+            yield self._designers
+        finally:
+            self._odd -= 1
 
     def _full(self) -> str | None:
         """Why another stream would be one too many; None if it would not."""

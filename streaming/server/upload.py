@@ -1,24 +1,32 @@
 """`POST /v1/transcribe`: a recording in one request, heard like any stream, in turns with the live ones."""
 
 import asyncio
+import logging
 import tempfile
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
 from ...errors import AudioError
-from ..audio.files import AudioFile
+from ..arrays import FloatArray
+from ..audio.channels import MixLevel
+from ..audio.files import Audio, open_audio, unexpected
+from ..audio.samples import check_rate, slices
 from ..decode import Phone
 from ..events import Failure, Final, encode
+from ..pool.stream import PooledStream
 from .engine import Event, put
+from .limits import Limits
 from .protocol import Close, Finish, Opening, RefusedError
-from .service import Service
+from .service import STOPS, Service
+
+T = TypeVar("T")
 
 PIECE_SECONDS = 2.0  # of a file handed to the engine at a time
 CHUNK_SECONDS = 30.0  # a client may take so long for each piece of its file
@@ -27,68 +35,104 @@ CHUNK_SECONDS = 30.0  # a client may take so long for each piece of its file
 async def transcribe(request: Request, service: Service) -> Response:
     """The body as a file, or the one file of a multipart form, to what `phonestream transcribe --format json` prints.
 
+    It counts as a stream from its first byte on. Remarks on a file that is heard are under `remarks`.
+
     Raises:
         HTTPException: 400 no file, or a form that is none; 408 it comes too slowly; 413 it is too large or too
-            long; 422 it cannot be used; 503 the server has as much to do as it can.
+            long; 422 it cannot be used; 503 the server has as much to do as it can, or stops; 507 its disk is full.
     """
-    with tempfile.NamedTemporaryFile(prefix="phonestream-") as file:
-        name = await _receive(request, file, service.limits.upload_bytes)
-        file.flush()
-        try:
-            phones, seconds = await _recognize(request, service, file.name)
-        except AudioError as error:  # begins with the path, which is nobody's business
-            raise HTTPException(422, str(error).replace(file.name, name)) from None
-        except RefusedError as refusal:
-            busy = refusal.code in (Close.BUSY, Close.RESTART)
-            raise HTTPException(
-                503 if busy else 413, str(refusal), {"Retry-After": "5"} if busy else None
-            ) from None
+    client = request.client and (request.client.host, request.client.port)
+    try:
+        with service.upload(), service.connections.holding(client):
+            return JSONResponse(await _transcript(request, service))
+    except RefusedError as refusal:
+        busy = refusal.code in (Close.BUSY, Close.RESTART)
+        headers = {"Retry-After": "5"} if busy else None
+        raise HTTPException(503 if busy else 413, str(refusal), headers) from None
+
+
+async def _transcript(request: Request, service: Service) -> dict[str, Any]:
+    try:
+        with tempfile.NamedTemporaryFile(prefix="phonestream-") as file:
+            name = await service.before_stop(_receive(request, file, service))
+            await _in_thread(service, file.flush)
+            try:
+                phones, seconds, remarks = await _recognize(request, service, file.name)
+            except AudioError as error:  # begins with the path, which is nobody's business
+                raise HTTPException(422, str(error).replace(file.name, name)) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        logging.getLogger("uvicorn.error").error(
+            "an upload cannot be kept in %s: %s", tempfile.gettempdir(), reason
+        )
+        raise HTTPException(
+            507, f"the server cannot keep the file: {reason}; its operator has to make room"
+        ) from None
     listed = [{key: value for key, value in encode(phone).items() if key != "event"} for phone in phones]
-    return JSONResponse({"file": name, "seconds": round(seconds, 3), "phones": listed})
+    answer: dict[str, Any] = {"file": name, "seconds": round(seconds, 3), "phones": listed}
+    return answer | {"remarks": remarks} if remarks else answer
 
 
-async def _receive(request: Request, file: Any, limit: int) -> str:
+async def _in_thread(service: Service, function: Callable[..., T], *arguments: Any) -> T:
+    """What `function` gives, in a thread that only files wait for."""
+    return await asyncio.get_running_loop().run_in_executor(service.files, function, *arguments)
+
+
+async def _receive(request: Request, file: Any, service: Service) -> str:
     """Write the recording into `file`; returns its name, as the client calls it."""
-    body = _Bounded(request, limit)
+    body = _Bounded(request, service.limits)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         async for chunk in body.stream():
-            await asyncio.to_thread(file.write, chunk)
-        return request.query_params.get("file", "recording")
+            await _in_thread(service, file.write, chunk)
+        return printable(request.query_params.get("file", "recording"))
     try:
         form = await Request(request.scope, body.receive).form(max_files=1, max_fields=8)
-    except MultiPartException as error:
-        raise HTTPException(400, f"the form cannot be read: {error.message}") from None
+    except (HTTPException, ClientDisconnect, OSError):
+        raise
+    except Exception as error:  # whatever the parser meets in a stranger's bytes
+        raise HTTPException(400, f"the form cannot be read: {error}") from None
     try:
         upload = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
         if upload is None:
             raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
         while chunk := await upload.read(1 << 20):
-            await asyncio.to_thread(file.write, chunk)
-        return upload.filename or "recording"
+            await _in_thread(service, file.write, chunk)
+        return printable(upload.filename or "recording")
     finally:
         await form.close()
+
+
+def printable(name: str) -> str:
+    """`name` without what JSON cannot hold: halves of characters."""
+    return name.encode("utf-8", "replace").decode()
 
 
 class _Bounded:
     """A request's body that is refused once it is too large or too slow."""
 
-    def __init__(self, request: Request, limit: int) -> None:
+    def __init__(self, request: Request, limits: Limits) -> None:
         self._request = request
-        self._limit = limit
-        self._left = limit
+        self._limits = limits
+        self._received = 0
+        self._began = asyncio.get_running_loop().time()
         declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isdigit() and int(declared) > limits.upload_bytes:
             self._refuse()
 
     async def receive(self) -> Message:
+        limits = self._limits
+        paid = min(CHUNK_SECONDS + self._received / limits.upload_rate, limits.upload_seconds)
         try:
-            async with asyncio.timeout(CHUNK_SECONDS):
+            async with asyncio.timeout(CHUNK_SECONDS), asyncio.timeout_at(self._began + paid):
                 message = await self._request.receive()
         except TimeoutError:
-            raise HTTPException(408, f"the file stopped coming for {CHUNK_SECONDS:g} s") from None
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+            raise HTTPException(
+                408,
+                f"the file comes too slowly: {self._received} bytes so far; send it faster, or compressed",
+            ) from None
+        self._received += len(message.get("body", b""))
+        if self._received > limits.upload_bytes:
             self._refuse()
         return message
 
@@ -103,12 +147,13 @@ class _Bounded:
 
     def _refuse(self) -> None:
         raise HTTPException(
-            413, f"files may have {self._limit >> 20} MiB here; send a shorter or compressed one"
+            413,
+            f"files may have {self._limits.upload_bytes >> 20} MiB here; send a shorter or compressed one",
         )
 
 
-async def _recognize(request: Request, service: Service, path: str) -> tuple[list[Phone], float]:
-    """The phones of an audio file, and its seconds.
+async def _recognize(request: Request, service: Service, path: str) -> tuple[list[Phone], float, list[str]]:
+    """The phones of an audio file, its seconds, and remarks on it.
 
     Raises:
         AudioError: it cannot be used; the message begins with the path.
@@ -117,32 +162,72 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
     loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
     def listen(found: list[Event]) -> None:
-        for event in [*found, None]:  # None: a tick has ended, and there may be room
-            loop.call_soon_threadsafe(events.put_nowait, event)
+        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
+            for event in [*found, None]:  # None: a tick has ended, and there may be room
+                loop.call_soon_threadsafe(events.put_nowait, event)
 
     phones: list[Phone] = []
-    with await asyncio.to_thread(AudioFile, path) as audio:
+    audio = await _in_thread(service, _open, path)
+    try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
-        blocks = audio.blocks()
-        async with service.stream(Opening(rate), listen) as stream:
+        blocks, level = audio.blocks(), MixLevel()
+        async with service.stream(Opening(rate), listen, uploaded=True) as stream:
             done = 0
-            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            while (block := await _in_thread(service, _next, blocks, path)) is not None:
                 done += len(block)
                 if done > longest * rate:
                     raise RefusedError(
                         Close.TOO_LONG, f"recordings may last {longest:g} s here; send it in parts"
                     )
-                size = int(PIECE_SECONDS * rate)
-                for first in range(0, len(block), size):
-                    put(stream, block[first : first + size])
+                level.add(block)
+                for piece in slices(len(block), int(PIECE_SECONDS * rate)):
+                    _put(stream, block[piece], path)
                     while stream.backlog_seconds > PIECE_SECONDS:
                         _keep(await events.get(), phones, path, done / rate)
                 if await request.is_disconnected():
                     raise ClientDisconnect
+                if service.stopping.is_set():
+                    raise RefusedError(Close.RESTART, STOPS)
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
-            return phones, event.seconds
+            remarks = [*audio.remarks, *([level.remark] if level.remark is not None else [])]
+            return phones, event.seconds, remarks
+    finally:
+        audio.close()
+
+
+def _open(path: str) -> Audio:
+    """The file, at a rate that a stream may have."""
+    try:
+        audio = open_audio(path)
+    except AudioError:
+        raise
+    except Exception as error:
+        raise unexpected(path, error) from error
+    try:
+        check_rate(audio.sample_rate)
+    except AudioError as error:
+        audio.close()
+        raise AudioError(f"{path}: {error}") from None
+    return audio
+
+
+def _next(blocks: Iterator[FloatArray], path: str) -> FloatArray | None:
+    try:
+        return next(blocks, None)
+    except AudioError:
+        raise
+    except Exception as error:
+        raise unexpected(path, error) from error
+
+
+def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:
+    try:
+        stream.push(samples)
+    except AudioError as error:
+        if not stream.closed:  # else what ended it is on its way to the listener
+            raise AudioError(f"{path}: {error}") from None
 
 
 def _keep(event: Event | None, phones: list[Phone], path: str, seconds: float) -> None:

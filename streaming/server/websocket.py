@@ -11,6 +11,7 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...errors import SnapshotError
+from ..audio.containers import magic
 from ..endpoint import Endpoint
 from ..events import Failure
 from ..pool.stream import PooledStream
@@ -40,11 +41,13 @@ CLOSE_SECONDS = 2.0  # for the last words to a client that may not listen
 async def serve(websocket: WebSocket, service: Service) -> None:
     """Serve an accepted connection until its end."""
     session = Session(websocket, service)
+    client = websocket.client and (websocket.client.host, websocket.client.port)
     code, message = Close.DONE, ""
     try:
-        with service.waiting():
+        with service.waiting(client):
             opening = await session.opening()
-        await session.stream(opening)
+        with service.connections.holding(client):
+            await session.stream(opening)
     except RefusedError as refusal:
         code, message = refusal.code, str(refusal)
     except (WebSocketDisconnect, OSError):
@@ -61,8 +64,7 @@ async def serve(websocket: WebSocket, service: Service) -> None:
             reason = message.encode()[:MAX_REASON].decode(errors="ignore")
             await websocket.close(code, reason)
     except TimeoutError:
-        client = websocket.client
-        service.abort(client and (client.host, client.port))
+        service.connections.abort(client)
     except (WebSocketDisconnect, RuntimeError, OSError):  # it has gone away meanwhile
         pass
 
@@ -78,8 +80,10 @@ class Session:
         self._room = asyncio.Event()  # the engine has taken audio
         self._failure: str | None = None
         self._finishing = False
+        self._sending: asyncio.Timeout | None = None  # that of the event on its way
         self._samples = 0  # of audio and gaps, since the stream began
         self._gaps = 0
+        self._head = b""  # of the audio, until it is long enough to show that it is a file
         self._endpoints = False
 
     async def opening(self) -> Opening:
@@ -91,7 +95,7 @@ class Session:
         patience = self._limits.opening_seconds
         try:
             async with asyncio.timeout(patience):
-                message = await self._receive()
+                message = await self._service.before_stop(self._receive())
         except TimeoutError:
             raise RefusedError(Close.IDLE, f"no opening message within {patience:g} s") from None
         if not isinstance(message, str):
@@ -117,7 +121,7 @@ class Session:
         try:
             async with self._service.stream(opening, self._listen) as stream:
                 self._outbox = Outbox(self._limits.outbox_bytes, stream.pause)
-                self._samples = round(stream.seconds * opening.rate)
+                self._samples, self._gaps = round(stream.seconds * opening.rate), len(stream.lost)
                 self._outbox.post(write_event(self._ready(opening, stream)))
                 await self._exchange(opening, stream)
         except SnapshotError as error:
@@ -133,6 +137,8 @@ class Session:
         tasks: set[asyncio.Task[object]] = {reader, writer, stopping}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                self._hasten()
             if self._finishing and not reader.done():  # its final comes, whether the server stops or not
                 await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             if writer.done():
@@ -142,6 +148,7 @@ class Session:
             if reason is None:
                 reader.cancel()
                 reason = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
+                stream.pause(False)  # its snapshot is due, whether its client reads or not
             if isinstance(reason, RefusedError) and reason.code in RESUMABLE:
                 put(stream, HandOver())
                 await writer
@@ -160,12 +167,26 @@ class Session:
             message = await self._message()
             if self._finishing:
                 raise RefusedError(Close.BAD_MESSAGE, "a message after finish: nothing may follow it")
-            work = (
-                read_control(message) if isinstance(message, str) else read_audio(message, opening.encoding)
-            )
+            if isinstance(message, str):
+                work: Work = read_control(message)
+            else:
+                self._check_head(message)
+                work = read_audio(message, opening.encoding)
             self._count(work, opening.rate)
             self._finishing = isinstance(work, Finish)
             put(stream, work)
+
+    def _check_head(self, audio: bytes) -> None:
+        if len(self._head) >= magic.LENGTH:
+            return
+        self._head = (self._head + audio)[: magic.LENGTH]
+        kind = magic.container_name(self._head)
+        if kind is not None:
+            raise RefusedError(
+                Close.BAD_AUDIO,
+                f"this is a file ({kind}), and a stream takes bare samples: decode it before, "
+                "or send it whole to POST /v1/transcribe",
+            )
 
     async def _message(self) -> bytes | str:
         patience = None if self._finishing else self._limits.idle_seconds
@@ -179,13 +200,22 @@ class Session:
 
     async def _write(self) -> None:
         while (text := await self._outbox.take()) is not None:
+            patience = self._limits.stall_seconds
+            if self._service.stopping.is_set():
+                patience = min(patience, self._limits.grace_seconds / 2)
             try:
-                async with asyncio.timeout(self._limits.stall_seconds):
+                async with asyncio.timeout(patience) as self._sending:
                     await self._socket.send_text(text)
             except TimeoutError:
-                raise RefusedError(
-                    Close.STALLED, f"events were not read for {self._limits.stall_seconds:g} s"
-                ) from None
+                raise RefusedError(Close.STALLED, "events were not read for too long") from None
+            finally:
+                self._sending = None
+
+    def _hasten(self) -> None:
+        """The server stops: who does not read keeps it for half of its grace, and no longer."""
+        if self._sending is not None:
+            until = self._loop.time() + self._limits.grace_seconds / 2
+            self._sending.reschedule(min(until, self._sending.when() or until))
 
     def _has_room(self, stream: PooledStream) -> bool:
         return (
@@ -198,6 +228,11 @@ class Session:
         if isinstance(work, Gap):
             samples = work.samples
             self._gaps += 1
+            if samples > self._limits.gap_seconds * rate:
+                raise RefusedError(
+                    Close.TOO_LONG,
+                    f"a gap of more than {self._limits.gap_seconds:g} s: send it in parts, or start another stream",
+                )
         elif isinstance(work, np.ndarray):
             samples = len(work)
         if self._gaps > self._limits.gaps:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,18 @@ class Process:
 
 
 @contextmanager
-def serving(*options: str, **limits: Any) -> Iterator[Process]:
-    """`phonestream serve` with these options, or a server with these limits."""
+def serving(*options: str, log: Path | None = None, **limits: Any) -> Iterator[Process]:
+    """`phonestream serve` with these options, or a server with these limits; `log` is its standard error."""
     command = [COMMAND, "serve", "--port", "0", *options]
     if limits:
         command = [sys.executable, "-c", LIMITED, repr(limits)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield Process(process)
-        finally:
-            process.kill()
+    with ExitStack() as stack:
+        stderr = None if log is None else stack.enter_context(log.open("w"))
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        )
+        stack.callback(process.kill)
+        yield Process(process)
 
 
 def transcribed(*files: Path, decoder: str = "beam") -> list[dict[str, Any]]:

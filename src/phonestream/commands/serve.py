@@ -7,8 +7,9 @@ import typer
 
 from ..errors import ConfigError
 from .decoding import DecoderOption, chosen
-from .output import write
+from .output import complain, write
 
+SECOND_SIGNAL = 3  # exit status
 TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
 
 
@@ -90,7 +91,7 @@ def serve(
         idle_seconds=max_idle,
         duration_seconds=max_duration,
     )
-    complete = run(
+    ending = run(
         Recognizer(model, decoder=chosen(decoder)),
         host=host,
         port=port,
@@ -100,5 +101,7 @@ def serve(
         key=key,
         announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
     )
-    if not complete:
-        raise typer.Exit(1)
+    if ending.cut:
+        complain(f"{ending.cut} streams and files were cut off before their end, and have no snapshot")
+    if ending.forced or ending.cut:
+        raise typer.Exit(SECOND_SIGNAL if ending.forced else 1)
