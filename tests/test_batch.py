@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,11 @@ from toy_model import levels, toy_model
 from transcribing import Result, transcriber, tree
 
 from phonestream.batch.entries import Source
-from phonestream.batch.pool import Pool
+from phonestream.batch.executor import in_order
+from phonestream.batch.phone_array import PhoneArray
+from phonestream.batch.processes import ProcessExecutor
 from phonestream.batch.sources import expand
-from phonestream.batch.track import Track
-from phonestream.batch.work import Settings, Task, decode
-from phonestream.batch.worker import Opening
+from phonestream.batch.task import ModelSpec, Settings, Task, run_task
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
 from phonestream.streaming.audio.files import AudioFile
@@ -102,8 +103,8 @@ def test_a_recording_s_bytes_are_those_it_has_alone(
     transcribe("--format", "srt", "--output", tmp_path, folder)
     (source,) = expand([str(folder / "c/05.wav")])
     assert isinstance(source, Source)
-    (payload,) = decode(Task(source, Settings(formats=("srt",))), Recognizer(toy)).payloads
-    assert (payload.extension, payload.data) == ("srt", (tmp_path / "c/05.srt").read_bytes())
+    (payload,) = run_task(Task(source, Settings(formats=("srt",))), Recognizer(toy)).payloads
+    assert (payload.extension, payload.file.read()) == ("srt", (tmp_path / "c/05.srt").read_bytes())
 
 
 def test_a_recording_of_silence_is_a_result_like_any_other(
@@ -332,21 +333,20 @@ def test_a_recording_that_kills_its_worker_twice_is_a_failure_and_the_others_go_
         Task(Source(str(path), str(path), "x"), settings)
         for path in (folder / "a/00.wav", pipe, folder / "a/03.wav")
     ]
-    pool = Pool(2, Opening(str(toy)))
+    executor = ProcessExecutor(2, ModelSpec(str(toy)), None)
     deaths = 0
 
     def kill(_: int, __: float, ___: float | None) -> None:
         raise AssertionError("a pipe that nobody writes to has no progress")
 
-    with pool:
-        results = pool.run(tasks, kill)
+    with closing(in_order(executor.run(tasks, kill))) as results:
         assert next(results).failure is None
         stop = threading.Event()
 
         def hunt() -> None:
             nonlocal deaths
             while not stop.is_set():
-                for worker in list(pool._workers):
+                for worker in list(executor._workers):
                     if worker.task == 1 and worker.process.is_alive():
                         time.sleep(0.05)
                         worker.process.kill()
@@ -366,18 +366,17 @@ def test_a_recording_that_kills_its_worker_twice_is_a_failure_and_the_others_go_
 
 def test_a_death_before_a_recording_has_arrived_does_not_count_against_it(long: Path, toy: Path) -> None:
     tasks = [Task(Source(str(path), str(path), "x"), Settings()) for path in (long / "0.wav", long / "3.wav")]
-    pool = Pool(1, Opening(str(toy)))
-    with pool:
-        results = pool.run(tasks, lambda *_: None)
+    executor = ProcessExecutor(1, ModelSpec(str(toy)), None)
+    with closing(in_order(executor.run(tasks, lambda *_: None))) as results:
         assert next(results).failure is None
-        (idle,) = pool._workers
+        (idle,) = executor._workers
         os.kill(idle.process.pid, signal.SIGSTOP)  # so that the next task is sent to it and never taken
 
         def kill() -> None:
             wait_for(lambda: idle.task == 1)
             idle.process.kill()
-            wait_for(lambda: any(worker.begun for worker in pool._workers if worker is not idle))
-            pool._workers[-1].process.kill()
+            wait_for(lambda: any(worker.started for worker in executor._workers if worker is not idle))
+            executor._workers[-1].process.kill()
 
         killing = threading.Thread(target=kill)
         killing.start()
@@ -404,7 +403,7 @@ def test_no_process_of_the_pool_hears_ctrl_c_not_even_the_first() -> None:
     script = """
 import signal
 from multiprocessing import get_context
-from phonestream.batch.pool import interrupts_held
+from phonestream.batch.processes import interrupts_held
 for _ in range(2):
     process = get_context("spawn").Process(target=signal.raise_signal, args=(signal.SIGINT,))
     with interrupts_held():
@@ -435,7 +434,7 @@ phones = st.lists(
 def test_columns_of_phones_are_written_as_a_list_of_them_is(
     drawn: list[tuple[str, float, float, float]], name: str, phone_set: str
 ) -> None:
-    time, track, listed = 0.0, Track(), []
+    time, track, listed = 0.0, PhoneArray(), []
     for symbol, gap, length, confidence in drawn:
         listed.append(Phone(symbol, time + gap, time + gap + length, confidence))
         time += gap + length

@@ -21,7 +21,7 @@ from model_fixture import shipped_model
 
 import phonestream
 from phonestream.asr.training.process import SETTINGS
-from phonestream.batch import run
+from phonestream.batch import executor
 from phonestream.cli import main
 from phonestream.commands import progress
 from phonestream.commands.output import WIDTH, printable
@@ -118,7 +118,7 @@ def test_doubtful_phones_are_faint_on_a_terminal_alone(
 ) -> None:
     plain = hear(recordings[0]).out
     assert "\x1b" not in plain
-    monkeypatch.setattr("phonestream.commands.transcribe.styled", lambda: True)
+    monkeypatch.setattr("phonestream.commands.transcribe_options.styled", lambda: True)
     shown = hear(recordings[0]).out
     assert re.sub(r"\x1b\[2m([A-Z]+)\x1b\[22m", r"\1", shown) == plain != shown
     assert hear(recordings[0], "--output", tmp_path).status == 0
@@ -293,7 +293,7 @@ def test_a_bug_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, recordings: list
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(run, "decode_into", fail)
+    monkeypatch.setattr(executor, "run_task", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["transcribe", "--model", str(shipped_model()), str(recordings[0])])
 

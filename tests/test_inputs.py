@@ -16,9 +16,9 @@ from lhotse import CutSet, MonoCut, Recording, RecordingSet
 from toy_model import levels, toy_model
 
 from phonestream.batch.entries import Entry, Failure, Source
-from phonestream.batch.hearing import hear
 from phonestream.batch.manifests import read_manifest
 from phonestream.batch.sources import expand, read_list
+from phonestream.batch.transcription import transcribe_source
 from phonestream.cli import main
 from phonestream.errors import AudioError, DataError
 from phonestream.streaming.audio.files import AudioFile, open_audio
@@ -280,11 +280,11 @@ def test_a_part_that_the_recording_does_not_have(stereo: Path, toy: Path) -> Non
     with pytest.raises(
         AudioError, match=r"^cuts\.jsonl:7: .*: ends at 2\.40 s, and the row wants 1\.50 to 3\.00 s"
     ):
-        hear(source, recognizer)
+        transcribe_source(source, recognizer)
     with pytest.raises(AudioError, match="holds no samples from 9"):
-        hear(Source("x", str(stereo), "x", start=9.0, seconds=1.0), recognizer)
+        transcribe_source(Source("x", str(stereo), "x", start=9.0, seconds=1.0), recognizer)
     with pytest.raises(AudioError, match="has 2 channels, and the row wants number 3"):
-        hear(Source("x", str(stereo), "x", columns=(2,)), recognizer)
+        transcribe_source(Source("x", str(stereo), "x", columns=(2,)), recognizer)
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
@@ -318,7 +318,7 @@ def test_channels_are_mixed_chosen_or_each_on_its_own(
 
 def test_a_channel_that_is_not_there_is_named(stereo: Path, toy: Path) -> None:
     with pytest.raises(AudioError, match="has 2 channels, and number 3 was asked for"):
-        hear(Source("x", str(stereo), "x"), Recognizer(toy), channel=3)
+        transcribe_source(Source("x", str(stereo), "x"), Recognizer(toy), channel=3)
 
 
 # Standard input

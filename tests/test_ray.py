@@ -19,8 +19,9 @@ import soundfile
 from toy_model import levels, toy_model
 from transcribing import Result, transcriber, tree
 
-from phonestream.batch.ray_worker import TRIES, Kit, check_place
-from phonestream.batch.worker import Opening
+from phonestream.batch.output import Output
+from phonestream.batch.ray_worker import TRIES, WorkerSpec, check_machine
+from phonestream.batch.task import ModelSpec
 from phonestream.errors import ConfigError
 
 RATE = 16_000
@@ -89,7 +90,7 @@ def workers(cluster: Cluster) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(cluster.process).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::MapWorker(Map(Decoder))"):
+            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::MapWorker(Map(Transcriber))"):
                 found.append(process)
     return found
 
@@ -212,11 +213,10 @@ def test_a_machine_that_is_not_fit_is_refused(tmp_path: Path) -> None:
     """One that has another release, or a folder of its own where the caller's should be."""
     from phonestream import __version__
 
-    kit = Kit(b"", Opening(), str(tmp_path), "token", str(tmp_path), "here", __version__)
+    spec = WorkerSpec(b"", ModelSpec(), Output(str(tmp_path), "run"), str(tmp_path), "here", __version__)
     with pytest.raises(ConfigError, match="does not see this folder"):
-        check_place(kit)
-    (tmp_path / ".phonestream").mkdir()
-    (tmp_path / ".phonestream/token").touch()
-    check_place(kit)
+        check_machine(spec)
+    (tmp_path / ".phonestream/run").mkdir(parents=True)
+    check_machine(spec)
     with pytest.raises(ConfigError, match="install one version everywhere"):
-        check_place(kit._replace(version="0.0"))
+        check_machine(spec._replace(version="0.0"))

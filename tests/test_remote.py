@@ -19,7 +19,7 @@ from transcribing import Result, transcriber, tree
 
 from phonestream.batch import remote
 from phonestream.batch.entries import Failure, Source
-from phonestream.batch.remote import Url, is_url, parse, plain
+from phonestream.batch.remote import Url, is_url, parse, strip_file_scheme
 from phonestream.batch.sources import expand, read_list
 
 RATE = 16_000
@@ -104,10 +104,10 @@ def test_what_is_a_url(name: str, expected: bool) -> None:
 
 
 def test_file_urls_are_paths() -> None:
-    assert plain("file:///data/a b.wav") == "/data/a b.wav"
-    assert plain("local://a.wav") == "a.wav"
+    assert strip_file_scheme("file:///data/a b.wav") == "/data/a b.wav"
+    assert strip_file_scheme("local://a.wav") == "a.wav"
     for name in ("a.wav", "s3://file/a.wav", "file:///a.zip::x", "-"):
-        assert plain(name) == name
+        assert strip_file_scheme(name) == name
 
 
 @given(st.from_regex(r"(zip|simplecache::s3|s3)://[a-c/*]{0,6}(::file:///a/b\.zip)?", fullmatch=True))

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
 from .entries import Entry, Failure, Source
-from .remote import open_binary, plain
+from .remote import open_binary, strip_file_scheme
 from .sinks import HIDDEN
 
 LHOTSE = (".jsonl", ".jsonl.gz")
@@ -69,7 +69,7 @@ def _kaldi(line: str, where: str) -> Source:
         raise DataError("is a command, and none are run; run it yourself and name the file that it gives")
     if re.search(r"\.ark:\d+(\[.*\])?$", path):
         raise DataError("points into an archive (ark); copy it out: wav-copy scp:wav.scp ...")
-    return Source(key, plain(path), _stem(key), where)
+    return Source(key, strip_file_scheme(path), _stem(key), where)
 
 
 def _lhotse(line: str, where: str) -> Source:
@@ -126,7 +126,7 @@ def _path(source: Mapping[str, Any]) -> str:
         raise DataError(
             f"has audio of type {source.get('type')!r}; only files and URLs are read, so save it to one"
         )
-    return plain(_text(source, "source"))
+    return strip_file_scheme(_text(source, "source"))
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:

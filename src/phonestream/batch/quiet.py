@@ -18,10 +18,16 @@ def native_remarks_off() -> Iterator[None]:
         yield
         return
     try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
+        redirect_to_null(2)
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def redirect_to_null(*descriptors: int) -> None:
+    """Send what is written to `descriptors` nowhere, in this process and those that it starts."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)

@@ -1,4 +1,4 @@
-"""Samples without a header on standard input, as capture programs write them: heard while they arrive."""
+"""Samples without a header on standard input, as capture programs write them: transcribed while they arrive."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ BLOCK_SECONDS = 10  # of audio at a time at most
 
 
 class Raw(NamedTuple):
-    """What the samples are like; channels take turns."""
+    """What the samples are like; channels are interleaved."""
 
     rate: int  # Hz
     encoding: str = "s16le"  # one of ENCODINGS

@@ -1,4 +1,4 @@
-"""The process that speaks to Ray, apart from the one that prints: Ray makes remarks, and ends its process at will."""
+"""The process that is connected to Ray, apart from the one that prints: Ray writes to its terminal, and may end it."""
 
 import logging
 import os
@@ -11,9 +11,10 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
-from .ray_worker import Answer, Decoder, Kit, Ledger
-from .work import Task
-from .worker import Bug, Refused, end_with_parent
+from .quiet import redirect_to_null
+from .ray_worker import Answer, AttemptCounter, Transcriber, WorkerSpec
+from .task import Task
+from .worker import Crashed, Unusable, end_with_parent
 
 LOCAL = "local"  # the address that means: start a cluster on this machine, and end it afterwards
 CLIENT = "ray://"  # what addresses of a cluster begin with that is spoken to from outside
@@ -26,7 +27,7 @@ class Job(NamedTuple):
 
     address: str
     tasks: Sequence[Task]
-    kit: Kit
+    worker: WorkerSpec
     jobs: int | None  # workers; None: as many as there is room for
     ordered: bool  # whether results are wanted in the order of tasks, those that wait being kept by Ray
 
@@ -36,9 +37,9 @@ class Connected(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What a worker says of a task."""
+    """A worker's answer to a task."""
 
-    task: int
+    task: int  # its index
     answer: Answer
 
 
@@ -49,10 +50,10 @@ class Missing(NamedTuple):
 
 
 def drive(connection: Connection, job: Job) -> None:
-    """Send Connected, then Answered for each task; or, if that cannot be, Missing, Refused or Bug."""
+    """Send Connected, then Answered for each task; or, if that cannot be, Missing, Unusable or Crashed."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and decides
-    _silence()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and decides
+    redirect_to_null(0, 1, 2)
     try:
         import ray
         import ray.data
@@ -66,9 +67,9 @@ def drive(connection: Connection, job: Job) -> None:
         for message in answers:
             connection.send(message)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # nobody is left to hear of it
+        pass  # the parent is gone
     except PhonestreamError as error:
-        connection.send(Refused(error))
+        connection.send(Unusable(error))
     except Exception as error:
         connection.send(_explained(error))
     finally:
@@ -78,7 +79,7 @@ def drive(connection: Connection, job: Job) -> None:
 def answer(job: Job) -> Iterator[Answered]:
     """Run the data set of the job's tasks through a pool of workers.
 
-    A worker that dies is started again and has its tasks again, without end but for the Ledger: see `Decoder`.
+    A worker that dies is started again and has its tasks again, as often as AttemptCounter allows: see `Transcriber`.
 
     Raises:
         ConfigError: the cluster has no room for a worker.
@@ -89,16 +90,16 @@ def answer(job: Job) -> Iterator[Answered]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = job.ordered
-    share = {"num_cpus": float(job.kit.opening.threads)}
-    if job.kit.opening.provider == "cuda":
+    share = {"num_cpus": float(job.worker.model.threads)}
+    if job.worker.model.provider == "cuda":
         share["num_gpus"] = 1.0
-    ledger = ray.remote(Ledger).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    attempts = ray.remote(AttemptCounter).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
     rows = [{"index": index, "task": pickle.dumps(task)} for index, task in enumerate(job.tasks)]
     size = min(job.jobs or _room(share), len(rows))
     questions: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), BLOCKS * size))
     answers = questions.map(
-        Decoder,
-        fn_constructor_args=(job.kit, ledger),
+        Transcriber,
+        fn_constructor_args=(job.worker, attempts),
         compute=ray.data.ActorPoolStrategy(size=size),
         **share,
     )
@@ -107,13 +108,13 @@ def answer(job: Job) -> Iterator[Answered]:
             yield Answered(int(index), pickle.loads(pickled))
 
 
-class Foreman:
+class DriverActor:
     """`answer` within the cluster, for a caller outside: Ray Data's own part must run inside."""
 
     def __init__(self, job: Job) -> None:
         self._answers = answer(job)
 
-    def following(self) -> Answered | PhonestreamError | None:
+    def next_answer(self) -> Answered | PhonestreamError | None:
         """The next answer; None after the last."""
         try:
             return next(self._answers, None)
@@ -124,9 +125,9 @@ class Foreman:
 def _from_outside(job: Job) -> Iterator[Answered]:
     import ray
 
-    foreman: Any = ray.remote(Foreman).options(num_cpus=0).remote(job)
+    driver: Any = ray.remote(DriverActor).options(num_cpus=0).remote(job)
     while True:
-        message: Answered | PhonestreamError | None = ray.get(foreman.following.remote())
+        message: Answered | PhonestreamError | None = ray.get(driver.next_answer.remote())
         match message:
             case None:
                 return
@@ -144,7 +145,7 @@ def _connect(job: Job) -> None:
     """
     import ray
 
-    _knock(job.address)
+    _check_reachable(job.address)
     options: dict[str, Any] = {}
     if job.address == LOCAL:
         os.environ.setdefault(
@@ -152,7 +153,7 @@ def _connect(job: Job) -> None:
         )  # a cluster of ours tells nobody that it is there
         options["include_dashboard"] = False
         if job.jobs is not None:
-            options["num_cpus"] = job.jobs * job.kit.opening.threads
+            options["num_cpus"] = job.jobs * job.worker.model.threads
     try:
         ray.init(job.address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except Exception as error:  # Ray's errors of connecting have no base class of their own
@@ -162,11 +163,11 @@ def _connect(job: Job) -> None:
         ) from None
 
 
-def _knock(address: str) -> None:
-    """Ask whether anyone is at an address at all: Ray waits for a cluster that is not there for a very long time.
+def _check_reachable(address: str) -> None:
+    """See that something listens at an address: Ray waits very long for a cluster that is not there.
 
     Raises:
-        ConfigError: nobody is.
+        ConfigError: nothing does.
     """
     host, colon, port = address.removeprefix(CLIENT).partition("/")[0].rpartition(":")
     if not colon or not port.isdecimal() or "://" in host:
@@ -199,32 +200,24 @@ def _room(share: dict[str, float]) -> int:
     return room
 
 
-def _explained(error: Exception) -> Refused | Bug:
+def _explained(error: Exception) -> Unusable | Crashed:
     """An exception of Ray's as what to do about it."""
     import ray
 
     text = str(error)
     if "No module named 'phonestream" in text:
-        return Refused(
+        return Unusable(
             ConfigError("the cluster's machines lack phonestream; install it on each, as it is here")
         )
     if isinstance(error, ray.exceptions.RayError | ConnectionError):
-        return Refused(
+        return Unusable(
             PhonestreamError(
                 f"the Ray cluster failed: {_first_line(error)}; see its logs, then go on with --resume"
             )
         )
-    return Bug(traceback.format_exc())
+    return Crashed(traceback.format_exc())
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
-
-
-def _silence() -> None:
-    """Send standard output and standard error nowhere, for this process and all that it starts."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.close(null)

@@ -1,10 +1,11 @@
-"""A worker of Ray Data's pool: one recogniser, that decodes whatever recording comes, on whatever machine it is."""
+"""A worker of Ray Data's pool: one recogniser for whatever task comes, on whatever machine it is."""
 
 import os
 import pickle
 import socket
 import tempfile
 import traceback
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -12,70 +13,68 @@ from typing import Any, NamedTuple, TypeAlias
 from ..errors import ConfigError, PhonestreamError
 from ..streaming.recognizer import Recognizer
 from .entries import Source
+from .output import Output
 from .remote import is_url
 from .sinks import HIDDEN
-from .work import Result, Task, decode, store
-from .worker import Bug, Opening, Refused
+from .task import ModelSpec, Result, Task, run_task
+from .worker import Crashed, Unusable
 
 TRIES = 3  # of a recording whose worker dies; a cluster's machines are taken away more often than a process is killed
 
-Answer: TypeAlias = Result | Refused | Bug
+Answer: TypeAlias = Result | Unusable | Crashed
 
 Row: TypeAlias = dict[str, Any]
 """To a worker: `index` of a task and the pickled `task`; from it: `index` and the pickled `answer`."""
 
 
-class Kit(NamedTuple):
-    """What a worker needs to do as the one who called would do."""
+class WorkerSpec(NamedTuple):
+    """What a worker needs to do as the machine that called would do."""
 
-    model: bytes  # of the model file, so that it need not be on every machine, and is the same on each
-    opening: Opening
-    folder: str | None  # where results are written; None: they are handed back
-    token: (
-        str | None
-    )  # a file in the folder's hidden one: a worker that does not see it has another folder before it
+    model_file: bytes  # so that it need not be on every machine, and is the same on each
+    model: ModelSpec
+    output: Output | None  # where results are written; None: they are handed back
     working_folder: str  # what relative names are relative to
     machine: str
     version: str  # of phonestream
 
 
-class Ledger:
-    """Counts, for all workers, how often each recording was begun and not ended: by then its worker had died."""
+class AttemptCounter:
+    """Counts, for all workers, how often each recording was started and not completed: its worker had died by then."""
 
     def __init__(self) -> None:
-        self._begun: dict[int, int] = {}
+        self._attempts: Counter[int] = Counter()
 
-    def begin(self, index: int) -> int:
-        """How often recording `index` has been begun, this time included."""
-        self._begun[index] = self._begun.get(index, 0) + 1
-        return self._begun[index]
+    def start(self, index: int) -> int:
+        """How often recording `index` has been started, this time included."""
+        self._attempts[index] += 1
+        return self._attempts[index]
 
-    def end(self, index: int) -> None:
-        self._begun.pop(index, None)
+    def complete(self, index: int) -> None:
+        del self._attempts[index]
 
 
-class Decoder:
+class Transcriber:
     """Called with a row of a data set for each recording. What goes wrong is an answer, never an exception."""
 
-    def __init__(self, kit: Kit, ledger: Any) -> None:
+    def __init__(self, spec: WorkerSpec, attempts: Any) -> None:
         """Open the model.
 
         Args:
-            kit: what to work with.
-            ledger: handle of the actor that is the Ledger.
+            spec: what to work with.
+            attempts: handle of the actor that is the AttemptCounter.
         """
-        self._kit = kit
-        self._ledger = ledger
+        self._spec = spec
+        self._attempts = attempts
         with suppress(OSError):
-            os.chdir(kit.working_folder)
-        self._recognizer: Recognizer | Refused
+            os.chdir(spec.working_folder)
+        self._recognizer: Recognizer | Unusable
         try:
-            check_place(kit)
-            self._recognizer = open_model(kit)
+            check_machine(spec)
+            self._recognizer = open_model(spec)
         except PhonestreamError as error:
-            self._recognizer = Refused(error)
+            self._recognizer = Unusable(error)
         except ModuleNotFoundError as error:
-            self._recognizer = Refused(_lacks(error))
+            self._recognizer = Unusable(_lacks(error))
 
     def __call__(self, row: Row) -> Row:
         index = int(row["index"])
@@ -84,28 +83,27 @@ class Decoder:
     def _answer(self, index: int, task: Task) -> Answer:
         import ray
 
-        if isinstance(self._recognizer, Refused):
+        if isinstance(self._recognizer, Unusable):
             return self._recognizer
-        source, folder = task.source, self._kit.folder
-        if ray.get(self._ledger.begin.remote(index)) > TRIES:
+        source = task.source
+        if ray.get(self._attempts.start.remote(index)) > TRIES:
             return Result(
                 failure=f"{source.where}{source.path}: the worker that decoded it died {TRIES} times; "
                 "it may need more memory than there is"
             )
         try:
-            hear = self._recognizer
-            result = decode(task, hear) if folder is None else store(task, hear, folder)
+            result = run_task(task, self._recognizer, self._spec.output).in_memory()
         except ModuleNotFoundError as error:
-            return Refused(_lacks(error))
+            return Unusable(_lacks(error))
         except Exception:
-            return Bug(traceback.format_exc())
-        self._ledger.end.remote(index)
+            return Crashed(traceback.format_exc())
+        self._attempts.complete.remote(index)
         if result.failure is not None:
-            return Result(failure=_missing(source, self._kit.machine) or result.failure)
+            return Result(failure=_missing(source, self._spec.machine) or result.failure)
         return result
 
 
-def check_place(kit: Kit) -> None:
+def check_machine(spec: WorkerSpec) -> None:
     """Whether this machine is fit for the work of another.
 
     Raises:
@@ -115,26 +113,30 @@ def check_place(kit: Kit) -> None:
     from .. import __version__
 
     here = socket.gethostname()
-    if __version__ != kit.version:
+    if __version__ != spec.version:
         raise ConfigError(
-            f"{here} has phonestream {__version__}, not {kit.version}; install one version everywhere"
+            f"{here} has phonestream {__version__}, not {spec.version}; install one version everywhere"
         )
-    if kit.folder is not None and kit.token is not None and not Path(kit.folder, HIDDEN, kit.token).exists():
+    output = spec.output
+    if output is None or is_url(output.folder):
+        return
+    if not Path(output.folder, HIDDEN, output.run).exists():
         raise ConfigError(
-            f"{kit.folder}: {here} does not see this folder; give --output a folder that all machines share, or a URL"
+            f"{output.folder}: {here} does not see this folder; "
+            "give --output a folder that all machines share, or a URL"
         )
 
 
-def open_model(kit: Kit) -> Recognizer:
-    """The recogniser of a kit.
+def open_model(spec: WorkerSpec) -> Recognizer:
+    """The recogniser.
 
     Raises:
         ModelError: it cannot run here.
     """
     with tempfile.TemporaryDirectory(prefix="phonestream-") as folder:
         path = Path(folder, "model.onnx")
-        path.write_bytes(kit.model)
-        return kit.opening._replace(model=os.fspath(path)).recognizer()
+        path.write_bytes(spec.model_file)
+        return spec.model._replace(model=os.fspath(path)).open()
 
 
 def _missing(source: Source, caller: str) -> str | None:

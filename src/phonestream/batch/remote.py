@@ -47,7 +47,7 @@ def is_url(name: str) -> bool:
     return _URL.match(name) is not None
 
 
-def plain(name: str) -> str:
+def strip_file_scheme(name: str) -> str:
     """A name that means a file of this machine's, `file:///a/b.wav`, as its path; others as they are."""
     return _HERE.sub("", name, count=1) if _HERE.match(name) else name
 
@@ -72,7 +72,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         found: tuple[Any, str] = url_to_fs(url)
     except Exception as error:  # plug-ins raise what they like
-        raise OSError(errno.EINVAL, reason(error)) from None
+        raise OSError(errno.EINVAL, error_reason(error)) from None
     return found
 
 
@@ -95,7 +95,7 @@ def download(url: str) -> BinaryIO:
         copy.seek(0)
 
     try:
-        patiently(fetch)
+        with_retries(fetch)
     except BaseException:
         copy.close()
         raise
@@ -131,7 +131,7 @@ def fetch_audio(url: str) -> BinaryIO:
     return file
 
 
-def patiently(work: Callable[[], T]) -> T:
+def with_retries(work: Callable[[], T]) -> T:
     """`work()`, tried again if it fails as a network does.
 
     Raises:
@@ -150,7 +150,7 @@ def patiently(work: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Why something failed, in one line without a full stop."""
     text = getattr(error, "strerror", None) or str(error)
     lines = text.strip().splitlines()
@@ -162,7 +162,7 @@ def _as_os_error(error: Exception) -> OSError:
         return error
     if isinstance(error, FileNotFoundError):  # fsspec's have the path alone
         return FileNotFoundError(errno.ENOENT, "no such file")
-    return OSError(getattr(error, "errno", None) or errno.EIO, reason(error))
+    return OSError(getattr(error, "errno", None) or errno.EIO, error_reason(error))
 
 
 def _remedy(error: OSError) -> str:

@@ -7,24 +7,26 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from ..errors import ConfigError
-from .remote import filesystem, parse, patiently, reason
+from .output import Output, is_abandoned
+from .remote import error_reason, filesystem, parse, with_retries
 from .sinks import HIDDEN, target_name, unwritable
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Schemes where a file is there when all of it has arrived. Elsewhere it gets its name afterwards."""
 
 
-class RemotePlace:
-    """An output folder behind a URL, as `places.Place`."""
+class RemoteFolder:
+    """An output folder behind a URL, as `output_folder.OutputFolder`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, output: Output) -> None:
         """Find its file system.
 
         Raises:
             ConfigError: there is none.
             ModuleNotFoundError: fsspec is not installed.
         """
-        self._name = url
+        self._name = url = output.folder
+        self._run = output.run
         self._url = parse(url)
         try:
             self._store, path = filesystem(url)
@@ -47,7 +49,8 @@ class RemotePlace:
             raise
         except Exception as error:  # plug-ins raise what they like
             raise ConfigError(
-                f"{self._name}: cannot be listed: {reason(error)}; check the name, the network and the credentials"
+                f"{self._name}: cannot be listed: {error_reason(error)}; "
+                "check the name, the network and the credentials"
             ) from None
         self._there = frozenset(name[len(self._path) :].lstrip("/") for name in found)
 
@@ -61,7 +64,7 @@ class RemotePlace:
 
     def make(self) -> None:
         """There are no empty folders in many stores, so a file is written and removed: better now than after hours."""
-        probe = f"{self._path}/{HIDDEN}/{uuid.uuid4().hex}"
+        probe = self._unfinished()
         try:
             if (
                 not self._whole
@@ -71,19 +74,21 @@ class RemotePlace:
             self._store.rm_file(probe)
         except Exception as error:  # plug-ins raise what they like
             raise ConfigError(
-                f"{self._name}: cannot be written to: {reason(error)}; check the credentials, "
+                f"{self._name}: cannot be written to: {error_reason(error)}; check the credentials, "
                 "or give another --output"
             ) from None
 
-    def sink(self, stem: str) -> "Uploads":
-        return Uploads(self, stem)
+    def sink(self, stem: str) -> "UploadSink":
+        return UploadSink(self, stem)
 
     def clean(self) -> None:
+        hidden = f"{self._path}/{HIDDEN}"
         with suppress(Exception):
-            hidden = f"{self._path}/{HIDDEN}"
             self._store.invalidate_cache()
-            if self._store.exists(hidden):
-                self._store.rm(hidden, recursive=True)
+            runs = [name.rstrip("/").rpartition("/")[2] for name in self._store.ls(hidden, detail=False)]
+            over = [run for run in runs if run == self._run or is_abandoned(run)]
+            for below in [""] if over == runs else [f"/{run}" for run in over]:
+                self._store.rm(f"{hidden}{below}", recursive=True)
 
     def put(self, file: str, name: str) -> None:
         """Copy a file of this machine's to `name` below the folder.
@@ -93,9 +98,9 @@ class RemotePlace:
         """
         target = f"{self._path}/{name}"
         if self._whole:
-            patiently(lambda: self._store.put_file(file, target))
+            with_retries(lambda: self._store.put_file(file, target))
             return
-        passing = f"{self._path}/{HIDDEN}/{uuid.uuid4().hex}"
+        passing = self._unfinished()
 
         def arrive() -> None:
             self._store.makedirs(self._store._parent(passing), exist_ok=True)
@@ -103,14 +108,18 @@ class RemotePlace:
             self._store.makedirs(self._store._parent(target), exist_ok=True)
             self._store.mv(passing, target)
 
-        patiently(arrive)
+        with_retries(arrive)
+
+    def _unfinished(self) -> str:
+        """A path for a file of this run's that has no name yet."""
+        return f"{self._path}/{HIDDEN}/{self._run}/{uuid.uuid4().hex}"
 
 
-class Uploads:
+class UploadSink:
     """Files of one recording, made here and sent when all are whole; the first channel's are sent last."""
 
-    def __init__(self, place: RemotePlace, stem: str) -> None:
-        self._place = place
+    def __init__(self, folder: RemoteFolder, stem: str) -> None:
+        self._folder = folder
         self._stem = stem
         self._files: list[tuple[BinaryIO, str, int | None, str]] = []  # open file, its name here, what it is
 
@@ -130,12 +139,12 @@ class Uploads:
             try:
                 file.close()
             except OSError as error:
-                raise unwritable(self._place.target(self._stem, channel, extension), error) from None
+                raise unwritable(self._folder.target(self._stem, channel, extension), error) from None
         for _, name, channel, extension in reversed(self._files):
             try:
-                self._place.put(name, target_name(self._stem, channel, extension))
+                self._folder.put(name, target_name(self._stem, channel, extension))
             except OSError as error:
-                raise unwritable(self._place.target(self._stem, channel, extension), error) from None
+                raise unwritable(self._folder.target(self._stem, channel, extension), error) from None
         self.discard()
 
     def discard(self) -> None:

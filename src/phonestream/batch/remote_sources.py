@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from .entries import SUFFIXES, Entry, Failure, Source
-from .remote import Url, filesystem, parse, reason
+from .remote import Url, error_reason, filesystem, parse
 
 Found: TypeAlias = tuple[str, int | None]
 """A path below a folder, and the size of the file in bytes."""
@@ -40,7 +40,7 @@ def expand_url(name: str, root: str | None) -> Iterator[Entry]:
         raise
     except Exception as error:  # plug-ins raise what they like
         yield Failure(
-            f"{name}: cannot be searched: {reason(error)}; check the name, the network and the credentials"
+            f"{name}: cannot be searched: {error_reason(error)}; check the name, the network and the credentials"
         )
         return
     for relative, size in found:

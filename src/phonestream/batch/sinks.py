@@ -1,7 +1,6 @@
 """Where results go while they are made: nowhere anyone can see until all of a recording's are whole."""
 
 import os
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 from ..errors import PhonestreamError
 
 HIDDEN = ".phonestream"
-"""Folder of unfinished results within the output folder: the same file system, so that renaming is atomic."""
+"""Folder of unfinished results within the output folder, of each run its own: the same file system, so that renaming is
+atomic."""
 
 SPOOL = 1 << 20  # bytes of a result that stay in memory; more go to a temporary file
 
 
-class Sink(Protocol):
+class ResultSink(Protocol):
     """Takes the files of one recording."""
 
     def open(self, channel: int | None, extension: str) -> BinaryIO:
@@ -29,15 +29,15 @@ class Sink(Protocol):
 
 
 class Payload(NamedTuple):
-    """A result that is kept at hand."""
+    """One result of a recording, kept at hand."""
 
-    channel: int | None
+    channel: int | None  # counted from 1, where each channel has its own
     extension: str
-    file: BinaryIO  # to be read from its beginning
+    file: BinaryIO  # to be read from its beginning, and closed
 
 
-class Spool:
-    """Keeps results for whoever prints or sends them on."""
+class MemorySink:
+    """Keeps results for whoever prints or sends them on; a large one is in a temporary file."""
 
     def __init__(self) -> None:
         self.payloads: list[Payload] = []
@@ -57,23 +57,23 @@ class Spool:
         self.payloads = []
 
 
-class Folder:
+class FolderSink:
     """Writes results below an output folder, each under its name only when it is whole.
 
     The first channel's take their names last: where those are, the other channels' are too.
     """
 
-    def __init__(self, folder: str, stem: str) -> None:
+    def __init__(self, folder: str, unfinished: Path, stem: str) -> None:
         self._folder = folder
+        self._unfinished = unfinished
         self._stem = stem
         self._files: list[tuple[BinaryIO, str, Path]] = []  # open file, its name, the name it shall have
 
     def open(self, channel: int | None, extension: str) -> BinaryIO:
-        target = target_path(self._folder, self._stem, channel, extension)
-        hidden = Path(self._folder, HIDDEN)
+        target = Path(self._folder, target_name(self._stem, channel, extension))
         try:
-            hidden.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=hidden)
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._unfinished)
         except OSError as error:
             raise unwritable(target, error) from None
         file = os.fdopen(descriptor, "w+b")
@@ -113,11 +113,6 @@ class Folder:
         self._files = []
 
 
-def target_path(folder: str, stem: str, channel: int | None, extension: str) -> Path:
-    """Where a result goes: `target_name` below the output folder."""
-    return Path(folder, target_name(stem, channel, extension))
-
-
 def target_name(stem: str, channel: int | None, extension: str) -> str:
     """Name of a result: STEM.EXT, or STEM.CHANNEL.EXT where each channel has its own."""
     part = "" if channel is None else f".{channel}"
@@ -129,8 +124,3 @@ def unwritable(path: Path | str, error: OSError) -> PhonestreamError:
     return PhonestreamError(
         f"{path}: cannot be written: {error.strerror or error}; make room, or give another --output"
     )
-
-
-def clean(folder: str) -> None:
-    """Remove unfinished results, a killed run's too."""
-    shutil.rmtree(Path(folder, HIDDEN), ignore_errors=True)

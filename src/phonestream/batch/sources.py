@@ -11,7 +11,7 @@ from ..streaming.audio.files import STANDARD_INPUT
 from .entries import SUFFIXES, Entry, Failure, Source
 from .manifests import is_manifest, read_manifest
 from .raw import Raw
-from .remote import is_url, open_binary, plain
+from .remote import is_url, open_binary, strip_file_scheme
 from .remote_sources import expand_url
 
 
@@ -28,7 +28,7 @@ def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = N
             fixed part of each pattern; other results go straight into the output folder.
         raw: what the samples on standard input are like; None for a file with a header.
     """
-    for name in map(plain, names):
+    for name in map(strip_file_scheme, names):
         if name == STANDARD_INPUT:
             yield Source(name, name, "stdin", raw=raw)
         elif is_manifest(name) and not os.path.isdir(name):
@@ -53,7 +53,11 @@ def read_list(path: str) -> list[str]:
         DataError: it cannot be read, or is empty.
     """
     try:
-        with open(0, "rb", closefd=False) if path == STANDARD_INPUT else open_binary(plain(path)) as file:
+        with (
+            open(0, "rb", closefd=False)
+            if path == STANDARD_INPUT
+            else open_binary(strip_file_scheme(path)) as file
+        ):
             content = file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise DataError(f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}") from None

@@ -1,4 +1,4 @@
-"""A process that decodes one recording after the other, and is gone as soon as the one that started it is."""
+"""A process that does one task after the other, and is gone as soon as the one that started it is."""
 
 import os
 import signal
@@ -11,92 +11,80 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from ..errors import PhonestreamError
-from ..streaming.decoding.config import Decoding
 from ..streaming.recognizer import Recognizer
-from .work import Result, Task, decode, store
+from .output import Output
+from .task import ModelSpec, Result, Task, run_task
 
-REPORT_EVERY = 0.2  # seconds between two reports of progress
+PROGRESS_INTERVAL = 0.2  # seconds between two reports of progress
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-class Opening(NamedTuple):
-    """How to open the model."""
-
-    model: str = "default"
-    threads: int = 1
-    provider: str = "cpu"
-    decoder: Decoding | None = None
-
-    def recognizer(self) -> Recognizer:
-        return Recognizer(self.model, threads=self.threads, provider=self.provider, decoder=self.decoder)
 
 
 class Ready(NamedTuple):
     """The model is open."""
 
 
-class Refused(NamedTuple):
-    """The model cannot be used."""
+class Unusable(NamedTuple):
+    """The model, or whatever else all tasks need, cannot be used."""
 
     error: PhonestreamError
 
 
-class Begun(NamedTuple):
+class Started(NamedTuple):
     """The task has arrived."""
 
 
-class Hearing(NamedTuple):
+class Decoded(NamedTuple):
     """How far the task has come."""
 
     seconds: float
     length: float | None
 
 
-class Bug(NamedTuple):
-    """What must not happen did."""
+class Crashed(NamedTuple):
+    """An exception that is a bug."""
 
     traceback: str
 
 
-def work(connection: Connection, opening: Opening, folder: str | None) -> None:
-    """Send Ready or Refused, then for each Task that is received Begun, any number of Hearing, and Result or Bug.
+def work(connection: Connection, model: ModelSpec, output: Output | None) -> None:
+    """Send Ready or Unusable, then for each Task received Started, any number of Decoded, and Result or Crashed.
 
     It ends when None is received, or the other end is closed.
     """
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and decides
     try:
         try:
-            recognizer = opening.recognizer()
+            recognizer = model.open()
         except PhonestreamError as error:
-            connection.send(Refused(error))
+            connection.send(Unusable(error))
             return
         connection.send(Ready())
         while (task := connection.recv()) is not None:
-            connection.send(Begun())
-            connection.send(_answer(task, recognizer, folder, connection))
+            connection.send(Started())
+            connection.send(_run(task, recognizer, output, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # nobody is left to hear of it
+        return  # the parent is gone
 
 
-def _answer(task: Task, recognizer: Recognizer, folder: str | None, connection: Connection) -> Result | Bug:
+def _run(
+    task: Task, recognizer: Recognizer, output: Output | None, connection: Connection
+) -> Result | Crashed:
     reported = time.monotonic()
 
     def progress(seconds: float, length: float | None) -> None:
         nonlocal reported
-        if time.monotonic() - reported >= REPORT_EVERY:
+        if time.monotonic() - reported >= PROGRESS_INTERVAL:
             reported = time.monotonic()
-            connection.send(Hearing(seconds, length))
+            connection.send(Decoded(seconds, length))
 
     try:
-        if folder is None:
-            return decode(task, recognizer, progress)
-        return store(task, recognizer, folder, progress)
+        return run_task(task, recognizer, output, progress).in_memory()
     except (BrokenPipeError, ConnectionResetError):
         raise
     except Exception:
-        return Bug(traceback.format_exc())
+        return Crashed(traceback.format_exc())
 
 
 def end_with_parent() -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import BinaryIO, NoReturn, TextIO
 
 from ..batch.quiet import native_remarks_off as native_remarks_off
+from ..batch.quiet import redirect_to_null
 from ..errors import PhonestreamError
 
 WIDTH = 80  # columns of a line of text
@@ -98,10 +99,4 @@ def _leave() -> NoReturn:
 def _discard(stream: TextIO) -> None:
     """Drop what is still in `stream`'s buffers, so that Python's own flush at exit does not fail again."""
     with suppress(OSError, ValueError):
-        _to_null(stream.fileno())
-
-
-def _to_null(descriptor: int) -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, descriptor)
-    os.close(null)
+        redirect_to_null(stream.fileno())

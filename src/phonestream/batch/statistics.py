@@ -1,16 +1,20 @@
-"""Counting while a run goes on: for the bar how far it is and how fast, and in the end what came of it."""
+"""How far a run is and how fast, for its progress bar, and a summary of it for the end."""
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .entries import Entry, Source
-from .run import Outcome, weight
+from .remote import is_url
+from .run import Outcome
 
 SHOWN = 20  # failures that the summary repeats
+DEFAULT_SIZE = 200_000  # bytes: of a recording whose size a store was not asked for
 
 
-class Tally:
-    """What has been heard so far."""
+class RunStatistics:
+    """What has been transcribed so far."""
 
     def __init__(self, entries: Sequence[Entry], done_before: int = 0) -> None:
         """Begin the clock.
@@ -19,28 +23,28 @@ class Tally:
             entries: all that the run will go through.
             done_before: recordings of an earlier run that are left alone.
         """
-        self._weights = [weight(entry) for entry in entries if isinstance(entry, Source)]
+        self._weights = [estimated_size(entry) for entry in entries if isinstance(entry, Source)]
         self._total = sum(self._weights)
         self._count = len(entries)
         self._done_before = done_before
         self._since = time.monotonic()
-        self._under_way: dict[int, tuple[float, float]] = {}  # recording -> seconds heard, weight done
+        self._running: dict[int, tuple[float, float]] = {}  # recording -> seconds decoded, weight done
         self._seconds = 0.0  # of audio in recordings that are done
         self._done_weight = 0.0
-        self._heard = 0  # recordings
+        self._completed = 0  # recordings
         self.failures: list[str] = []
 
-    def hearing(self, index: int, seconds: float, length: float | None) -> None:
-        """Recording `index` has been heard for `seconds` of its `length`."""
+    def update(self, index: int, seconds: float, length: float | None) -> None:
+        """Of recording `index`, `seconds` of its `length` are decoded."""
         share = min(1.0, seconds / length) if length else 0.0
-        self._under_way[index] = seconds, share * self._weights[index]
+        self._running[index] = seconds, share * self._weights[index]
 
-    def ended(self, outcome: Outcome) -> None:
+    def complete(self, outcome: Outcome) -> None:
         """The next entry is done."""
         if isinstance(outcome.entry, Source):
-            self._under_way.pop(self._heard, None)
-            self._done_weight += self._weights[self._heard]
-            self._heard += 1
+            self._running.pop(self._completed, None)
+            self._done_weight += self._weights[self._completed]
+            self._completed += 1
         self._seconds += outcome.result.seconds
         if outcome.result.failure is not None:
             self.failures.append(outcome.result.failure)
@@ -48,8 +52,8 @@ class Tally:
     @property
     def progress(self) -> tuple[float, float, str]:
         """How much is done, of how much, and the pace in words."""
-        seconds = self._seconds + sum(seconds for seconds, _ in self._under_way.values())
-        done = self._done_weight + sum(share for _, share in self._under_way.values())
+        seconds = self._seconds + sum(seconds for seconds, _ in self._running.values())
+        done = self._done_weight + sum(share for _, share in self._running.values())
         pace = seconds / 60 / max(1e-9, time.monotonic() - self._since)
         return done, self._total, f"{pace:.2f} audio hours per minute"
 
@@ -69,6 +73,17 @@ class Tally:
         if len(self.failures) > SHOWN:
             shown.append(f"  and {len(self.failures) - SHOWN} more, named above")
         return [f"{line}; {len(self.failures)} failed:", *shown]
+
+
+def estimated_size(source: Source) -> float:
+    """About how much work a recording is: bytes of its file, or of its samples at 16 kHz; 0 where none can say."""
+    if source.seconds is not None:
+        return 32_000 * source.seconds
+    if is_url(source.path):
+        return DEFAULT_SIZE if source.size is None else source.size
+    with suppress(OSError, ValueError):
+        return os.stat(source.path).st_size
+    return 0
 
 
 def _duration(seconds: float) -> str:

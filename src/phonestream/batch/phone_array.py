@@ -9,7 +9,7 @@ from ..streaming.decode import Phone
 _WORD_STARTS = (None, False, True)
 
 
-class Track(Sequence[Phone]):
+class PhoneArray(Sequence[Phone]):
     """Phones in columns: 27 bytes each, so that ten hours of speech take about ten megabytes."""
 
     def __init__(self) -> None:

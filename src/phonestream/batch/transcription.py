@@ -15,45 +15,45 @@ from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
 from ..streaming.stream import Stream
 from .entries import Source
+from .phone_array import PhoneArray
 from .quiet import native_remarks_off
 from .raw import RawInput
 from .remote import fetch_audio, is_url
-from .track import Track
 
 MIX, EACH = "mix", "each"
 
-Rows = Callable[[int | None, FloatArray], object]
+OnRows = Callable[[int | None, FloatArray], object]
 """Called with a channel, None where they are mixed, and the next rows of log-probabilities."""
 
 
-class Heard(NamedTuple):
-    """What was heard in a recording, or in one channel of it."""
+class ChannelResult(NamedTuple):
+    """The transcript of a recording, or of one channel of it."""
 
     channel: int | None  # counted from 1; None where channels are mixed
     seconds: float
-    phones: Track
+    phones: PhoneArray
     alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
-    remarks: tuple[str, ...] = ()  # what a person should know of the recording, in lines that do not name it
+    remarks: tuple[str, ...] = ()  # warnings about the recording, in lines that do not name it
 
 
-def hear(
+def transcribe_source(
     source: Source,
     recognizer: Recognizer,
     *,
     channel: str | int = MIX,
     n_best: int = 1,
-    rows: Rows | None = None,
+    on_rows: OnRows | None = None,
     progress: Callable[[float, float | None], object] = lambda *_: None,
-) -> list[Heard]:
-    """Decode one recording alone, so that its result depends on nothing else.
+) -> list[ChannelResult]:
+    """Transcribe one recording alone, so that its result depends on nothing else.
 
     Args:
         source: the recording, or the part of one.
-        recognizer: hears it.
+        recognizer: transcribes it.
         channel: `mix`, `each`, or the number of one, counted from 1.
         n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
-        rows: where log-probabilities go.
-        progress: called with the seconds that have been heard, and how many there are if that is known.
+        on_rows: where log-probabilities go.
+        progress: called with the seconds that are decoded, and how many there are if that is known.
 
     Returns:
         One result for each channel, in order; one alone for `mix` and for a number.
@@ -66,12 +66,12 @@ def hear(
         with native_remarks_off():
             audio = _open(source)
         with closing(audio):
-            return _hear(source, audio, recognizer, channel, n_best, rows, progress)
+            return _transcribe(source, audio, recognizer, channel, n_best, on_rows, progress)
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
     except (PhonestreamError, OSError):  # of the model, and of what is written meanwhile
         raise
-    except Exception as error:  # whatever it is, the others are heard
+    except Exception as error:  # whatever it is, the other recordings go on
         raise AudioError(f"{source.where}{unexpected(source.path, error)}") from error
 
 
@@ -83,51 +83,51 @@ def _open(source: Source) -> Audio:
     return open_audio(source.path)
 
 
-def _hear(
+def _transcribe(
     source: Source,
     audio: Audio,
     recognizer: Recognizer,
     channel: str | int,
     n_best: int,
-    rows: Rows | None,
+    on_rows: OnRows | None,
     progress: Callable[[float, float | None], object],
-) -> list[Heard]:
+) -> list[ChannelResult]:
     chosen = _chosen(source, audio, channel)
     columns = None if source.columns is None else list(source.columns)
-    streams = [recognizer.stream(posteriors=rows is not None) for _ in chosen]
-    tracks = [Track() for _ in chosen]
+    streams = [recognizer.stream(posteriors=on_rows is not None) for _ in chosen]
+    phones = [PhoneArray() for _ in chosen]
     length = source.seconds if source.seconds is not None else audio.seconds
 
-    def take(index: int) -> None:
-        if rows is not None and len(taken := streams[index].take_posteriors()):
-            rows(chosen[index][0], taken)
+    def pass_on_rows(index: int) -> None:
+        if on_rows is not None and len(rows := streams[index].take_posteriors()):
+            on_rows(chosen[index][0], rows)
 
     level = MixLevel()
     for block in _part(source, audio):
         if channel == MIX:
             level.add(block if columns is None else block[:, columns])
         for index, (_, own) in enumerate(chosen):
-            heard = block if own is None else block[:, own]
-            tracks[index].extend(_accept(streams[index], heard, audio))
-            take(index)
+            samples = block if own is None else block[:, own]
+            phones[index].extend(_accept(streams[index], samples, audio))
+            pass_on_rows(index)
         progress(streams[0].seconds, length)
     alternatives = []
     for index, stream in enumerate(streams):
         last = stream.finish()
-        alternatives.append(_alternatives(stream, tracks[index], n_best))
-        tracks[index].extend(last)
-        take(index)
+        alternatives.append(_alternatives(stream, phones[index], n_best))
+        phones[index].extend(last)
+        pass_on_rows(index)
     if streams[0].seconds == 0:
         raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
     _check_length(source, audio, streams[0].seconds)
     remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
     return [
-        Heard(number, stream.seconds, track, ways, remarks)
-        for (number, _), stream, track, ways in zip(chosen, streams, tracks, alternatives, strict=True)
+        ChannelResult(number, stream.seconds, own, ways, remarks)
+        for (number, _), stream, own, ways in zip(chosen, streams, phones, alternatives, strict=True)
     ]
 
 
-def _alternatives(stream: Stream, final: Track, n_best: int) -> tuple[Hypothesis, ...]:
+def _alternatives(stream: Stream, final: PhoneArray, n_best: int) -> tuple[Hypothesis, ...]:
     """The ways to read a finished stream, `final` being what was certain before its end."""
     if n_best == 1:
         return ()
@@ -170,11 +170,11 @@ def _accept(stream: Stream, block: FloatArray, audio: Audio) -> list[Phone]:
         raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None
 
 
-def _check_length(source: Source, audio: Audio, heard: float) -> None:
+def _check_length(source: Source, audio: Audio, seconds: float) -> None:
     """A row's part must lie within the recording, give or take a sample that rounding makes."""
-    if source.seconds is not None and heard + 2 / audio.sample_rate < source.seconds:
+    if source.seconds is not None and seconds + 2 / audio.sample_rate < source.seconds:
         raise AudioError(
-            f"{audio.path}: ends at {source.start + heard:.2f} s, and the row wants "
+            f"{audio.path}: ends at {source.start + seconds:.2f} s, and the row wants "
             f"{source.start:.2f} to {source.start + source.seconds:.2f} s; was it changed?"
         )
 

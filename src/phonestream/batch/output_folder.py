@@ -1,16 +1,18 @@
 """The output folder, wherever it is: what is there already, and sinks that write into it."""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import ConfigError
-from . import sinks
-from .remote import is_url, plain
-from .sinks import Folder, Sink
+from .output import Output, is_abandoned
+from .remote import is_url
+from .sinks import HIDDEN, FolderSink, ResultSink, target_name
 
 
-class Place(Protocol):
+class OutputFolder(Protocol):
     """A folder for results."""
 
     def check(self) -> None:
@@ -33,28 +35,29 @@ class Place(Protocol):
             ConfigError: it cannot be made or written to.
         """
 
-    def sink(self, stem: str) -> Sink:
+    def sink(self, stem: str) -> ResultSink:
         """Takes the files of one recording."""
 
     def clean(self) -> None:
-        """Remove unfinished results, a killed run's too."""
+        """Remove this run's unfinished results, and those of runs that were killed."""
 
 
-class LocalPlace:
+class LocalFolder:
     """A folder of a file system that this machine has mounted."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, output: Output) -> None:
+        self._folder = output.folder
+        self._unfinished = Path(output.folder, HIDDEN, output.run)
 
     def check(self) -> None:
         if Path(self._folder).exists() and not Path(self._folder).is_dir():
             raise ConfigError(f"{self._folder}: is not a folder; give --output another name")
 
     def target(self, stem: str, channel: int | None, extension: str) -> str:
-        return os.fspath(sinks.target_path(self._folder, stem, channel, extension))
+        return os.path.join(self._folder, target_name(stem, channel, extension))
 
     def exists(self, stem: str, channel: int | None, extension: str) -> bool:
-        return sinks.target_path(self._folder, stem, channel, extension).exists()
+        return os.path.exists(self.target(stem, channel, extension))
 
     def make(self) -> None:
         try:
@@ -64,22 +67,32 @@ class LocalPlace:
                 f"{self._folder}: cannot be made: {error.strerror}; give --output another name"
             ) from None
 
-    def sink(self, stem: str) -> Folder:
-        return Folder(self._folder, stem)
+    def sink(self, stem: str) -> FolderSink:
+        return FolderSink(self._folder, self._unfinished, stem)
 
     def clean(self) -> None:
-        sinks.clean(self._folder)
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        hidden = self._unfinished.parent
+        with suppress(OSError):
+            for entry in list(hidden.iterdir()):
+                if not is_abandoned(entry.name):
+                    continue
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
+            hidden.rmdir()  # fails while another run has files in it
 
 
-def place(folder: str) -> Place:
+def output_folder(output: Output) -> OutputFolder:
     """The folder of that name or URL.
 
     Raises:
         ConfigError: nothing is known of such URLs.
         ModuleNotFoundError: a URL needs the extra `cluster`.
     """
-    if is_url(folder := plain(folder)):
-        from .remote_output import RemotePlace
+    if is_url(output.folder):
+        from .remote_output import RemoteFolder
 
-        return RemotePlace(folder)
-    return LocalPlace(folder)
+        return RemoteFolder(output)
+    return LocalFolder(output)

@@ -1,12 +1,13 @@
-"""Which files a run will write, settled before any work: no two inputs for one name, nothing overwritten unasked."""
+"""Which files a run will write, decided before any work: no two inputs for one name, nothing overwritten unasked."""
 
 from collections.abc import Sequence
 from enum import Enum
 
 from ..errors import ConfigError
 from .entries import Entry, Source
-from .places import place
-from .work import Settings
+from .output import Output
+from .output_folder import output_folder
+from .task import Settings
 
 
 class Existing(Enum):
@@ -17,19 +18,19 @@ class Existing(Enum):
     overwrite = "overwrite"
 
 
-def settle(
-    entries: Sequence[Entry], settings: Settings, folder: str, existing: Existing
+def plan_outputs(
+    entries: Sequence[Entry], settings: Settings, output: Output, existing: Existing
 ) -> tuple[list[Entry], int]:
     """The entries that are left to do, and how many recordings are done already; makes the folder.
 
     A recording is done when each of its files exists: a file takes its name only when it is whole.
 
     Raises:
-        ConfigError: `folder` is a file or cannot be made, two recordings would be written to one file, or
+        ConfigError: the output folder is a file or cannot be made, two recordings would be written to one file, or
             results exist and are neither to be kept nor to be replaced.
     """
-    output = place(folder)
-    output.check()
+    folder = output_folder(output)
+    folder.check()
     writers: dict[str, Source] = {}
     left: list[Entry] = []
     there: list[str] = []
@@ -40,11 +41,11 @@ def settle(
             continue
         files = [(entry.stem, settings.first_channel, extension) for extension in settings.extensions]
         for file in files:
-            target = output.target(*file)
+            target = folder.target(*file)
             other = writers.setdefault(target, entry)
             if other is not entry:
                 raise ConfigError(_both(other, entry, target))
-        found = [output.target(*file) for file in files if output.exists(*file)]
+        found = [folder.target(*file) for file in files if folder.exists(*file)]
         there += found
         if existing is Existing.resume and len(found) == len(files):
             done += 1
@@ -56,7 +57,7 @@ def settle(
             f"{there[0]}{others} already; --resume keeps what is done and does the rest, --overwrite does all again"
         )
     if any(isinstance(entry, Source) for entry in left):
-        output.make()
+        folder.make()
     return left, done
 
 
