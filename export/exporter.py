@@ -1,7 +1,6 @@
 """`phonestream export`: a training run to one ONNX file that describes itself, verified before it is written."""
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from importlib import metadata as distribution
@@ -15,6 +14,7 @@ from ..asr.model.config import to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
 from ..asr.model.frontend import SAMPLE_RATE
 from ..asr.training.checkpoint import load_checkpoint, load_weights
+from ..atomic import write_atomically
 from ..errors import ConfigError, ModelError
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from ..streaming.silence import default_rule
@@ -223,16 +223,9 @@ def _check_writable(output: Path) -> None:
 
 
 def _write(output: Path, content: bytes) -> None:
-    """Write all of the file or nothing: whoever opens it finds the old one or the new one."""
-    partial = output.with_name(output.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, output)
+        write_atomically(output, content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ModelError(
             f"{output}: could not be written: {error.strerror}; "
             f"choose a folder that you may write to, with {len(content) / 2**20:.0f} MiB of room"

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...atomic import replacing
 from ...errors import DataError, PhonestreamError
 from .cuts import (
     CUTS_SUFFIX,
@@ -252,19 +253,13 @@ class _Pronouncer:
 
 def _write_all(cuts: dict[Path, list["MonoCut"]]) -> None:
     """Write all cut sets, or none of them."""
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in cuts}
     try:
-        for path, members in cuts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_cuts(members, partial[path])
-        for path, temporary in partial.items():
-            os.replace(temporary, path)
+        with ExitStack() as together:
+            for path, members in cuts.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_cuts(members, together.enter_context(replacing(path)))
     except OSError as error:
         where = error.filename or next(iter(cuts))
         raise DataError(
             f"{where}: cut sets cannot be written: {error.strerror}; give another --output"
         ) from None
-    finally:
-        for temporary in partial.values():
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)

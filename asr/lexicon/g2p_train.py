@@ -10,7 +10,6 @@ that is written on all of them. On CMUdict: 27.8 % of unseen words wrong, phone 
 import argparse
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 from safetensors.numpy import save
 
+from ...atomic import replacing
 from ...errors import ConfigError, PhonestreamError
 from . import graphones, ngram
 from .g2p import FORMAT, LETTERS, METADATA_KEY, GraphoneModel
@@ -124,15 +124,12 @@ def _edits(reference: Sequence[str], guess: Sequence[str]) -> int:
 
 def _write(path: Path, model: bytes) -> GraphoneModel:
     """Puts `model` at `path`, all or nothing, and reads it back."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(model)
-        loaded = GraphoneModel.load(partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_bytes(model)
+            loaded = GraphoneModel.load(partial)
     except OSError as error:
         raise ConfigError(f"{path}: cannot write the model: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return loaded
 
 

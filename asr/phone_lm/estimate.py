@@ -5,14 +5,13 @@ file as large as it may be.
 """
 
 import gzip
-import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ...atomic import write_atomically
 from ...errors import DataError
 from ...streaming.decoding import arpa, trie
 from ...streaming.decoding.phone_lm import PhoneLM
@@ -138,15 +137,10 @@ def save(data: bytes, path: Path) -> None:
     if path.name.endswith((".arpa", ".arpa.gz")):
         data = ("\n".join(arpa.lines(trie.read(data))) + "\n").encode()
         data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        write_atomically(path, data)
     except OSError as error:
         raise DataError(f"{path}: the language model cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def perplexity(data: bytes, streams: Iterable[np.ndarray]) -> float:

@@ -10,6 +10,7 @@ import lhotse
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import replacing
 from ...errors import AudioError, DataError
 from ..corpora.corpus import frames_needed, load_samples, reference_phones
 from ..lexicon.phones import encode
@@ -100,9 +101,8 @@ def _fill(
     path: Path, cuts: Sequence[lhotse.cut.Cut], sizes: Sequence[int], progress: Callable[[int, int], None]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
                 samples = load_samples(cut)
                 if abs(len(samples) - size) > 160:
@@ -114,12 +114,9 @@ def _fill(
                 fitted[: min(size, len(samples))] = samples[:size]
                 (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tofile(file)
                 progress(done + 1, len(cuts))
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(
             f"decoded audio could not be written to {path.parent}: {error.strerror}; "
             f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
             "make room or set PHONESTREAM_CACHE to another folder"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...atomic import write_atomically
 from ...errors import ConfigError
 from ..model.config import EncoderConfig, from_dict, to_dict
 from ..model.encoder import Encoder
@@ -61,15 +61,9 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         },
         buffer,
     )
-    partial = run / f"{CHECKPOINT}.partial"
     try:
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, run / CHECKPOINT)
+        write_atomically(run / CHECKPOINT, buffer.getbuffer())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ConfigError(
             f"{run / CHECKPOINT}: could not be written: {error.strerror}; "
             f"the checkpoint before it is untouched; make room for {buffer.tell() / 2**20:.0f} MiB"
@@ -220,15 +214,13 @@ def record_precision(run: Path, step: int, precision: Precision) -> None:
         ConfigError: the record is damaged or cannot be written.
     """
     path = run / CONFIG
-    partial = path.with_name(f"{CONFIG}.partial")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         used = record.setdefault("precision_from_step", {"0": record["config"]["precision"]})
         if used[max(used, key=int)] == precision:
             return
         used[str(step)] = precision
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_atomically(path, f"{json.dumps(record, indent=2)}\n".encode())
     except FileNotFoundError:
         return  # a run may go on without its record
     except OSError as error:

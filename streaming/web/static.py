@@ -12,16 +12,15 @@ page's Content-Security-Policy lets nothing in it ask another host. The pieces a
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from importlib import metadata as distribution
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from ...atomic import write_atomically
 from ...errors import ConfigError, ModelError
 from ..decoding.config import BeamSearch, Decoding, check_decoding
 from ..decoding.decoder import BeamDecoder
@@ -214,17 +213,10 @@ def _check_folder(folder: Path, names: Iterable[str]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write all of the file or nothing: whoever asks for it gets the old one or the new one."""
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
+        write_atomically(path, content)
+    except OSError as error:
         raise ConfigError(
             f"{path}: could not be written: {error.strerror}; "
             "choose a folder that you may write to, with 20 MiB of room"

@@ -1,7 +1,6 @@
 """Features for a teacher's head: rows of several layers of the frozen encoder, kept in one memory-mapped file."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....atomic import replacing
 from ....errors import DataError
 from ..audio_cache import cache_folder
 from .whisper import LONGEST, PADDING, RATE, ROW, WhisperEncoder, log_mel
@@ -84,17 +84,13 @@ def _write(
     progress: Callable[[int, int], None],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             for done, (_, _, load) in enumerate(recordings, start=1):
                 features_of(encoder, load()).tofile(file)
                 progress(done, len(recordings))
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(
             f"features could not be written to {path.parent}: {error.strerror}; "
             "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ them at rescaled indices; and later by the lead, the time by which the teacher's
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ....atomic import write_atomically
 from ....errors import DataError
 from ...lexicon.phones import BLANK, PHONES
 
@@ -136,12 +136,9 @@ def write_rows(
         labels=np.concatenate(labels) if labels else np.zeros((0, KEPT), np.uint8),
         levels=np.concatenate(levels) if levels else np.zeros((0, KEPT), np.uint8),
     )
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(buffer.getbuffer())
-        os.replace(partial, path)
+        write_atomically(path, buffer.getbuffer())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise DataError(f"{path}: the teacher's rows cannot be written: {error.strerror}") from None
     return buffer.getbuffer().nbytes
 
