@@ -12,10 +12,10 @@ from onnx import helper
 from ..asr.lexicon.phones import BLANK, PHONES
 from ..asr.model.config import to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
-from ..asr.model.frontend import SAMPLE_RATE
 from ..asr.training.checkpoint import load_checkpoint, load_weights
 from ..atomic import write_atomically
 from ..errors import ConfigError, ModelError
+from ..streaming.audio.samples import SAMPLE_RATE
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from ..streaming.silence import default_rule
 from .graph import trace

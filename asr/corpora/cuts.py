@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from ...errors import AudioError, DataError
 from ...streaming.audio.files import AudioFile
-from ...streaming.audio.samples import mono
+from ...streaming.audio.samples import SAMPLE_RATE, mono
 from .rows import check_finite
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import MonoCut
 
-SAMPLE_RATE = 16_000  # Hz
 CUTS_SUFFIX = ".jsonl.gz"
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-SAMPLE_RATE = 16000  # Hz
+from ...streaming.audio.samples import SAMPLE_RATE
+
 WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms
 CARRY = WINDOW - HOP  # samples before a block that its first frame still covers

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import AudioError
+from ...streaming.audio.samples import SAMPLE_RATE
 from ...streaming.decode import Decoder, DecoderState, Phone
 from ..lexicon.phones import BLANK, PHONES
 from .encoder import FRAME, Encoder, pad
 
-SAMPLE_RATE = 16_000  # Hz
 _DECODER = Decoder(symbols=("", *PHONES), blank=BLANK, row_seconds=FRAME / SAMPLE_RATE)
 
 

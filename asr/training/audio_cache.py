@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ...atomic import replacing
 from ...errors import AudioError, DataError
+from ...streaming.audio.samples import SAMPLE_RATE
 from ..corpora.corpus import frames_needed, load_samples, reference_phones
 from ..lexicon.phones import encode
+from ..model.encoder import FRAME
 
 BYTES_PER_SAMPLE = 2
-FRAME = 640  # samples, one encoder frame of 40 ms
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Utterance:
 
     @property
     def seconds(self) -> float:
-        return self.samples / 16000
+        return self.samples / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def cached_corpus(
     labels = {cut.id: tuple(encode(reference_phones(cut))) for cut in kept}
     digest = _digest(kept)
     path = cache_folder() / f"{digest[:32]}.pcm"
-    sizes = [cut.num_samples if cut.sampling_rate == 16000 else round(cut.duration * 16000) for cut in kept]
+    sizes = [
+        cut.num_samples if cut.sampling_rate == SAMPLE_RATE else round(cut.duration * SAMPLE_RATE)
+        for cut in kept
+    ]
     if not (path.exists() and path.stat().st_size == BYTES_PER_SAMPLE * sum(sizes)):
         _fill(path, kept, sizes, progress)
     offsets = np.concatenate([[0], np.cumsum(sizes)])

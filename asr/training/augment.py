@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...streaming.audio.samples import SAMPLE_RATE
 from .channel import microphone, room, telephone
 from .config import AugmentConfig
 from .music import music
@@ -68,7 +69,7 @@ def load_noises(folder: Path) -> list[Samples]:
             samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise DataError(f"{path}: cannot be read as noise: {error}") from None
-        noises.append(np.asarray(soxr.resample(samples.mean(axis=1), rate, 16000), np.float32))
+        noises.append(np.asarray(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE), np.float32))
     if not noises:
         raise DataError(
             f"{folder}: no noise recordings there; set augment.noise_dir, or noise_probability to 0"
@@ -91,7 +92,7 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
     """Speed, room, noise, babble, microphone, telephone and gain, in this order: `[n]` to `[n / speed]`."""
     speed = rng.choice(config.speeds)
     if speed != 1.0:
-        samples = soxr.resample(samples, 16000 * speed, 16000, quality="MQ")
+        samples = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE, quality="MQ")
     if _happens(config.room_probability, rng):
         decay, direct = rng.uniform(*config.room_decay_seconds), rng.uniform(*config.room_direct_db)
         samples = room(samples, decay, direct, rng)

@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...streaming.audio.samples import SAMPLE_RATE
 from ..corpora.rows import frames_needed
 from ..lexicon.phones import PHONES
 from ..model.encoder import FRAME, pad
@@ -96,7 +97,7 @@ class Batches:
 
     def _plan_of(self, epoch: int) -> list[list[int]]:
         look_ahead = self.config.model.look_ahead_frames * FRAME
-        longest = int(self.config.batch_seconds * 16000)
+        longest = int(self.config.batch_seconds * SAMPLE_RATE)
         return epoch_plan(self._lengths + look_ahead, longest, self.config.seed, epoch)
 
     def recordings(self, step: int) -> tuple[float, list[Utterance]]:
@@ -161,7 +162,7 @@ class Batches:
             rows=torch.tensor(rows),
             targets=torch.tensor([label for labels in targets for label in labels], dtype=torch.int64),
             phones=torch.tensor([len(labels) for labels in targets]),
-            seconds=0.0 if idle else sum(map(len, recordings)) / 16000,
+            seconds=0.0 if idle else sum(map(len, recordings)) / SAMPLE_RATE,
             teacher=teacher,
             taught=taught,
             weight=0.0 if idle else 1.0,
@@ -173,7 +174,7 @@ class Batches:
         """`Batch.teacher` and `Batch.taught`; None without a file of a teacher's rows."""
         if self._teacher_rows is None:
             return None, None
-        row_seconds = FRAME / 16000 / self.config.model.rows_per_frame
+        row_seconds = FRAME / SAMPLE_RATE / self.config.model.rows_per_frame
         targets = torch.zeros(len(chosen), max(rows), len(PHONES) + 1)
         taught = torch.zeros(len(chosen), dtype=torch.bool)
         for index, (utterance, speed, count) in enumerate(zip(chosen, speeds, rows, strict=True)):

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-RATE = 16000  # Hz
+from ...streaming.audio.samples import SAMPLE_RATE
+
 MU = 255  # of G.711's mu-law
 EQUALISER_POINTS = 8  # of a microphone's response, spread evenly over the mel scale
 FASTEST_SOUND = 0.002  # seconds after the direct sound at which the first reflections arrive
@@ -22,8 +23,8 @@ def room(samples: Samples, decay_seconds: float, direct_db: float, rng: Generato
         decay_seconds: until the tail has fallen by 60 dB.
         direct_db: energy of the direct sound above the tail's.
     """
-    length = int(decay_seconds * RATE)
-    first = int(FASTEST_SOUND * RATE)
+    length = int(decay_seconds * SAMPLE_RATE)
+    first = int(FASTEST_SOUND * SAMPLE_RATE)
     tail = rng.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
     tail[:first] = 0.0
     tail *= 10 ** (-direct_db / 20) / (np.sqrt(np.sum(tail**2)) + 1e-12)
@@ -37,7 +38,7 @@ def microphone(samples: Samples, deviation_db: float, rng: Generator) -> Samples
     """`samples` `[n]` through a smooth frequency response drawn with this standard deviation at each of its points."""
     points = rng.normal(0.0, deviation_db, EQUALISER_POINTS)
     size = _fast_size(len(samples))
-    hertz = np.fft.rfftfreq(size, 1 / RATE)
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     mels = np.log1p(hertz / 700)
     gain = 10 ** (np.interp(mels, np.linspace(0, mels[-1], EQUALISER_POINTS), points) / 20)
     return np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: len(samples)].astype(np.float32)
@@ -51,7 +52,7 @@ def telephone(samples: Samples, lowest_hz: float, highest_hz: float) -> Samples:
     """
     size = _fast_size(len(samples))
     spectrum = np.fft.rfft(samples, size)
-    hertz = np.fft.rfftfreq(size, 1 / RATE)
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     spectrum *= np.clip((hertz - lowest_hz) / 100 + 1, 0, 1) * np.clip((highest_hz - hertz) / 100 + 1, 0, 1)
     narrow = np.fft.irfft(spectrum[: size // 4 + 1], size // 2) / 2
     peak = np.abs(narrow).max() + 1e-9  # a caller's gain is set so that speech fills the range, more or less

@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...streaming.audio.samples import SAMPLE_RATE
 from ..model.encoder import FRAME, Encoder
 from .augment import Noises
 from .config import AugmentConfig
@@ -38,7 +39,7 @@ def leads(
     if config.lead_probability == 0:
         return None
     low, high = np.log(config.lead_seconds)
-    frames = max(1, round(float(np.exp(rng.uniform(low, high))) * 16000 / FRAME))
+    frames = max(1, round(float(np.exp(rng.uniform(low, high))) * SAMPLE_RATE / FRAME))
     audio = np.zeros((LEADS, frames * FRAME), np.float32)
     for lead in audio:
         kind = int(rng.integers(4))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from ...errors import AudioError
 from ..arrays import AnyArray, FloatArray
 
+SAMPLE_RATE = 16_000  # Hz, of the models
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64  # more is an array the wrong way round
 MAX_LEVEL = 16.0  # 24 dB above full scale; decoders overshoot a little, a wrong unit by a factor of 32768
