@@ -370,8 +370,8 @@ def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
             return False
         end = gap[0] + gap[1]
         while last < end:
-            first, samples = next(lost, (None, 0))
-            if first is None:
+            first, samples = next(lost, (0, 0))
+            if not samples:  # there are no more
                 return False
             last = first + samples
         if gap[0] < first:

@@ -489,7 +489,9 @@ def test_metrics_are_prometheus_text(server: Process) -> None:
     assert values["phonestream_lost_seconds_total"] >= 0.1
     assert values["phonestream_audio_seconds_total"] >= 1.1
     for name in ("phonestream_compute_seconds", "phonestream_queue_seconds"):
-        assert {s.labels["quantile"] for s in families[name].samples if s.labels} == {"0.5", "0.95", "0.99"}
+        assert families[name].type == "histogram"
+        assert values[f"{name}_sum"] > 0
+        assert values[f"{name}_bucket"] == values[f"{name}_count"] > 0  # the last, of all up to infinity
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from ...errors import ConfigError
 from ..recognizer import Recognizer
@@ -76,6 +77,7 @@ def run(
     """
     listener = _listen(host, port)
     sys.setswitchinterval(SWITCH_SECONDS)
+    disable_created_metrics()  # a time for each counter, which nobody asks for
     with listener, log.native_output_off():
         return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
 

@@ -80,7 +80,7 @@ class HTTPProtocol(H11Protocol):
         self._deadline = self.loop.call_later(self._patience, self._late)
 
     def _late(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if not self.cycle or self.cycle.response_complete:
             self.transport.abort()
 
 
