@@ -12,6 +12,7 @@ from ..errors import ModelError
 from .arrays import FloatArray
 from .audio.samples import MAX_RATE, MIN_RATE
 from .decode import Decoder
+from .json_values import is_integer, is_number, is_text
 from .silence import SilenceRule, default_rule
 
 FORMAT = 1
@@ -168,25 +169,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:80] + "…"
 
 
-def _integer(value: Any, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and bool(np.isfinite(value))
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
 def _spec(value: Any) -> bool:
     return (
         isinstance(value, StateSpec)
-        and _text(value.name)
+        and is_text(value.name)
         and value.name not in (AUDIO, LOG_PROBS)
         and not value.name.startswith(NEXT)
-        and all(size == BATCH or _integer(size, 1, 2**31 - 1) for size in value.shape)
+        and all(size == BATCH or is_integer(size, 1, 2**31 - 1) for size in value.shape)
         and value.shape.count(BATCH) == 1
     )
 
@@ -194,12 +183,12 @@ def _spec(value: Any) -> bool:
 def _silence_rule(model: ModelMetadata, value: Any) -> bool:
     return value is None or (
         isinstance(value, SilenceRule)
-        and all(map(_text, value.states))
+        and all(map(is_text, value.states))
         and 0 < len(value.states) == len({*value.states} & {spec.name for spec in model.states})
-        and _number(value.blank_probability)
+        and is_number(value.blank_probability)
         and 0 < value.blank_probability < 1
-        and _integer(value.interval_frames, 1, 1000)
-        and _integer(value.after_frames, 0, 1000)
+        and is_integer(value.interval_frames, 1, 1000)
+        and is_integer(value.after_frames, 0, 1000)
     )
 
 
@@ -214,36 +203,36 @@ def _heard(model: ModelMetadata) -> float:
 
 # Checked in this order, so that a rule may rely on those before it.
 _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
-    ("name", "a text", lambda _, value: _text(value)),
-    ("version", "a text", lambda _, value: _text(value)),
-    ("licence", "a text", lambda _, value: _text(value)),
-    ("training_data", "a text", lambda _, value: _text(value)),
+    ("name", "a text", lambda _, value: is_text(value)),
+    ("version", "a text", lambda _, value: is_text(value)),
+    ("licence", "a text", lambda _, value: is_text(value)),
+    ("training_data", "a text", lambda _, value: is_text(value)),
     (
         "phones",
         "a list of different texts",
         lambda _, value: (
-            isinstance(value, tuple) and all(map(_text, value)) and _distinct(value) and value != ()
+            isinstance(value, tuple) and all(map(is_text, value)) and _distinct(value) and value != ()
         ),
     ),
     (
         "blank",
         "a column, from 0 to the number of phones",
-        lambda model, value: _integer(value, 0, len(model.phones)),
+        lambda model, value: is_integer(value, 0, len(model.phones)),
     ),
-    ("sample_rate", "a whole number of Hz", lambda _, value: _integer(value, MIN_RATE, MAX_RATE)),
-    ("frame_samples", "a whole number from 1 on", lambda _, value: _integer(value, 1, MAX_RATE)),
+    ("sample_rate", "a whole number of Hz", lambda _, value: is_integer(value, MIN_RATE, MAX_RATE)),
+    ("frame_samples", "a whole number from 1 on", lambda _, value: is_integer(value, 1, MAX_RATE)),
     (
         "rows_per_frame",
         "a whole number that divides frame_samples",
-        lambda model, value: _integer(value, 1, model.frame_samples) and model.frame_samples % value == 0,
+        lambda model, value: is_integer(value, 1, model.frame_samples) and model.frame_samples % value == 0,
     ),
-    ("look_ahead_frames", "a whole number from 0 to 1000", lambda _, value: _integer(value, 0, 1000)),
+    ("look_ahead_frames", "a whole number from 0 to 1000", lambda _, value: is_integer(value, 0, 1000)),
     (
         "time_offset_seconds",
         "a number above minus the look-ahead and a row (no phone can end after what has been heard)",
-        lambda model, value: _number(value) and -_heard(model) <= value <= 60,
+        lambda model, value: is_number(value) and -_heard(model) <= value <= 60,
     ),
-    ("temperature", "a number from 0.01 to 100", lambda _, value: _number(value) and 0.01 <= value <= 100),
+    ("temperature", "a number from 0.01 to 100", lambda _, value: is_number(value) and 0.01 <= value <= 100),
     (
         "states",
         'a list of {name, shape}, the names all different, each shape of whole numbers and one "batch"',

@@ -22,6 +22,7 @@ from .decode import DecoderState, Run
 from .decoding import saved
 from .decoding.decoder import BeamDecoder, Search
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
+from .json_values import is_integer
 from .model import Model
 from .silence import Silence, may_be_silent, remember
 from .spotting import snapshot as spotting_snapshot
@@ -191,16 +192,16 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
         _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 
-    _require(fields, "rate", rate is None or _integer(rate, MIN_RATE, MAX_RATE))
-    _require(fields, "received", _integer(received, *((1, MAX_SAMPLES) if rate else (0, 0))))
+    _require(fields, "rate", rate is None or is_integer(rate, MIN_RATE, MAX_RATE))
+    _require(fields, "received", is_integer(received, *((1, MAX_SAMPLES) if rate else (0, 0))))
     _require(fields, "finished", type(finished) is bool)
 
     frames, _ = _progress(model, fields)
     meta = model.metadata
-    _require(fields, "frames", _integer(fields["frames"], frames, frames))
+    _require(fields, "frames", is_integer(fields["frames"], frames, frames))
     row = max(0, frames - meta.look_ahead_frames) * meta.rows_per_frame
-    _require(fields, "row", _integer(fields["row"], row, row))
-    _require(fields, "quiet", _integer(fields["quiet"], 0, frames))
+    _require(fields, "row", is_integer(fields["row"], row, row))
+    _require(fields, "quiet", is_integer(fields["quiet"], 0, frames))
     _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
     _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
     if "endpoints" in fields:
@@ -310,17 +311,13 @@ def _require(fields: Mapping[str, Any], key: str, holds: bool) -> None:
         _refuse(f"is damaged: field {key!r} cannot be {repr(fields[key])[:60]}")
 
 
-def _integer(value: Any, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
-
-
 def _is_run(model: Model, run: Any, row: int) -> bool:
     return (
         isinstance(run, list)
         and len(run) == 3
-        and _integer(run[0], 0, len(model.metadata.phones))
+        and is_integer(run[0], 0, len(model.metadata.phones))
         and run[0] != model.metadata.blank
-        and _integer(run[1], 0, row - 1)
+        and is_integer(run[1], 0, row - 1)
         and type(run[2]) in (int, float)
         and 0 <= run[2] <= 1
     )
@@ -331,14 +328,16 @@ def _are_endpoints(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
     if not isinstance(own, dict) or own.keys() != {"rules", "start", "speech", "column", "untold"}:
         return False
     row, speech, label = fields["row"], own["speech"], own["column"]
-    if not (_are_rules(own["rules"]) and _integer(own["start"], 0, row)):
+    if not (_are_rules(own["rules"]) and is_integer(own["start"], 0, row)):
         return False
     if speech is not None:
-        if not (isinstance(speech, list) and len(speech) == 2 and _integer(speech[0], own["start"], row - 1)):
+        if not (
+            isinstance(speech, list) and len(speech) == 2 and is_integer(speech[0], own["start"], row - 1)
+        ):
             return False
         # A phone that goes on has been heard up to now, and one that does not was followed by a blank.
         last = (speech[0] + 1, row - 1) if label is None else (row, row)
-        if not _integer(speech[1], *last):
+        if not is_integer(speech[1], *last):
             return False
     if label is not None and not (speech and _is_run(model, [label, speech[0], 1.0], row)):
         return False
@@ -365,7 +364,7 @@ def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
         if fields["finished"] or not (isinstance(gap, list) and len(gap) == 2):
             return False
         if not (
-            _integer(gap[0], end, fields["received"]) and _integer(gap[1], 1, fields["received"] - gap[0])
+            is_integer(gap[0], end, fields["received"]) and is_integer(gap[1], 1, fields["received"] - gap[0])
         ):
             return False
         end = gap[0] + gap[1]
@@ -385,7 +384,7 @@ def _are_gaps(lost: list[Any], received: int) -> bool:
     for gap in lost:
         if not (isinstance(gap, list) and len(gap) == 2):
             return False
-        if not (_integer(gap[0], end + 1, received) and _integer(gap[1], 1, received - gap[0])):
+        if not (is_integer(gap[0], end + 1, received) and is_integer(gap[1], 1, received - gap[0])):
             return False
         end = gap[0] + gap[1]
     return True

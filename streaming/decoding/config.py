@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Literal, TypeAlias
 
 from ...errors import ConfigError
+from ..json_values import is_integer, is_number
 
 BLANK_SCORE = -2.0  # nats
 BLANK_SECONDS = 0.04  # the time that it is for
@@ -37,34 +38,30 @@ class BeamSearch:
     def __post_init__(self) -> None:
         lm = self.lm
         _require("lm", lm, "a name, a path or None", lm is None or isinstance(lm, str | PathLike))
-        _require("size", self.size, f"a whole number from 1 to {MAX_SIZE}", _whole(self.size, 1, MAX_SIZE))
-        _require("lm_weight", self.lm_weight, "a number from 0 to 100", _number(self.lm_weight, 0, 100))
+        _require(
+            "size", self.size, f"a whole number from 1 to {MAX_SIZE}", is_integer(self.size, 1, MAX_SIZE)
+        )
+        _require("lm_weight", self.lm_weight, "a number from 0 to 100", is_number(self.lm_weight, 0, 100))
         _require(
             "blank_score",
             self.blank_score,
             "a number from -100 to 100",
-            self.blank_score is None or _number(self.blank_score, -100, 100),
+            self.blank_score is None or is_number(self.blank_score, -100, 100),
         )
-        _require("threshold", self.threshold, "a number from 0.1 to 1000", _number(self.threshold, 0.1, 1000))
+        _require(
+            "threshold", self.threshold, "a number from 0.1 to 1000", is_number(self.threshold, 0.1, 1000)
+        )
         _require(
             "delay_seconds",
             self.delay_seconds,
             f"a number from 0.1 to {MAX_DELAY_SECONDS:g}",
-            _number(self.delay_seconds, 0.1, MAX_DELAY_SECONDS),
+            is_number(self.delay_seconds, 0.1, MAX_DELAY_SECONDS),
         )
 
 
 def _require(name: str, value: object, expected: str, holds: bool) -> None:
     if not holds:
         raise ConfigError(f"beam search: {name}={value!r}: expected {expected}")
-
-
-def _whole(value: object, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high
-
-
-def _number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 N_BEST = BeamSearch(size=100, threshold=10.0, delay_seconds=10.0)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
+from ..streaming.json_values import is_number, is_text
 from .entries import Entry, Failure, Source
 from .remote import open_binary, strip_file_scheme
 from .sinks import HIDDEN
@@ -131,14 +132,14 @@ def _path(source: Mapping[str, Any]) -> str:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value:
+    if not is_text(value):
         raise DataError(f"has {key!r} {value!r:.60}; expected a text")
     return value
 
 
 def _number(row: Mapping[str, Any], key: str) -> float:
     value = row.get(key, 0.0 if key == "start" else None)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+    if not is_number(value, 0, 1e9):
         raise DataError(f"has {key!r} {value!r:.60}; expected seconds from 0 on")
     return float(value)
 
