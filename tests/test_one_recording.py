@@ -1,8 +1,10 @@
 """One recording never costs another, and what a person should know of one that is heard is told."""
 
+import gzip
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from toy_model import toy_model
 
 from phonestream.batch.entries import Failure, Source
 from phonestream.batch.manifests import read_manifest
+from phonestream.batch.output import new_output
+from phonestream.batch.output_folder import output_folder
 from phonestream.batch.sources import expand
 from phonestream.cli import main
 from phonestream.streaming.audio.channels import MixLevel
@@ -81,6 +85,93 @@ def test_an_id_within_the_folder_of_unfinished_results_is_refused(tmp_path: Path
     path = tmp_path / "wav.scp"
     path.write_text(".phonestream/a a.wav\n./.phonestream/b a.wav\n")
     assert all(isinstance(entry, Failure) for entry in read_manifest(str(path)))
+
+
+def test_dots_in_a_name_are_part_of_it(tmp_path: Path) -> None:
+    """Only an ending that says the format goes, so that no two recordings have one result."""
+    stems = {}
+    for name in ("rec.2024.01.05", "rec.2024.01.06", "a.b.WAV", "c.opus", "d"):
+        (entry,) = expand([str(tmp_path / name)])
+        assert isinstance(entry, Source)
+        stems[name] = entry.stem
+    assert stems == {
+        "rec.2024.01.05": "rec.2024.01.05", "rec.2024.01.06": "rec.2024.01.06", "a.b.WAV": "a.b", "c.opus": "c",
+        "d": "d",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["--overwrite", "--resume"])
+def test_no_result_takes_the_place_of_what_is_read(
+    how: str, toy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for listed, first in [("a.txt", "a.wav"), ("b.txt", "link/b.txt")]:
+        target = tmp_path / listed
+        target.write_text(str(tmp_path / "a.wav")) if listed == "a.txt" else soundfile.write(
+            target, np.zeros(RATE), RATE, format="WAV"
+        )
+        before = target.read_bytes()
+        names = ["--list", target] if listed == "a.txt" else [tmp_path / first, tmp_path / "link/b.wav"]
+        assert run("transcribe", "--model", toy, how, "--output", tmp_path, *names) == 1
+        assert "is read, and a result would be written to it" in capfd.readouterr().err
+        assert target.read_bytes() == before
+
+
+def test_a_packed_row_without_end_needs_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "cuts.jsonl.gz"
+    good = b'{"id": "a", "sources": [{"type": "file", "channels": [0], "source": "a.wav"}]}\n'
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(48):
+            file.write(b" " * (1 << 20))
+        file.write(b"\n" + b"{}\n" * 5000 + good)
+    tracemalloc.start()
+    long, *wrong, entry, more = read_manifest(str(path))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(long, Failure)
+    assert long.reason.startswith(f"{path}:1: is longer than ")
+    assert isinstance(entry, Source)
+    assert isinstance(more, Failure)
+    assert len(wrong) < 1000
+    assert "more rows are wrong" in more.reason
+    assert most < 24 << 20
+
+
+def test_a_pattern_does_not_follow_links_round_and_round(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "x.wav", np.zeros(10), RATE)
+        for other in ("a", "b"):
+            (tmp_path / folder / f"to-{other}").symlink_to(tmp_path / other)
+    found = [entry.path for entry in expand([str(tmp_path / "**/*.wav")]) if isinstance(entry, Source)]
+    below = {str(Path(path).relative_to(tmp_path)) for path in found}
+    assert below == {"a/x.wav", "b/x.wav", "a/to-b/x.wav", "b/to-a/x.wav"}
+
+
+def test_a_name_that_no_file_can_have_is_its_row_s_failure(tmp_path: Path) -> None:
+    path = tmp_path / "cuts.jsonl"
+    row = '{"id": "%s", "sources": [{"type": "file", "channels": [0], "source": "%s"}]}\n'
+    path.write_text(row % ("\\ud800", "a.wav") + row % ("a", "\\ud800.wav") + row % ("a", "\\udcff.wav"))
+    one, other, good = read_manifest(str(path))
+    assert isinstance(one, Failure)
+    assert isinstance(other, Failure)
+    assert isinstance(good, Source)
+    assert (one.reason + other.reason).isascii()
+
+
+def test_runs_into_one_folder_leave_each_other_s_unfinished_results_alone(toy: Path, tmp_path: Path) -> None:
+    mine, other = new_output(str(tmp_path)), new_output(str(tmp_path))
+    sink = output_folder(other).sink("a")
+    sink.open(None, "txt").write(b"whole")
+    output_folder(mine).sink("b").open(None, "txt")
+    killed = Path(tmp_path, ".phonestream", f"{other.run.partition('-')[0]}-{2**22 + 1}-1700000000-0123abcd")
+    killed.mkdir()
+    output_folder(mine).clean()
+    assert [path.name for path in (tmp_path / ".phonestream").iterdir()] == [other.run]
+    sink.commit()
+    output_folder(other).clean()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_a_container_where_bare_samples_are_expected_is_refused(toy: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An entry of a run: a recording to be transcribed, or why an input is none."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TypeAlias
 
 from ..asr.corpora.files import AUDIO_SUFFIXES
@@ -53,3 +54,8 @@ class Failure:
 
 
 Entry: TypeAlias = Source | Failure
+
+
+def without_ending(name: PurePath) -> PurePath:
+    """A recording's name as that of its results: without the ending that says its format, whatever dots come before."""
+    return name.with_suffix("") if name.suffix.lower() in SUFFIXES else name

@@ -2,9 +2,10 @@
 
 import gzip
 import json
+import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +17,8 @@ from .sinks import HIDDEN
 
 LHOTSE = (".jsonl", ".jsonl.gz")
 KALDI = (".scp",)
+MAX_ROW = 4 << 20  # bytes: a cut of ten hours with its words is shorter
+MAX_WRONG = 1000  # rows that are named each
 
 
 def is_manifest(name: str) -> bool:
@@ -31,21 +34,16 @@ def read_manifest(path: str) -> Iterator[Entry]:
     relative to the working folder, as those toolkits have it.
     """
     parse = _kaldi if path.lower().endswith(KALDI) else _lhotse
-    number = 0
+    number = wrong = 0
     try:
         with open_binary(path) as packed, _unpacked(path, packed) as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
+            for number, line in enumerate(_rows(file), start=1):
+                if line is not None and not line.strip():
                     continue
-                where = f"{path}:{number}: "
-                try:
-                    yield parse(line.decode("utf-8"), where)
-                except UnicodeDecodeError as error:
-                    yield Failure(
-                        f"{where}is not UTF-8 text (byte {error.start}); save the manifest as UTF-8"
-                    )
-                except DataError as error:
-                    yield Failure(f"{where}{error}")
+                entry = _entry(line, f"{path}:{number}: ", parse)
+                wrong += isinstance(entry, Failure)
+                if isinstance(entry, Source) or wrong <= MAX_WRONG:
+                    yield entry
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or str(error)
         after = f" after row {number}" if number else ""
@@ -55,6 +53,30 @@ def read_manifest(path: str) -> Iterator[Entry]:
     else:
         if number == 0:
             yield Failure(f"{path}: the manifest is empty; write it again")
+    if wrong > MAX_WRONG:
+        yield Failure(f"{path}: {wrong - MAX_WRONG} more rows are wrong; is this a manifest?")
+
+
+def _entry(line: bytes | None, where: str, parse: Callable[[str, str], Source]) -> Entry:
+    if line is None:
+        return Failure(f"{where}is longer than {MAX_ROW >> 20} MiB; is this a manifest?")
+    try:
+        return parse(line.decode("utf-8"), where)
+    except UnicodeDecodeError as error:
+        return Failure(f"{where}is not UTF-8 text (byte {error.start}); save the manifest as UTF-8")
+    except DataError as error:
+        return Failure(f"{where}{error}")
+
+
+def _rows(file: BinaryIO) -> Iterator[bytes | None]:
+    """The lines of a manifest, None for one that is too long to keep: a packed file holds as much as it likes."""
+    while line := file.readline(MAX_ROW):
+        if len(line) < MAX_ROW or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := file.readline(MAX_ROW)) and not rest.endswith(b"\n"):
+            pass
+        yield None
 
 
 def _unpacked(path: str, file: BinaryIO) -> BinaryIO:
@@ -134,6 +156,12 @@ def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not is_text(value):
         raise DataError(f"has {key!r} {value!r:.60}; expected a text")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        raise DataError(
+            f"has {key!r} {value!r:.60}, which is no text (a lone surrogate); rename it"
+        ) from None
     return value
 
 

@@ -1,5 +1,6 @@
 """Which files a run will write, decided before any work: no two inputs for one name, nothing overwritten unasked."""
 
+import os
 from collections.abc import Sequence
 from enum import Enum
 
@@ -7,6 +8,7 @@ from ..errors import ConfigError
 from .entries import Entry, Source
 from .output import Output
 from .output_folder import output_folder
+from .remote import is_url
 from .task import Settings
 
 
@@ -19,15 +21,26 @@ class Existing(Enum):
 
 
 def plan_outputs(
-    entries: Sequence[Entry], settings: Settings, output: Output, existing: Existing
+    entries: Sequence[Entry],
+    settings: Settings,
+    output: Output,
+    existing: Existing,
+    names: Sequence[str] = (),
 ) -> tuple[list[Entry], int]:
     """The entries that are left to do, and how many recordings are done already; makes the folder.
 
     A recording is done when each of its files exists: a file takes its name only when it is whole.
 
+    Args:
+        entries: from `sources.expand`.
+        settings: what is wanted of each.
+        output: where results are written.
+        existing: what to do about results that are there.
+        names: what else is read: manifests and lists.
+
     Raises:
-        ConfigError: the output folder is a file or cannot be made, two recordings would be written to one file, or
-            results exist and are neither to be kept nor to be replaced.
+        ConfigError: the output folder is a file or cannot be made, two recordings would be written to one file, a
+            result would replace what is read, or results exist and are neither to be kept nor to be replaced.
     """
     folder = output_folder(output)
     folder.check()
@@ -51,6 +64,7 @@ def plan_outputs(
             done += 1
         else:
             left.append(entry)
+    _check_inputs(there, [*names, *(entry.path for entry in entries if isinstance(entry, Source))])
     if there and existing is Existing.refuse:
         others = f" and {len(there) - 1} more exist" if len(there) > 1 else " exists"
         raise ConfigError(
@@ -59,6 +73,30 @@ def plan_outputs(
     if any(isinstance(entry, Source) for entry in left):
         folder.make()
     return left, done
+
+
+def _check_inputs(targets: Sequence[str], inputs: Sequence[str]) -> None:
+    """Refuse results that would take the place of what they are made from, under whatever name."""
+    if not targets:
+        return
+    read = {identity: name for name in inputs if (identity := _identity(name)) is not None}
+    for target in targets:
+        name = read.get(_identity(target))
+        if name is not None:
+            raise ConfigError(
+                f"{name}: is read, and a result would be written to it; give another --output or --format"
+            )
+
+
+def _identity(name: str) -> str | tuple[int, int] | None:
+    """What two names of one file have in common; None where there is no file."""
+    if is_url(name):
+        return name
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _both(one: Source, other: Source, target: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
-from .entries import SUFFIXES, Entry, Failure, Source
+from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .remote import Url, error_reason, filesystem, parse
 
 Found: TypeAlias = tuple[str, int | None]
@@ -65,7 +65,7 @@ def _source(url: Url, above: Url, root: str | None, size: int | None) -> Entry:
     if ".." in stem.parts or not stem.name:
         return Failure(f"{url}: cannot name a result below the output folder; rename it")
     name = f"{url.scheme}://{_without_query(url)}"
-    return Source(name, str(url), str(stem.with_suffix("")), size=size)
+    return Source(name, str(url), str(without_ending(stem)), size=size)
 
 
 def _is_pattern(url: Url) -> bool:

@@ -4,11 +4,12 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from ..errors import ConfigError, DataError
 from ..streaming.audio.files import STANDARD_INPUT
-from .entries import SUFFIXES, Entry, Failure, Source
+from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .manifests import is_manifest, read_manifest
 from .raw import Raw
 from .remote import is_url, open_binary, strip_file_scheme
@@ -75,9 +76,8 @@ def _file(path: str, root: str) -> Entry:
     relative = os.path.relpath(path, root or ".") if root else os.path.basename(path)
     if relative.split(os.sep)[0] == os.pardir:
         return Failure(f"{path}: is not below {root}; give another --root")
-    return Source(
-        path, path, os.fspath(PurePath(relative).with_suffix("")) if PurePath(relative).name else "_"
-    )
+    stem = os.fspath(without_ending(PurePath(relative))) if PurePath(relative).name else "_"
+    return Source(path, path, stem)
 
 
 def _below(folder: str, root: str) -> Iterator[Entry]:
@@ -128,10 +128,14 @@ def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
     """What a pattern stands for that no shell has expanded."""
     parts = PurePath(pattern).parts
     fixed = parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))]
-    base = root if root is not None else os.path.join(*fixed) if fixed else os.curdir
+    start = os.path.join(*fixed) if fixed else ""
+    base = root if root is not None else start or os.curdir
     deep = "**" in parts  # then the files in a folder are matched themselves
-    matches = sorted(glob.glob(pattern, recursive=True))
-    found = [match for match in matches if not (deep and os.path.isdir(match))]
+    found = [
+        match
+        for match in sorted(set(_glob(start, parts[len(fixed) :])))
+        if not (deep and os.path.isdir(match))
+    ]
     if not found:
         yield _file(pattern, base)  # the name of a file that is not there, which opening it says
     for match in found:
@@ -139,6 +143,33 @@ def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
             yield from _below(match, base)
         else:
             yield _file(match, base)
+
+
+def _glob(folder: str, parts: Sequence[str]) -> Iterator[str]:
+    """What matches the pattern `parts` below a folder. Unlike glob's, `**` does not follow links round and round."""
+    if not parts:
+        yield folder
+    elif parts[0] == "**":
+        for below in _folders(folder, frozenset()):
+            yield from _glob(below, parts[1:] or ("*",))
+    elif glob.has_magic(parts[0]):
+        for name in glob.glob(parts[0], root_dir=folder or None):
+            yield from _glob(os.path.join(folder, name), parts[1:])
+    elif os.path.lexists(path := os.path.join(folder, parts[0])):
+        yield from _glob(path, parts[1:])
+
+
+def _folders(folder: str, above: frozenset[str]) -> Iterator[str]:
+    """A folder and all below it but hidden ones, links followed unless they lead back up the tree."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    yield folder
+    with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+        inside = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        for name in inside:
+            if os.path.isdir(path := os.path.join(folder, name)):
+                yield from _folders(path, above | {real})
 
 
 def only_once(names: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def transcribe(options: TranscribeOptions) -> None:
             if options.overwrite
             else Existing.refuse
         )
-        entries, done_before = plan_outputs(entries, settings, output, existing)
+        entries, done_before = plan_outputs(entries, settings, output, existing, [*names, *listing])
 
     statistics = RunStatistics(entries, done_before)
     printer = Printer(settings, headings=len(entries) > 1) if output is None else None
