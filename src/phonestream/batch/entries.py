@@ -19,7 +19,7 @@ LOCAL = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/", "memory://")  # mean someth
 
 @dataclass(frozen=True)
 class Source:
-    """A recording, or a part of one, to be heard."""
+    """A recording, or a part of one, to be transcribed."""
 
     name: str
     """As it was given, or its id in a manifest: what results call it."""
@@ -38,7 +38,7 @@ class Source:
     raw: Raw | None = None
     """What the samples are like where no header says it."""
     size: int | None = None
-    """Of a file behind a URL, in bytes, if a listing has told it."""
+    """Of a file behind a URL, in bytes, if a listing has it."""
 
     @property
     def local(self) -> bool:
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an input was not heard, in one line that names it."""
+    """Why an input is not transcribed, in one line that names it."""
 
     reason: str
 

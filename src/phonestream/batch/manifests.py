@@ -30,7 +30,7 @@ def read_manifest(path: str) -> Iterator[Entry]:
     """The recordings of a manifest, row by row, under their ids. A row that is wrong is a Failure with its number.
 
     Of lhotse's, cuts (MonoCut, MultiCut) and recordings are read whose audio is one file; of Kaldi's, rows
-    `id path`. A cut is heard from its start for its duration, and only its channels. Relative paths are
+    `id path`. Of a cut, its channels from its start for its duration are read. Relative paths are
     relative to the working folder, as those toolkits have it.
     """
     parse = _kaldi if path.lower().endswith(KALDI) else _lhotse

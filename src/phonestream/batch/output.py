@@ -1,4 +1,4 @@
-"""Where the results of a run go, and which unfinished ones are nobody's any more."""
+"""Where the results of a run go, and which unfinished ones are left from a run that is over."""
 
 import os
 import re

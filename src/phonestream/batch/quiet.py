@@ -1,4 +1,4 @@
-"""Keeping C libraries' remarks off standard error, which belongs to our own messages."""
+"""Suppressing what C libraries print on standard error, which is for our own messages."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def native_remarks_off() -> Iterator[None]:
     """Inside, what C libraries print on standard error is dropped.
 
-    mpg123, the MP3 decoder within libsndfile, and FFmpeg print remarks of their own about a file that is about
+    mpg123, the MP3 decoder within libsndfile, and FFmpeg print warnings of their own about a file that is about
     to be refused.
     """
     try:

@@ -150,7 +150,7 @@ def _connect(job: Job) -> None:
     if job.address == LOCAL:
         os.environ.setdefault(
             "RAY_USAGE_STATS_ENABLED", "0"
-        )  # a cluster of ours tells nobody that it is there
+        )  # no usage statistics are sent from a cluster that we start
         options["include_dashboard"] = False
         if job.jobs is not None:
             options["num_cpus"] = job.jobs * job.worker.model.threads

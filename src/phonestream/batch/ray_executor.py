@@ -73,7 +73,7 @@ def _worker_spec(model: ModelSpec, output: Output | None) -> WorkerSpec:
     from .. import __version__
 
     if output is not None and not is_url(output.folder):
-        try:  # by this folder workers tell that theirs is the same
+        try:  # workers check that they see this folder
             Path(output.folder, HIDDEN, output.run).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(output.folder, error) from None

@@ -1,6 +1,6 @@
 """Files behind a URL (s3://, gs://, sftp://, zip:// …), through fsspec, which the extra `cluster` brings.
 
-How to reach a store, credentials among it, is told to fsspec and its plug-ins as they have it: in the environment, or
+How to reach a store, credentials among it, is configured as fsspec and its plug-ins have it: in the environment, or
 in ~/.config/fsspec.
 """
 

@@ -54,7 +54,7 @@ def _source(url: Url, above: Url, root: str | None, size: int | None) -> Entry:
     """A recording whose results mirror its place below `root`, or below the folder `above`.
 
     Results call it by the outermost file system's name, without a query: that ends as file names do, and a query may
-    hold a signature that is nobody else's business.
+    hold a signature, which is secret.
     """
     base = above if root is None else parse(root) if "://" in root else None
     folder = "" if base is None else base.path.rstrip("/")

@@ -1,4 +1,4 @@
-"""Where results go while they are made: nowhere anyone can see until all of a recording's are whole."""
+"""Where results are written: invisible until all of a recording's are whole."""
 
 import os
 import tempfile

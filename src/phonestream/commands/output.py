@@ -20,7 +20,7 @@ _DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
 
 
 class Format(StrEnum):
-    """How commands that tell facts write them."""
+    """How commands that print facts write them."""
 
     text = "text"
     json = "json"

@@ -164,11 +164,11 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="At most so many recordings, evenly spread.")
     ] = None,
     listing: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what was heard, recording by recording.")
+        Path | None, typer.Option(metavar="FILE", help="Write the decoded phones of each recording.")
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     confusions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the table of what was heard for what.")
+        Path | None, typer.Option(metavar="FILE", help="Write the confusion matrix of phones.")
     ] = None,
     report_folder: Annotated[
         Path | None,
