@@ -16,7 +16,8 @@ from starlette.types import Message
 from ...errors import AudioError
 from ..arrays import FloatArray
 from ..audio.channels import MixLevel
-from ..audio.files import Audio, open_audio, unexpected
+from ..audio.files import open_audio
+from ..audio.recording import Audio, unexpected
 from ..audio.samples import check_rate, slices
 from ..decode import Phone
 from ..events import Failure, Final, encode

@@ -79,10 +79,10 @@ def _check_inputs(targets: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse results that would take the place of what they are made from, under whatever name."""
     if not targets:
         return
-    read = {identity: name for name in inputs if (identity := _identity(name)) is not None}
+    read = {_identity(name): name for name in inputs}
     for target in targets:
-        name = read.get(_identity(target))
-        if name is not None:
+        identity = _identity(target)
+        if identity is not None and (name := read.get(identity)) is not None:
             raise ConfigError(
                 f"{name}: is read, and a result would be written to it; give another --output or --format"
             )

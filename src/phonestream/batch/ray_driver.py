@@ -148,9 +148,7 @@ def _connect(job: Job) -> None:
     _check_reachable(job.address)
     options: dict[str, Any] = {}
     if job.address == LOCAL:
-        os.environ.setdefault(
-            "RAY_USAGE_STATS_ENABLED", "0"
-        )  # no usage statistics are sent from a cluster that we start
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # none are sent from a cluster that we start
         options["include_dashboard"] = False
         if job.jobs is not None:
             options["num_cpus"] = job.jobs * job.worker.model.threads
