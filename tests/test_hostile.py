@@ -151,7 +151,7 @@ def test_gaps_and_rates_are_bounded(server: Process, stack: ExitStack) -> None:
 
 
 def test_odd_rates_take_a_bounded_number_of_filters(stack: ExitStack) -> None:
-    with serving(odd_rates=1) as server:
+    with serving(odd_rates=90_000) as server:
         first, second = (stack.enter_context(connect(server.ws, compression=None)) for _ in range(2))
         first.send('{"version": 1, "rate": 44099}')
         assert json.loads(first.recv())["event"] == "ready"

@@ -32,8 +32,8 @@ class Limits:
     """From a file's first byte to its last."""
     upload_rate: float = 8192.0
     """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
-    odd_rates: int = 16
-    """Streams at a time of rates that need a large filter (see `resample.is_odd`): some 6 MB each."""
+    odd_rates: int = 200_000
+    """Hz at a time, all streams together whose rates need a large filter (see `resample.is_odd`): those cost most."""
     gap_seconds: float = 300.0
     """One gap, at most."""
 
@@ -45,7 +45,7 @@ class Limits:
     """Separate gaps in one stream: each takes room in it for good."""
     opening_seconds: float = 10.0
     """From the connection to the opening message."""
-    waiting: int = 64
+    waiting: int = 256
     """WebSockets that have not sent their opening message yet; one more, and the oldest of them is dropped."""
 
     connections: int = 512
@@ -54,5 +54,9 @@ class Limits:
     """The same for one IPv4 address, or one IPv6 network of 64 bits."""
     header_seconds: float = 10.0
     """From a connection, or the answer before, to the end of a request's headers."""
-    frames_per_second: float = 1000.0
+    accepts_per_second: float = 500.0
+    """Connections; beyond it they wait to be accepted."""
+    handshakes: int = 64
+    """Connections that have not ended their TLS handshake; one more, and the oldest of them is dropped."""
+    frames_per_second: float = 500.0
     """Of one WebSocket; beyond it the connection is not read for a while."""

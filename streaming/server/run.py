@@ -20,11 +20,12 @@ from .access import Access, is_loopback
 from .app import application
 from .engine import Engine
 from .limits import Limits
+from .listener import Listener
 from .metrics import Metrics
 from .service import Service
 from .wire import HTTPProtocol, WebSocketProtocol
 
-BACKLOG = 128  # connections that are accepted at once
+BACKLOG = 1024  # connections that wait to be accepted
 OWN_FILES = 64  # that the process has open beside connections
 FILES_EACH = 4  # that a file on its way to be heard has open
 SWITCH_SECONDS = (
@@ -145,23 +146,20 @@ class Server(uvicorn.Server):
         loop.call_soon_threadsafe(self._forced.set if stopping.is_set() else stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, with our protocols and with a deadline for TLS handshakes."""
+        """Listen, with our own listener and protocols."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             self.should_exit = True
             return
-        loop, config, service = asyncio.get_running_loop(), self.config, self._service
+        config, service = self.config, self._service
 
         def protocol() -> asyncio.Protocol:
             return HTTPProtocol(
                 config, self.server_state, self.lifespan.state, service.connections, service.limits
             )
 
-        patience = service.limits.header_seconds if config.ssl else None
         self.servers = [
-            await loop.create_server(
-                protocol, sock=listener, ssl=config.ssl, backlog=BACKLOG, ssl_handshake_timeout=patience
-            )
+            Listener(listener, protocol, config.ssl, service.limits)  # type: ignore[misc]  # uvicorn only closes it
             for listener in sockets or []
         ]
         self.started = True
@@ -188,7 +186,7 @@ def _within_descriptors(limits: Limits) -> Limits:
         import resource
     except ImportError:  # Windows, where sockets are not counted so
         return limits
-    others = limits.streams + limits.uploads * FILES_EACH + BACKLOG + OWN_FILES
+    others = limits.streams + limits.uploads * FILES_EACH + limits.handshakes + OWN_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.connections + others
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -36,7 +36,7 @@ class Service:
         self._waiting: dict[Address, None] = {}  # a set that keeps the order
         self.serving = 0  # connections that have not come to their end
         self._uploads = 0
-        self._odd = 0  # streams of odd rates
+        self._odd = 0  # Hz of streams of odd rates
         # Threads of their own: what takes long for one kind of client keeps no other waiting.
         self._openers = ThreadPoolExecutor(2, "open")
         self._resumers = ThreadPoolExecutor(1, "resume")
@@ -169,17 +169,17 @@ class Service:
         if not resample.is_odd(rate, self.engine.recognizer.metadata.sample_rate):
             yield None
             return
-        if self._odd >= self.limits.odd_rates:
+        if self._odd + rate > self.limits.odd_rates:
             self.metrics.refused()
             raise RefusedError(
                 Close.BUSY,
-                f"{self._odd} streams have rates like {rate} Hz, as many as may; send 16000 or 48000 Hz",
+                f"too many streams have rates like {rate} Hz, which cost most; send 16000 or 48000 Hz",
             )
-        self._odd += 1
+        self._odd += rate
         try:
             yield self._designers
         finally:
-            self._odd -= 1
+            self._odd -= rate
 
     def _full(self) -> str | None:
         """Why another stream would be one too many; None if it would not."""
