@@ -360,7 +360,7 @@ def test_the_command_tells_what_python_tells(capfd: pytest.CaptureFixture[str], 
     assert {one["phrase"] for one in told["spotted"]} == {"among", "then dear"}
     assert all(0.5 <= one["score"] <= 1 for one in told["spotted"])
     status, output, _ = run(capfd, SPEECH, "--keyword", "then dear", "--format", "csv")
-    assert output.splitlines()[0] == "file,phrase,start,end,score"
+    assert output.splitlines()[0] == "file,phrase,start,end,score,word_boundary"
     assert len(output.splitlines()) == 2
 
 

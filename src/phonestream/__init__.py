@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .streaming.pool.stream import PooledStream
     from .streaming.recognizer import Recognizer
     from .streaming.server.client import Client, ServerError
+    from .streaming.spotting.command_clip import recognize_command
+    from .streaming.spotting.command_stream import CommandStream
+    from .streaming.spotting.commands import CommandResult, Commands
     from .streaming.spotting.keywords import Keywords
     from .streaming.spotting.recording import spot
     from .streaming.spotting.spotter import Spotted
@@ -38,6 +41,9 @@ __all__ = [
     "AudioError",
     "BeamSearch",
     "Client",
+    "CommandResult",
+    "CommandStream",
+    "Commands",
     "ConfigError",
     "DataError",
     "Endpoint",
@@ -63,6 +69,7 @@ __all__ = [
     "__version__",
     "align",
     "bundled_models",
+    "recognize_command",
     "spot",
 ]
 
@@ -71,6 +78,9 @@ _HOMES = {
     "Alignment": ".asr.align.aligner",
     "BeamSearch": ".streaming.decoding.config",
     "Client": ".streaming.server.client",
+    "CommandResult": ".streaming.spotting.commands",
+    "CommandStream": ".streaming.spotting.command_stream",
+    "Commands": ".streaming.spotting.commands",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",
@@ -90,6 +100,7 @@ _HOMES = {
     "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
+    "recognize_command": ".streaming.spotting.command_clip",
     "spot": ".streaming.spotting.recording",
 }
 

@@ -77,7 +77,7 @@ class Keywords:
             )
         self.threshold = check_threshold(threshold, "threshold")
         lexicon = lexicon or bundled_lexicon()
-        found = [_keyword(phrase, lexicon) for phrase in phrases]
+        found = [parse_keyword(phrase, lexicon) for phrase in phrases]
         twice = next(
             (word.phrase for word in found if sum(word.phrase == other.phrase for other in found) > 1), None
         )
@@ -147,26 +147,30 @@ def _label(phrase: str) -> str:
     return words or " ".join(phrase.split())
 
 
-def _keyword(phrase: str, lexicon: Lexicon) -> Keyword:
+def parse_keyword(phrase: str, lexicon: Lexicon, noun: str = "keyword") -> Keyword:
+    """A phrase and all the ways to say it; `noun` is what messages call it.
+
+    Raises:
+        ConfigError: it is no text.
+        DataError: it has no words, or of another script, or fewer than 2 or more than 100 phones.
+    """
     if not isinstance(phrase, str):
-        raise ConfigError(f"keyword {phrase!r}: expected text")
+        raise ConfigError(f"{noun} {phrase!r}: expected text")
     if len(phrase) > MAX_PHRASE:
-        raise DataError(
-            f"keyword {phrase[:40]!r}…: {len(phrase)} characters, at most {MAX_PHRASE} can be had"
-        )
+        raise DataError(f"{noun} {phrase[:40]!r}…: {len(phrase)} characters, at most {MAX_PHRASE} can be had")
     given = _GIVEN.findall(phrase)
     if "/" in _GIVEN.sub(" ", phrase):
-        raise DataError(f"keyword {phrase!r}: a / without its fellow: phones stand between two, /K AE T/")
-    variants = [_given(phrase, text) for text in given] if given else pronounce(phrase, lexicon)
+        raise DataError(f"{noun} {phrase!r}: a / without its fellow: phones stand between two, /K AE T/")
+    variants = [_given(phrase, text, noun) for text in given] if given else pronounce(phrase, lexicon, noun)
     variants = list(dict.fromkeys(variants))
     shortest, longest = min(variants, key=_length), max(variants, key=_length)
     if _length(shortest) < MIN_PHONES:
         raise DataError(
-            f"keyword {phrase!r}: sounds as {' '.join(shortest.phones) or 'nothing'}, which is in a large part of all "
+            f"{noun} {phrase!r}: sounds as {' '.join(shortest.phones) or 'nothing'}, which is in a large part of all "
             f"words: give a phrase of at least {MIN_PHONES} phones, better 5"
         )
     if _length(longest) > MAX_PHONES:
-        raise DataError(f"keyword {phrase[:40]!r}…: more than {MAX_PHONES} phones: give a part of it")
+        raise DataError(f"{noun} {phrase[:40]!r}…: more than {MAX_PHONES} phones: give a part of it")
     return Keyword(_label(phrase), tuple(variants))
 
 
@@ -174,7 +178,7 @@ def _length(variant: Variant) -> int:
     return len(variant.phones)
 
 
-def pronounce(phrase: str, lexicon: Lexicon) -> list[Variant]:
+def pronounce(phrase: str, lexicon: Lexicon, noun: str = "keyword") -> list[Variant]:
     """All ways to say `phrase`, the most usual first, at most `MAX_VARIANTS`.
 
     Raises:
@@ -182,12 +186,12 @@ def pronounce(phrase: str, lexicon: Lexicon) -> list[Variant]:
     """
     words = normalise(phrase)
     if not words:
-        raise DataError(f"keyword {phrase!r} has no letters: give words, or phones between slashes, /K AE T/")
+        raise DataError(f"{noun} {phrase!r} has no letters: give words, or phones between slashes, /K AE T/")
     try:
         ways = [[said.phones for said in lexicon.pronunciations(word)] for word in words]
     except DataError as error:
         raise DataError(
-            f"keyword {phrase!r}: {error}; the lexicon is of English: give phones between slashes, /K AE T/"
+            f"{noun} {phrase!r}: {error}; the lexicon is of English: give phones between slashes, /K AE T/"
         ) from None
     # Without making all of a product that may be huge: combinations in order of how unusual they are.
     chosen = itertools.islice(_combinations([len(way) for way in ways]), MAX_VARIANTS)
@@ -216,14 +220,14 @@ def _variant(words: Sequence[Sequence[str]]) -> Variant:
     return Variant(phones, tuple(place == 0 for word in words for place in range(len(word))))
 
 
-def _given(phrase: str, text: str) -> Variant:
+def _given(phrase: str, text: str, noun: str) -> Variant:
     """The phones between slashes."""
     words = []
     for part in text.split("|"):
         phones = [_STRESS.sub("", phone.upper()) for phone in part.split()]
         unknown = next((phone for phone in phones if phone not in PHONES), None)
         if unknown is not None:
-            raise DataError(f"keyword {phrase!r}: unknown phone {unknown!r}: expected {' '.join(PHONES)}")
+            raise DataError(f"{noun} {phrase!r}: unknown phone {unknown!r}: expected {' '.join(PHONES)}")
         words.append(phones)
     return _variant(words)
 
@@ -240,10 +244,8 @@ def read_lines(path: str | PathLike[str]) -> tuple[list[str], dict[str, float]]:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise DataError(f"{path}: the list of keywords cannot be read: {reason}") from None
     phrases, thresholds = [], {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        phrase, tab, value = line.partition("#")[0].partition("\t")
-        if not phrase.strip():
-            continue
+    for number, line in uncommented(text):
+        phrase, tab, value = line.partition("\t")
         phrases.append(phrase.strip())
         if tab and value.strip():
             try:
@@ -255,3 +257,11 @@ def read_lines(path: str | PathLike[str]) -> tuple[list[str], dict[str, float]]:
     if not phrases:
         raise DataError(f"{path}: the list of keywords is empty: write one phrase a line")
     return phrases, thresholds
+
+
+def uncommented(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a list that are not empty, without what follows a `#`, and the number of each from 1."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.partition("#")[0].rstrip()
+        if content.strip():
+            yield number, content

@@ -1,18 +1,15 @@
 """`phonestream spot`: where keywords are said in recordings."""
 
-import csv
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
-from io import StringIO
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import complain, printable, write
+from .output import complain
 
 if TYPE_CHECKING:
-    from ..streaming.spotting.spotter import Spotted
+    from ..streaming.audio.files import Audio
 
 
 class SpotFormat(StrEnum):
@@ -38,28 +35,48 @@ def spot(
             "--list", metavar="FILE", help="Keywords, one a line; a tab and a threshold may follow."
         ),
     ] = None,
+    commands: Annotated[
+        str | None,
+        typer.Option(
+            "--commands",
+            metavar="FILE",
+            help="Which of these each file is, or none: a phrase a line, (a | b) and [optional] parts; or JSGF.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least score that is told, from 0 (all) to 1.  [default: 0.5]")
     ] = None,
     form: Annotated[
-        SpotFormat, typer.Option("--format", help="text; json, a line for each file; csv, for each keyword.")
+        SpotFormat,
+        typer.Option(
+            "--format", help="text; json, a line for each file; csv, a row for each keyword or command."
+        ),
     ] = SpotFormat.text,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Find keywords in recordings, with times and scores."""
-    if not keyword and listing is None:
-        raise typer.BadParameter("give at least one, or --list", param_hint="--keyword")
-    from ..batch.entries import Failure
-    from ..batch.sources import expand
-    from ..errors import AudioError
-    from ..streaming.audio.files import open_audio
+    """Find keywords in recordings, with times and scores; or tell which command each one is."""
+    if not keyword and listing is None and commands is None:
+        raise typer.BadParameter("give at least one, or --list or --commands", param_hint="--keyword")
+    if commands is not None and (keyword or listing is not None):
+        raise typer.BadParameter("goes without --keyword and --list: run twice", param_hint="--commands")
     from ..streaming.recognizer import Recognizer
+    from . import spot_output
+
+    if commands is not None:
+        from ..streaming.spotting import commands as closed
+        from ..streaming.spotting.command_clip import recognize_audio
+
+        known = closed.Commands.read(commands, threshold=closed.THRESHOLD if threshold is None else threshold)
+        recognizer = Recognizer(model, threads=threads, decoder="greedy")
+        ready = closed.CommandRecognizer(recognizer.metadata.decoder, known)
+        told = spot_output.commands(form.value)
+        _each(files, lambda name, audio: told(name, *recognize_audio(audio, ready, recognizer)))
+        return
     from ..streaming.spotting.keywords import THRESHOLD, Keywords, read_lines
     from ..streaming.spotting.recording import spot_audio
-    from .output import native_remarks_off
 
     phrases, thresholds = list(keyword or []), dict[str, float]()
     if listing is not None:
@@ -71,7 +88,19 @@ def spot(
             "--threshold 0 tells every peak, false ones above all: give 0.5 for about one false alarm an hour"
         )
     recognizer = Recognizer(model, threads=threads, decoder="greedy")
-    show, failed = _printer(form), False
+    show = spot_output.keywords(form.value)
+    _each(files, lambda name, audio: show(name, *spot_audio(audio, words, recognizer)))
+
+
+def _each(files: list[str], hear: "Callable[[str, Audio], None]") -> None:
+    """`hear` each recording; what one cannot give is complained of, and fails the command at its end."""
+    from ..batch.entries import Failure
+    from ..batch.sources import expand
+    from ..errors import AudioError
+    from ..streaming.audio.files import open_audio
+    from .output import native_remarks_off
+
+    failed = False
     for source in expand(files):
         try:
             if isinstance(source, Failure):
@@ -82,48 +111,9 @@ def spot(
                 )
             with native_remarks_off():
                 audio = open_audio(source.path)
-            seconds, found = spot_audio(audio, words, recognizer)
+            hear(source.name, audio)
         except AudioError as error:
             failed = True
             complain(str(error))
-            continue
-        show(source.name, seconds, found)
     if failed:
         raise typer.Exit(1)
-
-
-def _printer(form: SpotFormat) -> "Callable[[str, float, Sequence[Spotted]], None]":
-    def text(name: str, seconds: float, found: "Sequence[Spotted]") -> None:
-        for one in found:
-            part = "" if one.word_boundary is not False else "  (perhaps within a longer word)"
-            write(
-                f"{printable(name)}  {one.start:8.2f} - {one.end:.2f} s  {one.score:.3f}  {one.phrase}{part}"
-            )
-
-    def lines(name: str, seconds: float, found: "Sequence[Spotted]") -> None:
-        spotted = [
-            {
-                "phrase": one.phrase,
-                "start": round(one.start, 3),
-                "end": round(one.end, 3),
-                "score": round(one.score, 4),
-                "word_boundary": one.word_boundary,
-            }
-            for one in found
-        ]
-        write(
-            json.dumps({"file": name, "seconds": round(seconds, 3), "spotted": spotted}, ensure_ascii=False)
-        )
-
-    def rows(name: str, seconds: float, found: "Sequence[Spotted]") -> None:
-        for one in found:
-            table([name, one.phrase, f"{one.start:.3f}", f"{one.end:.3f}", f"{one.score:.4f}"])
-
-    def table(values: Sequence[str]) -> None:
-        line = StringIO()
-        csv.writer(line, lineterminator="").writerow(values)
-        write(line.getvalue())
-
-    if form is SpotFormat.csv:
-        table(["file", "phrase", "start", "end", "score"])
-    return {SpotFormat.text: text, SpotFormat.json: lines, SpotFormat.csv: rows}[form]

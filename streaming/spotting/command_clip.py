@@ -1,0 +1,73 @@
+"""A command in a recording of its own."""
+
+from contextlib import closing
+from os import PathLike, fspath
+
+import numpy as np
+
+from ...errors import AudioError
+from ..arrays import FloatArray
+from ..audio.files import Audio, open_audio
+from ..audio.samples import mono
+from ..recognizer import Recognizer
+from .commands import CommandRecognizer, CommandResult, Commands
+
+MAX_SECONDS = 30.0
+LEVEL = 0.12  # root mean square of the loudest quarter of the samples: a clip may be faint, its loudness says nothing
+PAUSE_SECONDS = 0.5
+
+
+def recognize_command(
+    path: str | PathLike[str], commands: Commands, recognizer: Recognizer | None = None
+) -> CommandResult:
+    """Which command an audio file is, its channels mixed.
+
+    Args:
+        path: of the file, at most 30 s.
+        commands: the closed list.
+        recognizer: hears it; the bundled model by default.
+
+    Raises:
+        AudioError: the file cannot be used, or is too long.
+        ConfigError: commands in phones that the model has not.
+    """
+    recognizer = recognizer or Recognizer(decoder="greedy")
+    ready = CommandRecognizer(recognizer.metadata.decoder, commands)
+    with closing(open_audio(fspath(path))) as audio:
+        return recognize_audio(audio, ready, recognizer)[1]
+
+
+def recognize_audio(
+    audio: Audio, commands: CommandRecognizer, recognizer: Recognizer
+) -> tuple[float, CommandResult]:
+    """`recognize_command` for an open file: its seconds, and what was said.
+
+    Raises:
+        AudioError: it breaks off, is damaged, has no samples or is longer than 30 s.
+    """
+    blocks: list[FloatArray] = []
+    length = 0
+    with closing(audio):
+        for block in audio.blocks():
+            blocks.append(mono(block))
+            length += len(block)
+            if length > MAX_SECONDS * audio.sample_rate:
+                raise AudioError(
+                    f"longer than {MAX_SECONDS:g} s: a command is one utterance: cut it, or look for keywords"
+                )
+    samples = np.concatenate(blocks)
+    return length / audio.sample_rate, commands.recognize(*hear_clip(samples, audio.sample_rate, recognizer))
+
+
+def hear_clip(samples: FloatArray, sample_rate: int, recognizer: Recognizer) -> tuple[FloatArray, FloatArray]:
+    """The rows [n, columns] of a clip [samples] as it is heard first, and of the same clip heard again.
+
+    The model is better at a voice, and at noise, that it has heard before. Loudness is levelled.
+    """
+    loudest = np.sort(samples.astype(np.float64) ** 2)[-max(1, len(samples) // 4) :]
+    level = float(np.sqrt(loudest.mean()))
+    levelled = np.clip(samples * (LEVEL / level), -1, 1).astype(np.float32) if level > 0 else samples
+    first = recognizer.log_probs(levelled, sample_rate)
+    pause = np.zeros(round(PAUSE_SECONDS * sample_rate), np.float32)
+    both = recognizer.log_probs(np.concatenate([levelled, pause, levelled]), sample_rate)
+    return first, both[-len(first) :]

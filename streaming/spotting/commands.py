@@ -1,0 +1,236 @@
+"""Commands: which sentence of a closed list an utterance is, or none of them.
+
+The utterance is compared, as a whole, with every command, with common words that are no commands, and with any phones
+at all (`phone_tree`). How much better the best command does than these is its *level*, in nats:
+
+    level = (best - words) + 0.3 min(best - second, 6) + 0.5 (best - phones)
+
+The score is 1 / (1 + e^(LEVEL_AT_HALF - level)). At 0.5 one in a hundred other words passes for one of ten commands, on
+195 one-second clips of 25 words (Speech Commands), on which the weights were chosen, too.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...asr.lexicon.lexicon import Lexicon
+from ...errors import ConfigError, DataError
+from ..arrays import AnyArray, FloatArray
+from ..decode import Decoder
+from . import jsgf
+from .grammar import MAX_SENTENCES
+from .keywords import Keyword, bundled_lexicon, check_threshold, parse_keyword, uncommented
+from .phone_tree import PhoneTree, free_score, relative
+
+MAX_NODES = 200_000  # of the tree of phones
+THRESHOLD = 0.5
+LEVEL_AT_HALF = -4.0
+SECOND_WEIGHT, SECOND_MOST, FREE_WEIGHT = 0.3, 6.0, 0.5
+
+
+class CommandResult(NamedTuple):
+    """What an utterance was taken for."""
+
+    command: str | None
+    """The command; None: it is none of them."""
+    score: float
+    """Of `best`, in [0, 1]; `command` is None below the threshold."""
+    best: str
+    """The command that fits best."""
+    second: str | None
+    """The next best; None where there is but one."""
+    start: float
+    """Seconds from the start of the stream: of the first phone that was heard."""
+    end: float
+    """Of the last one."""
+
+    @property
+    def rejected(self) -> bool:
+        """Whether it is none of the commands."""
+        return self.command is None
+
+
+class Commands:
+    """A closed list of commands. It never changes, and streams may share it.
+
+    >>> commands = Commands(["turn [the] light (on | off)", "stop"])
+    >>> [command.phrase for command in commands]
+    ['turn the light on', 'turn the light off', 'turn light on', 'turn light off', 'stop']
+    """
+
+    def __init__(
+        self, phrases: Iterable[str], *, threshold: float = THRESHOLD, lexicon: Lexicon | None = None
+    ) -> None:
+        """
+        Args:
+            phrases: commands; `(a | b)` is one of several, `[a]` may be left out. Words take all pronunciations of the
+                lexicon, at most 32 a sentence; one without slots may give its own, `"lumos /L UW M OW S/"`.
+            threshold: the least score that is accepted, from 0, which accepts everything, to 1.
+            lexicon: knows the pronunciations; the bundled one by default.
+
+        Raises:
+            ConfigError: no commands, more than 2000 sentences, one twice, or a threshold out of range.
+            DataError: a syntax error, a sentence without words, of another script or of fewer than 2 phones.
+        """
+        phrases = [phrases] if isinstance(phrases, str) else list(phrases)
+        if not phrases:
+            raise ConfigError("no commands: give at least one phrase")
+        for phrase in phrases:
+            if not isinstance(phrase, str):
+                raise ConfigError(f"command {phrase!r}: expected text")
+        self._set(
+            [sentence for phrase in phrases for sentence in jsgf.read_phrase(phrase, f"command {phrase!r}")],
+            threshold,
+            lexicon,
+        )
+
+    @classmethod
+    def read(
+        cls, path: str | PathLike[str], *, threshold: float = THRESHOLD, lexicon: Lexicon | None = None
+    ) -> "Commands":
+        """Commands from a UTF-8 file: a JSGF grammar, or one phrase a line, what follows a `#` being ignored.
+
+        Raises:
+            DataError: the file cannot be read, or something in it is unusable (the message says where).
+            ConfigError: as for `Commands`.
+        """
+        try:
+            text = Path(path).read_text("utf-8-sig")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise DataError(f"{path}: the commands cannot be read: {reason}") from None
+        if text.startswith(jsgf.HEADER):
+            sentences = jsgf.read_jsgf(text, str(path))
+        else:
+            sentences = [
+                sentence
+                for line, phrase in uncommented(text)
+                for sentence in jsgf.read_phrase(phrase, str(path), line)
+            ]
+        if not sentences:
+            raise DataError(f"{path}: the list of commands is empty: write one phrase a line")
+        made = cls.__new__(cls)
+        made._set(sentences, threshold, lexicon)
+        return made
+
+    def _set(self, sentences: list[str], threshold: float, lexicon: Lexicon | None) -> None:
+        if len(sentences) > MAX_SENTENCES:
+            raise ConfigError(
+                f"{len(sentences):,} commands, at most {MAX_SENTENCES:,} can be had: split the list"
+            )
+        self.threshold = check_threshold(threshold, "threshold")
+        lexicon = lexicon or bundled_lexicon()
+        self._commands = tuple(parse_keyword(sentence, lexicon, "command") for sentence in sentences)
+        seen = set[str]()
+        for command in self._commands:
+            if command.phrase in seen:
+                raise ConfigError(f"command {command.phrase!r} is given twice: name each once")
+            seen.add(command.phrase)
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def __iter__(self) -> Iterator[Keyword]:
+        return iter(self._commands)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(command.phrase) for command in self._commands[:3])
+        return f"<{len(self)} commands: {shown}{', …' if len(self) > 3 else ''}>"
+
+
+class CommandRecognizer:
+    """Commands made ready for a model's rows. It never changes, and streams may share it."""
+
+    def __init__(self, decoder: Decoder, commands: Commands) -> None:
+        """
+        Args:
+            decoder: the model's, which knows its symbols and times.
+            commands: in phones that the model has.
+
+        Raises:
+            ConfigError: a command has a phone that the model has not, or there are too many pronunciations.
+        """
+        self.commands = commands
+        self._decoder = decoder
+        column = {symbol: place for place, symbol in enumerate(decoder.symbols) if place != decoder.blank}
+        sequences: list[tuple[int, ...]] = []
+        self._first: list[int] = []  # sequence of each command
+        for command in commands:
+            missing = next(
+                (phone for said in command.variants for phone in said.phones if phone not in column), None
+            )
+            if missing is not None:
+                raise ConfigError(
+                    f"command {command.phrase!r} has the phone {missing}, which is none of the model's "
+                    f"({' '.join(sorted(column))}): give its phones in those, between slashes"
+                )
+            self._first.append(len(sequences))
+            sequences += [tuple(column[phone] for phone in said.phones) for said in command.variants]
+        own = set(sequences)
+        self._own = len(sequences)
+        fillers = [
+            tuple(column[phone] for phone in phones)
+            for phones in common_words()
+            if all(phone in column for phone in phones)
+        ]
+        sequences += [phones for phones in fillers if phones not in own]
+        self._tree = PhoneTree(sequences, blank=decoder.blank)
+        if len(self._tree) > MAX_NODES:
+            raise ConfigError(
+                f"the commands have {len(self._tree):,} phones, at most {MAX_NODES:,} can be had: split the list"
+            )
+
+    def recognize(self, *hearings: FloatArray, first_row: int = 0) -> CommandResult:
+        """What an utterance is.
+
+        Args:
+            hearings: its rows [n, columns] of log-probabilities, maybe of several passes over the same audio; scores
+                are means over these.
+            first_row: where the first begins in the stream.
+        """
+        each, words, phones = (
+            sum(part) / len(hearings) for part in zip(*map(self._scores, hearings), strict=True)
+        )
+        order = np.argsort(-each, kind="stable")
+        best = float(each[order[0]])
+        ahead = min(best - float(each[order[1]]), SECOND_MOST) if len(each) > 1 else SECOND_MOST
+        level = (best - words) + SECOND_WEIGHT * ahead + FREE_WEIGHT * (best - phones)
+        score = 1 / (1 + math.exp(min(LEVEL_AT_HALF - level, 500.0)))
+        names = [command.phrase for command in self.commands]
+        name, second = names[order[0]], names[order[1]] if len(names) > 1 else None
+        rows = hearings[0]
+        voiced = np.flatnonzero(rows.argmax(axis=-1) != self._decoder.blank)
+        begin, end = (voiced[0], voiced[-1] + 1) if len(voiced) else (0, len(rows))
+        return CommandResult(
+            name if score >= self.commands.threshold else None,
+            score,
+            name,
+            second,
+            self._decoder.seconds(first_row + int(begin)),
+            self._decoder.seconds(first_row + int(end)),
+        )
+
+    def _scores(self, rows: FloatArray) -> tuple[AnyArray, float, float]:
+        """The best paths through `rows`, nats: of each command, of other words, and of any phones."""
+        values = relative(rows)
+        scores = self._tree.scores(self._tree.decode(self._tree.initial(), values))
+        each = np.maximum.reduceat(scores[: self._own], self._first)
+        phones = free_score(values, self._decoder.blank)
+        # A model of other phones may know none of the words.
+        words = float(scores[self._own :].max()) if len(scores) > self._own else phones
+        return each, words, phones
+
+
+@lru_cache(maxsize=1)
+def common_words() -> tuple[tuple[str, ...], ...]:
+    """Pronunciations of the 1,000 most usual words of English books: what is said that is no command."""
+    text = files("phonestream.asr.lexicon.data").joinpath("common_words.txt").read_text("utf-8")
+    lexicon = bundled_lexicon()
+    words = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return tuple(dict.fromkeys(said.phones for word in words for said in lexicon.pronunciations(word)))

@@ -1,0 +1,271 @@
+"""A closed list of commands: grammars are what they say, utterances are told apart, whatever the chunks."""
+
+import itertools
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_fixture import shipped_model
+
+import phonestream
+from phonestream import (
+    AudioError,
+    CommandResult,
+    Commands,
+    CommandStream,
+    ConfigError,
+    DataError,
+    Endpoint,
+    Recognizer,
+)
+from phonestream.asr.lexicon.phones import PHONES
+from phonestream.cli import main
+from phonestream.streaming.decode import Decoder
+from phonestream.streaming.spotting.commands import CommandRecognizer
+from phonestream.streaming.spotting.jsgf import read_jsgf, read_phrase
+from phonestream.streaming.spotting.phone_tree import BONUS, PhoneTree, free_score, relative
+
+SPEECH = Path(__file__).parent / "data/speech/dev/237-126133-0002.opus"
+DECODER = Decoder(("", *PHONES), blank=0, row_seconds=0.02)
+ROWS = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.log(np.random.default_rng(seed).dirichlet(np.full(5, 0.3), 9) + 1e-9).astype(np.float32)
+)
+SEQUENCES = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=4), min_size=1, max_size=6)
+HEADER = "#JSGF V1.0 UTF-8 en;\ngrammar lamp;\n"
+
+
+@cache
+def recognizer() -> Recognizer:
+    return Recognizer(shipped_model(), decoder="greedy")
+
+
+@cache
+def speech() -> np.ndarray:
+    return soundfile.read(SPEECH, dtype="float32")[0]
+
+
+def said(phones: str) -> np.ndarray:
+    """Rows that say `phones`, each in two rows with a blank behind."""
+    labels = (
+        [0] * 10
+        + [label for phone in phones.split() for label in [PHONES.index(phone) + 1] * 2 + [0]]
+        + [0] * 10
+    )
+    rows = np.full((len(labels), 40), np.log(0.1 / 39), np.float32)
+    rows[np.arange(len(labels)), labels] = np.log(0.9)
+    return rows
+
+
+def best_path(rows: np.ndarray, phones: list[int]) -> float:
+    """By Viterbi over the labels with blanks between them, one sequence at a time."""
+    labels = [0, *itertools.chain.from_iterable((phone, 0) for phone in phones)]
+    paths = np.full(len(labels), -np.inf)
+    for number, row in enumerate(rows):
+        before = paths.copy() if number else np.array([0.0, *paths[1:]])
+        for at, label in enumerate(labels):
+            ways = [before[at]]
+            if at and (number or at == 1):
+                ways.append(before[at - 1])
+            if at > 1 and label and label != labels[at - 2]:
+                ways.append(before[at - 2])
+            paths[at] = max(ways) + row[label]
+    return float(max(paths[-2:])) + BONUS * len(phones)
+
+
+@settings(deadline=None, max_examples=25)
+@given(ROWS, SEQUENCES)
+def test_a_tree_scores_each_sequence_as_alone(rows: np.ndarray, sequences: list[list[int]]) -> None:
+    tree, values = PhoneTree(sequences, blank=0), relative(rows)
+    scores = tree.scores(tree.decode(tree.initial(), values))
+    expected = [best_path(values, phones) for phones in sequences]
+    possible = np.array(expected) > -1e6
+    np.testing.assert_allclose(scores[possible], np.array(expected)[possible], atol=1e-9)
+    assert (scores[~possible] < -1e6).all()
+
+
+@settings(deadline=None, max_examples=15)
+@given(ROWS)
+def test_any_phones_at_all_are_the_best_of_all_sequences(rows: np.ndarray) -> None:
+    values = relative(rows)[:4]
+    every = [
+        list(phones) for length in range(1, 5) for phones in itertools.product(range(1, 5), repeat=length)
+    ]
+    tree = PhoneTree(every, blank=0)
+    scores = tree.scores(tree.decode(tree.initial(), values))
+    assert free_score(values, 0) == pytest.approx(max(scores.max(), values[:, 0].sum()))
+
+
+@settings(deadline=None, max_examples=15)
+@given(ROWS, SEQUENCES, st.integers(0, 9))
+def test_a_tree_goes_on_where_it_was(rows: np.ndarray, sequences: list[list[int]], cut: int) -> None:
+    tree, values = PhoneTree(sequences, blank=0), relative(rows)
+    parts = tree.decode(tree.decode(tree.initial(), values[:cut]), values[cut:])
+    np.testing.assert_array_equal(parts, tree.decode(tree.initial(), values))
+
+
+def test_slots_stand_for_sentences() -> None:
+    assert read_phrase("turn [the] (kitchen | bath room) light (on | off)", "here") == [
+        f"turn {the}{room} light {switch}"
+        for the in ("the ", "")
+        for room in ("kitchen", "bath room")
+        for switch in ("on", "off")
+    ]
+    assert read_phrase("stop", "here") == ["stop"]
+
+
+def test_jsgf_is_read() -> None:
+    text = (
+        HEADER
+        + """// a comment, and /* another
+        public <command> = /10/ <polite> <action> <object> | /1/ stop {halt} | "good night" {a\\}b};
+        /* over
+           lines */
+        <polite> = [please | could you <NULL>];
+        <action> = (open | close) ;
+        <object> = the <thing> | <VOID> never;
+        <thing> = window; public <second> = hello;"""
+    )
+    assert read_jsgf(text, "lamp.gram") == [
+        *(
+            f"{polite}{action} the window"
+            for polite in ("please ", "could you ", "")
+            for action in ("open", "close")
+        ),
+        "stop",
+        "good night",
+        "hello",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("public <a> = go <b>;\n<b> = <a>;", r"line 4, column 7: <a> contains itself"),
+        ("public <a> = go <b>;", "line 3, column 17: there is no rule <b>"),
+        ("public <a> = go\n", "line 4, column 1: expected ';', found the end"),
+        ("public <a> = (go;", r"line 3, column 17: expected '\)', found ';'"),
+        ("public <a> = go | ;", "column 19: expected a word, found ';'"),
+        ("public <a> = go+;", r"column 16: \+ is without end"),
+        ("public <a> = go \\;", r"column 17: unexpected"),
+        ("import <other.*>;", "imports cannot be had"),
+        ("<a> = go;", "no rule is public"),
+        ("public <a> = go; <a> = stop;", "column 18: rule <a> is given twice"),
+        ("public <a> = <VOID>;", "no sentence"),
+        ("public <a> = " + "(" * 60 + "go", "60|50 deep"),
+        ("public <a> = " + "(a | b) " * 40 + ";", "1,099,511,627,776 sentences"),
+        ("<a> = go go;" + "".join(f"<a{n}> = <a{n - 1}> <a{n - 1}>;" for n in range(1, 90)).replace("<a0>", "<a>")
+         + "public <z> = <a89>;", "a sentence of"),
+    ],
+)  # fmt: skip
+def test_bad_grammars_have_one_line(body: str, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        read_jsgf(HEADER + body, "lamp.gram")
+    assert str(caught.value).startswith("lamp.gram")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("phrases", "says"),
+    [
+        ([], "no commands"),
+        (["…"], "no letters"),
+        (["привет"], "lexicon is of English"),
+        (["a"], "at least 2 phones"),
+        (["stop", "stop"], "twice"),
+        ([f"word {number}" for number in range(10_000)], "10,000 commands"),
+        (["turn (on"], "column 9: expected"),
+        ([3], "expected text"),
+    ],
+)
+def test_bad_commands_have_one_line(phrases: list[Any], says: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=says) as caught:
+        Commands(phrases)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_command_is_told_from_others_and_from_none() -> None:
+    commands = Commands(["lamp (on | off)", "stop", "quinoa /K IY N W AA/"])
+    ready = CommandRecognizer(DECODER, commands)
+    for command in commands:
+        for variant in command.variants:
+            result = ready.recognize(said(" ".join(variant.phones)))
+            assert result.command == result.best == command.phrase
+            assert result.score > 0.9
+            assert result.second in {other.phrase for other in commands} - {command.phrase}
+    nothing = ready.recognize(said("W AH T IH Z DH IH S"))
+    assert nothing.rejected
+    assert nothing.command is None
+    everything = CommandRecognizer(DECODER, Commands(["stop"], threshold=0)).recognize(said("M IY"))
+    assert (everything.command, everything.second) == ("stop", None)
+
+
+def sentences() -> Commands:
+    return Commands(["then dear [said]", "turn the light (on | off)"])
+
+
+def test_a_stream_tells_its_commands_whatever_the_chunks() -> None:
+    audio = np.concatenate([speech()[:24_000], np.zeros(16_000, np.float32), speech()[:12_000]])
+
+    def told(*cuts: int) -> list[Any]:
+        stream = CommandStream(recognizer(), sentences())
+        events = [event for part in np.split(audio, cuts) for event in stream.accept(part)]
+        return events + stream.finish()
+
+    whole, parts = told(), told(640, 5_001, 5_001, 30_000)
+    assert [type(event) for event in parts] == [type(event) for event in whole]
+    results = [event for event in whole if isinstance(event, CommandResult)]
+    assert len(results) == 2
+    for one, other in zip(
+        [event for event in parts if isinstance(event, CommandResult)], results, strict=True
+    ):
+        assert one._replace(score=0.0) == other._replace(score=0.0)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+        assert 0 <= one.start < one.end <= len(audio) / 16_000
+    assert results[0].best.startswith("then dear")
+    assert isinstance(whole[whole.index(results[0]) - 1], Endpoint)
+    assert whole[-1] == results[1]  # the end of the stream ends an utterance, too
+
+
+def test_commands_need_endpoints() -> None:
+    with pytest.raises(ConfigError, match="endpoints"):
+        CommandStream(recognizer(), sentences(), endpoints=False)
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["spot", "--model", str(shipped_model()), *map(str, arguments)])
+    output, errors = capfd.readouterr()
+    return int(left.value.code or 0), output, errors
+
+
+def test_the_command_tells_what_python_tells(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    listing, clip, long = tmp_path / "commands.txt", tmp_path / "clip.wav", tmp_path / "long.wav"
+    listing.write_text("# of a lamp\nturn the light (on | off)\n\nthen dear  # the beginning\n")
+    soundfile.write(clip, speech()[:16_000], 16_000)
+    soundfile.write(long, np.zeros(16_000 * 31), 16_000)
+    status, output, errors = run(capfd, clip, long, "--commands", listing, "--format", "json")
+    (line,) = output.splitlines()
+    result = phonestream.recognize_command(clip, Commands.read(listing), recognizer())
+    told = json.loads(line)
+    assert list(told) == ["file", "command", "score", "second", "best"]
+    assert (told["command"], told["second"], told["best"]) == (result.command, result.second, result.best)
+    assert told["score"] == pytest.approx(result.score, abs=1e-4)
+    assert status == 1
+    assert "longer than 30 s" in errors
+    with pytest.raises(AudioError, match="longer than 30 s"):
+        phonestream.recognize_command(long, Commands.read(listing), recognizer())
+
+
+def test_commands_and_keywords_do_not_mix(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, _, errors = run(capfd, SPEECH, "--commands", tmp_path / "none.txt", "--keyword", "lamp")
+    assert status == 2
+    assert "--commands" in errors
+    status, _, errors = run(capfd, SPEECH, "--commands", tmp_path / "none.txt")
+    assert status == 1
+    assert "cannot be read" in errors
