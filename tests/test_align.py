@@ -470,6 +470,8 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
     [
         ((), 2, "give one of TRANSCRIPT and --text"),
         (("said.txt", "--text", "yes"), 2, "give one of TRANSCRIPT and --text"),
+        (("--text", "yes", "--jobs", "2"), 2, "needs a folder of recordings"),
+        (("--text", "yes", "--overwrite"), 2, "needs --output"),
         (("--text", "yes", "--format", "mp3"), 2, "unknown format 'mp3'"),
         (("--text", "yes", "--phones", "greek"), 2, "unknown phone set 'greek'"),
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
@@ -508,9 +510,14 @@ def test_a_result_that_exists_is_replaced_whole_or_not_at_all(
 ) -> None:
     target = tmp_path / "result.csv"
     target.write_text("before")
-    assert run(corpus[1].file, "--text", "we want you to help us", "--output", target)[0] == 1
+    status, _, err = run(corpus[1].file, "--text", corpus[1].text, "--output", target)
+    assert (status, err) == (1, f"phonestream: {target}: exists already; --overwrite replaces it\n")
+    status, _, err = run(
+        corpus[1].file, "--text", "we want you to help us", "--output", target, "--overwrite"
+    )
+    assert (status, "do not match" in err) == (1, True)
     assert target.read_text() == "before"
-    assert run(corpus[1].file, "--text", corpus[1].text, "--output", target)[0] == 0
+    assert run(corpus[1].file, "--text", corpus[1].text, "--output", target, "--overwrite")[0] == 0
     assert "before" not in target.read_text()
 
 

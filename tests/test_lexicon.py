@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from phonestream import pronounce
 from phonestream.asr.lexicon.lexicon import Lexicon, normalise
 from phonestream.asr.lexicon.numbers import readings
 from phonestream.asr.lexicon.phones import PHONES, encode
@@ -377,6 +378,23 @@ def test_threads_share_a_lexicon(lexicon: Lexicon) -> None:
 
 
 # A user's own dictionary.
+
+
+def test_a_dictionary_of_the_montreal_forced_aligner(tmp_path: Path) -> None:
+    path = tmp_path / "mfa.dict"
+    path.write_text(
+        "<unk>\tspn\nTomato\t0.62\t0.25\t1.02\t0.9\tT AH0 M EY1 T OW2\ntomato\t.38\tT AH0 M AA1 T OW2\nno\tN OW1\n"
+    )
+    lexicon = Lexicon(path)
+    assert list(lexicon) == ["tomato", "no"]
+    assert [" ".join(way.phones) for way in lexicon.pronunciations("TOMATO")] == [
+        "T AH M EY T OW",
+        "T AH M AA T OW",
+    ]
+    assert lexicon.pronunciations("tomato") == pronounce("tomato")
+    path.write_text("no\t1.0\tN OW1\nna\t0.5\tn ɑː\n", "utf-8")
+    with pytest.raises(DataError, match=r"mfa\.dict:2: unknown phone 'n'"):
+        Lexicon(path)
 
 
 def test_a_dictionary_of_ones_own_in_either_format(tmp_path: Path) -> None:

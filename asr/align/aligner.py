@@ -10,7 +10,6 @@ Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from numpy.typing import ArrayLike
 from ...errors import DataError
 from ...streaming.decode import Phone
 from ...streaming.recognizer import Recognizer
-from ..lexicon.lexicon import Lexicon
+from ..lexicon.lexicon import Lexicon, bundled
 from . import (
     graph as align_graph,
 )
@@ -156,7 +155,7 @@ def spoken(
     """
     if phonemes:
         return align_transcript.phones_of(transcript, phones)
-    words = align_transcript.words_of(transcript, lexicon or _lexicon())
+    words = align_transcript.words_of(transcript, lexicon or bundled())
     for word in words:
         for phone in {phone for variant in word.variants for phone in variant}:
             if phone not in phones:
@@ -348,8 +347,3 @@ def _mismatch(alignment: Alignment, decoded: Sequence[Phone]) -> str:
         f"heard {phones or 'no phones'} in {alignment.seconds:.2f} s; {len(bad)} of {len(alignment.words)} words "
         f"do not fit ({shown}{more}); give the transcript of this recording"
     )
-
-
-@lru_cache(maxsize=1)
-def _lexicon() -> Lexicon:
-    return Lexicon()

@@ -15,6 +15,7 @@ from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamE
 
 if TYPE_CHECKING:
     from .asr.align.aligner import Alignment, align
+    from .asr.lexicon.lexicon import Lexicon, Pronunciation, pronounce
     from .streaming.decode import Phone
     from .streaming.decoding.config import BeamSearch
     from .streaming.decoding.decoder import Hypothesis
@@ -46,6 +47,7 @@ __all__ = [
     "Heard",
     "Hypothesis",
     "Keywords",
+    "Lexicon",
     "Lost",
     "ModelError",
     "Outcome",
@@ -53,6 +55,7 @@ __all__ = [
     "PhonestreamError",
     "PoolStats",
     "PooledStream",
+    "Pronunciation",
     "Recognizer",
     "ServerError",
     "SnapshotError",
@@ -63,6 +66,7 @@ __all__ = [
     "__version__",
     "align",
     "bundled_models",
+    "pronounce",
     "spot",
 ]
 
@@ -77,11 +81,13 @@ _HOMES = {
     "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.decoding.decoder",
     "Keywords": ".streaming.spotting.keywords",
+    "Lexicon": ".asr.lexicon.lexicon",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
     "PoolStats": ".streaming.pool.results",
     "PooledStream": ".streaming.pool.stream",
+    "Pronunciation": ".asr.lexicon.lexicon",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
     "Spotted": ".streaming.spotting.spotter",
@@ -90,6 +96,7 @@ _HOMES = {
     "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
+    "pronounce": ".asr.lexicon.lexicon",
     "spot": ".streaming.spotting.recording",
 }
 
