@@ -29,6 +29,8 @@ from phonestream.commands import align as command
 from phonestream.commands.align_output import document
 from phonestream.formats.registry import FORMATS
 
+Run = Callable[..., tuple[int, bytes, str]]
+
 
 class Recording:
     """A shipped recording and what is said in it."""
@@ -271,7 +273,7 @@ def test_audio_without_speech_is_refused(recognizer: Recognizer, audio: str) -> 
         ("", False, "no words"),
         (" \n", True, "no phones"),
         ("... !? --", False, "no words"),
-        ("hello мир", False, "word 2 of the transcript: .*'м'.*English"),
+        ("мир 3.5th", False, "no word of the transcript can be read: .*'м'.*English"),
         ("HH QQ", True, "unknown phone 'QQ', number 2"),
         ("yes " * 500, False, "too long for the audio: 1500 phones in "),
     ],
@@ -301,9 +303,61 @@ def test_phones_are_taken_with_stress_and_in_any_case() -> None:
 def test_a_word_that_no_dictionary_has_is_marked() -> None:
     lexicon = Lexicon()
     known = {word.text: word.known for word in words_of("The Zorblexian's cat, 1984!", lexicon)}
-    assert known == {"the": True, "zorblexian's": False, "cat": True, "1984": True}
+    assert known == {"The": True, "Zorblexian's": False, "cat,": True, "1984!": True}
     variants = words_of("the", lexicon)[0].variants
     assert set(variants) == {("DH", "AH"), ("DH", "IY")}
+
+
+# The transcript as it is written
+
+
+def test_words_are_as_written_and_times_as_without_their_marks(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording = corpus[1]
+    words = recording.text.split()
+    marked = [f"“{word.upper()}”" if index % 3 else f"({word})," for index, word in enumerate(words)]
+    text = " ".join(marked[:-4]) + "\n " + "—".join(words[-4:]) + " …"
+    plain, found = aligned(recognizer, recording), aligned(recognizer, recording, text)
+    for word in found.words:
+        assert word.text == " ".join(text[slice(*word.place)].split())
+    assert "".join(word.text for word in found.words).replace(" ", "") == "".join(text.split())
+    assert [(word.start, word.end) for word in found.words] == [
+        (word.start, word.end) for word in plain.words
+    ]
+
+
+@pytest.mark.parametrize("unread", ["мир", "3.5th", "«μ» μm"])
+def test_a_word_that_cannot_be_read_is_where_it_is_said_and_the_others_as_without_it(
+    recognizer: Recognizer, corpus: list[Recording], unread: str
+) -> None:
+    recording = corpus[1]
+    words = recording.text.split()
+    plain = aligned(recognizer, recording)
+    at = len(words) // 2
+    found = aligned(recognizer, recording, " ".join([*words[:at], unread, *words[at + 1 :]]))
+    count = len(unread.split())
+    others = [*plain.words[:at], *plain.words[at + 1 :]]
+    for one, two in zip([*found.words[:at], *found.words[at + count :]], others, strict=True):
+        assert (one.text, one.found, one.problem) == (two.text, True, "")
+        assert (one.start, one.end) == pytest.approx((two.start, two.end), abs=0.15)
+    inside = found.words[at : at + count]
+    assert [(word.text, word.found, word.phones) for word in inside] == [
+        (text, True, ()) for text in unread.split()
+    ]
+    assert inside[0].start == pytest.approx(plain.words[at].start, abs=0.15)
+    assert inside[-1].end == pytest.approx(plain.words[at].end, abs=0.15)
+    assert found.extra == ()
+
+
+def test_subtitles_from_a_script_are_the_script(run: Run, corpus: list[Recording], tmp_path: Path) -> None:
+    recording = corpus[1]
+    words = recording.text.split()
+    script = f"“{words[0].capitalize()} {words[1]}”—{' '.join(words[2:-1])} … <b>{words[-1].upper()}!</b>"
+    status, out, err = run(recording.file, "--text", script, "--format", "srt")
+    shown = [line for line in out.decode().splitlines() if line and "-->" not in line and not line.isdigit()]
+    assert (status, err) == (0, "")
+    assert " ".join(shown).split() == script.split()
 
 
 # The command
@@ -324,9 +378,6 @@ def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, b
     return call
 
 
-Run = Callable[..., tuple[int, bytes, str]]
-
-
 def test_json_has_the_python_api_s_alignment(
     run: Run, recognizer: Recognizer, corpus: list[Recording]
 ) -> None:
@@ -339,8 +390,11 @@ def test_json_has_the_python_api_s_alignment(
     assert list(result) == ["file", "seconds", "score", "words", "extra"]
     assert (result["file"], result["extra"]) == (str(recording.file), [])
     for entry, word in zip(result["words"], expected.words, strict=True):
-        assert list(entry) == ["text", "start", "end", "score", "known", "found", "phones"]
+        assert list(entry) == [
+            *("text", "start", "end", "score", "known", "found", "phones", "place", "readable")
+        ]
         assert (entry["text"], entry["known"], entry["found"]) == (word.text, word.known, True)
+        assert recording.text[slice(*entry["place"])] == word.text
         assert entry["start"] == pytest.approx(word.start, abs=2e-3)
         assert [phone["symbol"] for phone in entry["phones"]] == [phone.symbol for phone in word.phones]
 
@@ -416,6 +470,8 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
     [
         ((), 2, "give one of TRANSCRIPT and --text"),
         (("said.txt", "--text", "yes"), 2, "give one of TRANSCRIPT and --text"),
+        (("--text", "yes", "--jobs", "2"), 2, "needs a folder of recordings"),
+        (("--text", "yes", "--overwrite"), 2, "needs --output"),
         (("--text", "yes", "--format", "mp3"), 2, "unknown format 'mp3'"),
         (("--text", "yes", "--phones", "greek"), 2, "unknown phone set 'greek'"),
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
@@ -454,9 +510,14 @@ def test_a_result_that_exists_is_replaced_whole_or_not_at_all(
 ) -> None:
     target = tmp_path / "result.csv"
     target.write_text("before")
-    assert run(corpus[1].file, "--text", "we want you to help us", "--output", target)[0] == 1
+    status, _, err = run(corpus[1].file, "--text", corpus[1].text, "--output", target)
+    assert (status, err) == (1, f"phonestream: {target}: exists already; --overwrite replaces it\n")
+    status, _, err = run(
+        corpus[1].file, "--text", "we want you to help us", "--output", target, "--overwrite"
+    )
+    assert (status, "do not match" in err) == (1, True)
     assert target.read_text() == "before"
-    assert run(corpus[1].file, "--text", corpus[1].text, "--output", target)[0] == 0
+    assert run(corpus[1].file, "--text", corpus[1].text, "--output", target, "--overwrite")[0] == 0
     assert "before" not in target.read_text()
 
 

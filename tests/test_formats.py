@@ -176,7 +176,7 @@ def test_praat_textgrids(folder: Path, document: Document, options: Options) -> 
     path = written("textgrid", document, options, folder)
     grid = praat.openTextgrid(path, includeEmptyIntervals=True, reportingMode="error")
     name = "visemes" if options.visemes else "phones"
-    assert grid.tierNames == ((name, "words") if document.words else (name,))
+    assert grid.tierNames == (("words", name) if document.words else (name,))
     assert (grid.minTimestamp, grid.maxTimestamp) == (0, document.seconds)
     for tier in grid.tiers:
         assert (tier.entries[0].start, tier.entries[-1].end) == (0, document.seconds)

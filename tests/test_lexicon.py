@@ -7,9 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from phonestream import pronounce
 from phonestream.asr.lexicon.lexicon import Lexicon, normalise
 from phonestream.asr.lexicon.numbers import readings
 from phonestream.asr.lexicon.phones import PHONES, encode
+from phonestream.asr.lexicon.written import written_words
 from phonestream.errors import DataError
 
 
@@ -225,6 +227,48 @@ def test_what_is_no_guess_is_not_flagged(lexicon: Lexicon, word: str) -> None:
         ("this & that, 5% of $2", ["this", "and", "that", "5", "percent", "of", "2", "dollars"]),
         ("it\u00adems\u200b here", ["items", "here"]),
         ("Straße ÉCLAIR", ["straße", "éclair"]),
+        (
+            "½ 1½ ⅓ 2⅔ 3 1/2 9/11",
+            [
+                "half",
+                "1",
+                "and",
+                "a",
+                "half",
+                "one",
+                "third",
+                "2",
+                "and",
+                "two",
+                "thirds",
+                "3",
+                "and",
+                "a",
+                "half",
+                "9",
+                "11",
+            ],
+        ),
+        (
+            "x² 10⁻⁶ 5 m² km³",
+            [
+                "x",
+                "squared",
+                "10",
+                "to",
+                "the",
+                "minus",
+                "6th",
+                "5",
+                "square",
+                "meters",
+                "cubic",
+                "kilometers",
+            ],
+        ),
+        ("a word¹ and another.²", ["a", "word", "and", "another"]),
+        ("20 °C, 5°", ["20", "degrees", "celsius", "5", "degrees"]),
+        ("AT&amp;T&nbsp;caf&eacute; &#189; R&D;", ["at", "and", "t", "café", "half", "r", "and", "d"]),
     ],
 )
 def test_a_text_becomes_words(text: str, words: list[str]) -> None:
@@ -254,6 +298,38 @@ letters = st.text("abcdefghijklmnopqrstuvwxyzABCéïñß'’-., 0123456789$%&", 
 def test_normalising_twice_changes_nothing(text: str) -> None:
     words = normalise(text)
     assert normalise(" ".join(words)) == words
+
+
+pieces = [
+    *(
+        "a",
+        "— …",
+        "(b)",
+        "“SIGHT!” —",
+        "$2.50,",
+        "$2.5 million",
+        "5 %",
+        "3 1/2 miles",
+        "½ cup",
+        "5 m²",
+        "St.",
+    ),
+    *("15th,", "AT&amp;T", "&mdash;", "мир", "sea—unbroken--all...round", "'tis", "x² (", "« non »"),
+    *(" ", "\n", "&nbsp;"),
+]
+
+
+@given(st.lists(st.sampled_from(pieces), max_size=9).map(" ".join))
+@example("$2.5 million, “SIGHT!” — 3 1/2 miles—or 5 % (of it)")
+@settings(deadline=None)
+def test_written_words_are_the_text_and_its_words(text: str) -> None:
+    words = written_words(text)
+    assert [said for word in words for said in word.words] == normalise(text)
+    assert all(word.text == " ".join(text[word.begin : word.end].split()) for word in words)
+    places = [place for word in words for place in range(word.begin, word.end)]
+    assert places == sorted(set(places))
+    left = "".join(sign for place, sign in enumerate(text) if place not in places)
+    assert not words or not left.replace("&nbsp;", "").strip()
 
 
 @given(letters)
@@ -302,6 +378,23 @@ def test_threads_share_a_lexicon(lexicon: Lexicon) -> None:
 
 
 # A user's own dictionary.
+
+
+def test_a_dictionary_of_the_montreal_forced_aligner(tmp_path: Path) -> None:
+    path = tmp_path / "mfa.dict"
+    path.write_text(
+        "<unk>\tspn\nTomato\t0.62\t0.25\t1.02\t0.9\tT AH0 M EY1 T OW2\ntomato\t.38\tT AH0 M AA1 T OW2\nno\tN OW1\n"
+    )
+    lexicon = Lexicon(path)
+    assert list(lexicon) == ["tomato", "no"]
+    assert [" ".join(way.phones) for way in lexicon.pronunciations("TOMATO")] == [
+        "T AH M EY T OW",
+        "T AH M AA T OW",
+    ]
+    assert lexicon.pronunciations("tomato") == pronounce("tomato")
+    path.write_text("no\t1.0\tN OW1\nna\t0.5\tn ɑː\n", "utf-8")
+    with pytest.raises(DataError, match=r"mfa\.dict:2: unknown phone 'n'"):
+        Lexicon(path)
 
 
 def test_a_dictionary_of_ones_own_in_either_format(tmp_path: Path) -> None:

@@ -93,6 +93,15 @@ def test_a_long_recording_is_drawn_in_part_and_that_is_said(
     assert out.startswith("end.svg: 38.00 to 40.00 s, ")
     assert err == ""
 
+    (tmp_path / "end.svg").write_text("mine")
+    again = ("--model", toy, "--start", "38", "--output", "end.svg")
+    assert plot(tmp_path / "long.wav", *again) == 1
+    assert "end.svg: exists already; --overwrite replaces it" in capsys.readouterr().err
+    assert (tmp_path / "end.svg").read_text() == "mine"
+    assert plot(tmp_path / "long.wav", *again, "--overwrite") == 0
+    assert "<svg" in (tmp_path / "end.svg").read_text("utf-8")
+    capsys.readouterr()
+
     recognizer = phonestream.Recognizer(toy)
     assert hear_excerpt(recognizer, str(tmp_path / "long.wav"), 0, 1000)[0].end == 40.0
     soundfile.write(tmp_path / "longer.wav", np.zeros(70 * RATE), RATE)

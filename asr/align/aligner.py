@@ -7,9 +7,9 @@ Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them
 `viterbi` bounds. The audio itself need not be in memory.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from ...errors import DataError
 from ...streaming.decode import Phone
 from ...streaming.recognizer import Recognizer
-from ..lexicon.lexicon import Lexicon
+from ..lexicon.lexicon import Lexicon, bundled
 from . import (
     graph as align_graph,
 )
@@ -60,17 +60,24 @@ class AlignedWord(NamedTuple):
     """A word of the transcript, in seconds from the start of the recording."""
 
     text: str
+    """As it is written in the transcript, with its punctuation."""
     start: float
     end: float
     score: float
     """Mean of its phones' scores; 0 where it was not found."""
     known: bool
-    """False where the lexicon lacks the word and its phones are a guess."""
+    """False where the lexicon lacks the word and its phones are a guess, or it cannot be read."""
     found: bool
     """False where nothing like it was said in its place: it has no phones, and `start` to `end` is where it would
     have to be, from the end of the word found before it to the start of the one found behind it."""
     phones: tuple[AlignedPhone, ...]
-    """Of the pronunciation on the best path."""
+    """Of the pronunciation on the best path; none where it was not found or cannot be read."""
+    place: tuple[int, int] = (0, 0)
+    """Of its first character in the transcript, counted from 0, and behind its last."""
+    attached: bool = False
+    """Whether no white space is between it and the word before in the transcript."""
+    problem: str = ""
+    """Why it cannot be read, if it cannot. Such a word is where speech is that no word beside it accounts for."""
 
 
 class Extra(NamedTuple):
@@ -90,7 +97,8 @@ class Alignment:
     phones: tuple[AlignedPhone, ...]
     """All phones that were found, in order."""
     score: float
-    """Mean of all phones' scores, those of words that were not found counted as 0; in [0, 1]."""
+    """Mean of all phones' scores, those of words that were not found counted as 0; in [0, 1]. Words that cannot be
+    read do not count."""
     seconds: float
     """Length of the recording."""
     extra: tuple[Extra, ...] = ()
@@ -129,8 +137,8 @@ def align(
 
     Raises:
         AudioError: the samples cannot be used.
-        DataError: the transcript is empty, has a letter or phone that there is none of, is too long for the
-            audio, or is not of this recording.
+        DataError: the transcript is empty or has no word that can be read, has a phone that there is none of, is
+            too long for the audio, or is not of this recording.
         ConfigError: `time_shifts` is not from 1 to 8.
     """
     words = spoken(transcript, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
@@ -147,7 +155,7 @@ def spoken(
     """
     if phonemes:
         return align_transcript.phones_of(transcript, phones)
-    words = align_transcript.words_of(transcript, lexicon or _lexicon())
+    words = align_transcript.words_of(transcript, lexicon or bundled())
     for word in words:
         for phone in {phone for variant in word.variants for phone in variant}:
             if phone not in phones:
@@ -166,17 +174,19 @@ def fit(recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken])
     """
     meta = recognizer.metadata
     label_of = {symbol: index for index, symbol in enumerate(meta.decoder.symbols) if index != meta.blank}
-    variants = [[[label_of[phone] for phone in variant] for variant in word.variants] for word in words]
+    readable = [index for index, word in enumerate(words) if word.variants]
+    unread = {bisect_left(readable, index) for index, word in enumerate(words) if not word.variants}
+    variants = [[[label_of[phone] for phone in variant] for variant in words[at].variants] for at in readable]
     least = sum(min(map(len, ways)) for ways in variants)
     if least * meta.row_seconds > posteriors.seconds + meta.row_seconds:
         raise DataError(
             f"the transcript is too long for the audio: {least} phones in {posteriors.seconds:.2f} s, in which at most "
             f"{int(posteriors.seconds / meta.row_seconds)} fit; give the transcript of this recording"
         )
-    graph = align_graph.build(variants, label_count=len(label_of) + 1, costs=COSTS)
+    graph = align_graph.build(variants, label_count=len(label_of) + 1, costs=COSTS, unread=unread)
     emissions = align_graph.emissions(posteriors.rows, blank=meta.blank, costs=COSTS)
     path, _ = best_path(graph, emissions)
-    alignment = _alignment(recognizer, posteriors, words, graph, path)
+    alignment = _alignment(recognizer, posteriors, words, readable, graph, path)
     if alignment.score < MISMATCH:
         raise DataError(_mismatch(alignment, posteriors.phones))
     return alignment
@@ -186,12 +196,13 @@ def _alignment(
     recognizer: Recognizer,
     posteriors: Posteriors,
     words: Sequence[Spoken],
+    readable: Sequence[int],
     graph: align_graph.Graph,
     path: align_graph.Integers,
 ) -> Alignment:
     meta = recognizer.metadata
     states, runs = _spikes(graph, path)
-    labels, owners = graph.label[states], graph.word[states].tolist()
+    labels, owners = graph.label[states], [readable[word] for word in graph.word[states]]
     reach = max(1, round(align_score.REACH / meta.row_seconds))
     scores = align_score.goodness(
         posteriors.rows, labels, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
@@ -207,10 +218,8 @@ def _alignment(
         for label, span, score, owner in zip(labels, spans, scores, owners, strict=True)
     )
     by_word = {owner: tuple(members) for owner, members in groupby(phones, key=lambda phone: phone.word)}
-    aligned = _words(words, by_word, posteriors.seconds)
-    expected = sum(
-        len(word.phones) or min(map(len, one.variants)) for word, one in zip(aligned, words, strict=True)
-    )
+    aligned = _words(words, by_word, posteriors)
+    expected = sum(len(by_word.get(index, ())) or min(map(len, words[index].variants)) for index in readable)
     return Alignment(
         words=aligned,
         phones=phones,
@@ -246,33 +255,82 @@ def _goes_on(graph: align_graph.Graph, state: int) -> bool:
 
 
 def _words(
-    words: Sequence[Spoken], by_word: dict[int, tuple[AlignedPhone, ...]], seconds: float
+    words: Sequence[Spoken], by_word: dict[int, tuple[AlignedPhone, ...]], posteriors: Posteriors
 ) -> tuple[AlignedWord, ...]:
-    following = [seconds] * len(words)  # when the next word that was found begins
-    for index in range(len(words) - 2, -1, -1):
-        following[index] = by_word[index + 1][0].start if index + 1 in by_word else following[index + 1]
-    aligned, before = [], 0.0
-    for index, word in enumerate(words):
-        phones = by_word.get(index, ())
-        start, end = (phones[0].start, phones[-1].end) if phones else (before, following[index])
-        score = sum(phone.score for phone in phones) / len(phones) if phones else 0.0
-        aligned.append(AlignedWord(word.text, start, end, score, word.known, bool(phones), phones))
-        before = end if phones else before
+    aligned = list[AlignedWord]()
+    before = 0.0  # when the last word that was found ended
+    for is_found, run in groupby(range(len(words)), key=by_word.__contains__):
+        members = list(run)
+        if not is_found:
+            behind = members[-1] + 1
+            following = by_word[behind][0].start if behind < len(words) else posteriors.seconds
+            aligned += _not_found([words[index] for index in members], before, following, posteriors)
+            continue
+        for index in members:
+            phones, word = by_word[index], words[index]
+            before = phones[-1].end
+            score = sum(phone.score for phone in phones) / len(phones)
+            aligned.append(_word(word, phones[0].start, before, score, phones))
     return tuple(aligned)
+
+
+def _word(
+    word: Spoken, start: float, end: float, score: float = 0.0, phones: tuple[AlignedPhone, ...] = ()
+) -> AlignedWord:
+    return AlignedWord(
+        word.text,
+        start,
+        end,
+        score,
+        word.known,
+        bool(phones),
+        phones,
+        word.place,
+        word.attached,
+        word.problem,
+    )
+
+
+def _not_found(
+    words: Sequence[Spoken], start: float, end: float, posteriors: Posteriors
+) -> list[AlignedWord]:
+    """The words between two that were found. Those that cannot be read share the speech there by their lengths."""
+    unread = sum(len(word.text) for word in words if word.problem)
+    heard = decoded_between(posteriors, start, end) if unread else ()
+    aligned = [_word(word, start, end) for word in words]
+    if heard:
+        first, last = (
+            max(start, heard[0].start - align_times.LEAD),
+            min(end, heard[-1].end + align_times.TAIL),
+        )
+        done = 0
+        for index, word in enumerate(words):
+            if word.problem:
+                begin, done = done, done + len(word.text)
+                here, there = (first + (last - first) * place / unread for place in (begin, done))
+                aligned[index] = aligned[index]._replace(start=here, end=there, found=True)
+    return aligned
 
 
 def _extra(words: Sequence[AlignedWord], posteriors: Posteriors) -> tuple[Extra, ...]:
     """Gaps between the words that were found in which several phones are decoded."""
     found = [word for word in words if word.found]
     edges = [0.0, *(time for word in found for time in (word.start, word.end)), posteriors.seconds]
-    # Words and decoded phones are both in order of time: one pass over both.
-    middles = np.array([(phone.start + phone.end) / 2 for phone in posteriors.phones])
-    extra = []
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        first, last = np.searchsorted(middles, [start, end])
-        if last - first >= EXTRA_PHONES:
-            extra.append(Extra(start, end, posteriors.phones[first:last]))
-    return tuple(extra)
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    return tuple(
+        Extra(start, end, phones)
+        for start, end in gaps
+        if len(phones := decoded_between(posteriors, start, end)) >= EXTRA_PHONES
+    )
+
+
+def decoded_between(posteriors: Posteriors, start: float, end: float) -> tuple[Phone, ...]:
+    """The decoded phones whose middles are in a stretch of time, in seconds."""
+    first, last = (
+        bisect_left(posteriors.phones, time, key=lambda phone: (phone.start + phone.end) / 2)
+        for time in (start, end)
+    )
+    return posteriors.phones[first:last]
 
 
 def _mismatch(alignment: Alignment, decoded: Sequence[Phone]) -> str:
@@ -289,8 +347,3 @@ def _mismatch(alignment: Alignment, decoded: Sequence[Phone]) -> str:
         f"heard {phones or 'no phones'} in {alignment.seconds:.2f} s; {len(bad)} of {len(alignment.words)} words "
         f"do not fit ({shown}{more}); give the transcript of this recording"
     )
-
-
-@lru_cache(maxsize=1)
-def _lexicon() -> Lexicon:
-    return Lexicon()

@@ -11,9 +11,11 @@ once. Where a pronunciation ends the next word begins, whichever pronunciation t
 
 Two things more let a transcript differ from what was said: a gap takes in speech that is not in the transcript, and
 from the gap before a word one may go on in the gap behind it, as the word was not said. `Costs` says at what price.
+A word whose pronunciation nobody knows is no word of the graph: the gap in its place takes in anything nearly for
+nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +38,8 @@ class Costs(NamedTuple):
     """For each row of speech in a gap, below the row's most probable label; infinite where a gap must be blank."""
     dwell: float
     """For each row of blank within a word, so that no word is drawn out over a pause to a phone behind it."""
+    unread: float = 0.5
+    """As `filler`, in a gap in which there is a word that cannot be read."""
 
 
 PLAIN = Costs(skip_word=0.0, skip_phone=np.inf, filler=np.inf, dwell=0.0)
@@ -75,16 +79,22 @@ class Graph:
         return len(self.label)
 
 
-def build(words: Sequence[Variants], *, label_count: int, costs: Costs) -> Graph:
+def build(
+    words: Sequence[Variants], *, label_count: int, costs: Costs, unread: Collection[int] = ()
+) -> Graph:
     """The graph of `words`.
 
     Args:
         words: for each word its pronunciations, at least one, of at least one phone each.
         label_count: number of CTC labels, the blank included.
         costs: of skipping words.
+        unread: gaps, counted from 0, in which there is a word that cannot be read.
     """
-    silence, held = label_count, label_count + 1  # the labels of gaps, and of blanks within words
-    states: list[tuple[int, int, int, int]] = [(silence, -1, -1, -1)]  # label, word, variant, phone
+    # The labels of gaps, of blanks within words, and of gaps with a word that cannot be read.
+    silence, held, anything = label_count, label_count + 1, label_count + 2
+    states: list[tuple[int, int, int, int]] = [
+        (anything if 0 in unread else silence, -1, -1, -1)
+    ]  # label, word, variant, phone
     incoming: list[list[int]] = [[]]  # for each state the lower states that lead to it
     gap, ends, gaps = 0, list[int](), [0]  # the last gap, the last phones of the last word, all gaps
 
@@ -106,7 +116,7 @@ def build(words: Sequence[Variants], *, label_count: int, costs: Costs) -> Graph
                 )
             last.append(at)
         ends = last
-        gap = add((silence, -1, -1, -1), list(ends))
+        gap = add((anything if index + 1 in unread else silence, -1, -1, -1), list(ends))
         gaps.append(gap)
 
     deepest = max(map(len, incoming))
@@ -133,11 +143,13 @@ def build(words: Sequence[Variants], *, label_count: int, costs: Costs) -> Graph
 
 
 def emissions(log_probs: NDArray[np.float32], *, blank: int, costs: Costs) -> NDArray[np.float32]:
-    """`log_probs` [rows, labels] with two more labels: [rows, labels + 2].
+    """`log_probs` [rows, labels] with three more labels: [rows, labels + 3].
 
     The first is what gaps emit: the blank or, `costs.filler` below the best label of the row, anything that was said.
-    The second is the blank within words, `costs.dwell` below the blank.
+    The second is the blank within words, `costs.dwell` below the blank. The third is as the first with `costs.unread`
+    in the place of `costs.filler`.
     """
     silent = log_probs[:, blank, None]
-    anything = log_probs.max(axis=1, keepdims=True, initial=-np.inf) - np.float32(costs.filler)
-    return np.concatenate([log_probs, np.maximum(silent, anything), silent - np.float32(costs.dwell)], axis=1)
+    best = log_probs.max(axis=1, keepdims=True, initial=-np.inf)
+    gap, unread = (np.maximum(silent, best - np.float32(cost)) for cost in (costs.filler, costs.unread))
+    return np.concatenate([log_probs, gap, silent - np.float32(costs.dwell), unread], axis=1)

@@ -52,7 +52,7 @@ def best_path(
 
     Args:
         graph: of `graph.build`.
-        rows: [rows, labels + 2] of `graph.emissions`, at least one row.
+        rows: [rows, labels + 3] of `graph.emissions`, at least one row.
         window: states kept at a time.
         block_bytes: of back-pointers at a time.
     """

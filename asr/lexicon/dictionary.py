@@ -15,6 +15,8 @@ Entries = dict[str, str | list[str]]
 _WITHOUT_STRESS = {phone + stress: phone for phone in PHONES for stress in ("", "0", "1", "2")}
 _LEGAL = frozenset(_WITHOUT_STRESS)
 _VARIANT = re.compile(r"\(\d+\)$")
+_PROBABILITIES = re.compile(r"(?:[0-9]*\.?[0-9]+\s+)+")  # of the word, and of silence about it
+_NOISE = frozenset({"spn", "sil"})
 
 
 def phones(said: str) -> tuple[str, ...]:
@@ -27,6 +29,11 @@ def _fields(line: str) -> list[str]:
     if "#" in line or line.startswith(";;;"):
         line = re.sub(r"(^|\s)#.*|^;;;.*", "", line)
     return line.split(None, 1)
+
+
+def _said(said: str = "") -> str:
+    """The phones of what stands behind a word, probabilities left out."""
+    return _PROBABILITIES.sub("", said, count=1)
 
 
 def _parse(path: str, text: str) -> Entries:
@@ -43,6 +50,10 @@ def _parse(path: str, text: str) -> Entries:
         if len(fields) == 1:
             raise DataError(f"{path}:{number}: no phones after {fields[0]!r}: expected a word and its phones")
         word, said = fields
+        if not said[0].isalpha():
+            said = _said(said)
+        if said in _NOISE:
+            continue
         all_said.append(said)
         if word[-1] == ")":
             word = _VARIANT.sub("", word)
@@ -62,10 +73,12 @@ def _parse(path: str, text: str) -> Entries:
 
 def _unknown_phone(path: str, text: str) -> DataError:
     """What to say about the first line with a phone that is not ours."""
+    lines = enumerate((_said(*_fields(line)[1:]) for line in text.split("\n")), start=1)
     number, wrong = next(
         (number, phone)
-        for number, line in enumerate(text.split("\n"), start=1)
-        for phone in " ".join(_fields(line)[1:]).split()
+        for number, said in lines
+        if said not in _NOISE
+        for phone in said.split()
         if phone not in _LEGAL
     )
     return DataError(

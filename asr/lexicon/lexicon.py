@@ -1,5 +1,6 @@
 """The pronouncing dictionary: all pronunciations of a word, where they come from, the phones of a text."""
 
+import functools
 import itertools
 import os
 import re
@@ -13,7 +14,7 @@ from .numbers import readings
 from .phones import PHONES
 from .text import clean, fold, normalise
 
-__all__ = ["Lexicon", "Pronunciation", "Source", "normalise"]
+__all__ = ["Lexicon", "Pronunciation", "Source", "bundled", "normalise", "pronounce"]
 
 Source = Literal["dictionary", "possessive", "contraction", "number", "letters", "g2p"]
 """Where a pronunciation comes from, the surest first: an entry; a word and the ending 's; a word and another
@@ -91,7 +92,8 @@ class Lexicon:
 
     A dictionary file has a word and its phones on each line, with stress digits or without, comments after ` #`
     or `;;;`, and further pronunciations as `word(2)` or as another line of the same word: CMUdict's format, old
-    and new.
+    and new. Probabilities between the word and its phones, as in dictionaries of the Montreal Forced Aligner, are
+    left out, and so are its entries for noise (`<unk>  spn`).
 
     Args:
         path: a dictionary in UTF-8 to use instead of the bundled CMUdict.
@@ -192,6 +194,29 @@ class Lexicon:
             return _extend(self._piece(piece[:-1]), _plural, "number")
         read = [_join([self._pronounce(word)[:1] for word in reading]) for reading in readings(piece)]
         return _extend(itertools.chain.from_iterable(read), _same, "number")
+
+
+@functools.cache
+def bundled() -> Lexicon:
+    """The lexicon of CMUdict, read once."""
+    return Lexicon()
+
+
+def pronounce(word: str) -> list[Pronunciation]:
+    """All ways to say an English word or text, at least one, the usual one first.
+
+    >>> [way.phones for way in pronounce("tomato")]
+    [('T', 'AH', 'M', 'EY', 'T', 'OW'), ('T', 'AH', 'M', 'AA', 'T', 'OW')]
+
+    `Lexicon(path).pronunciations(word)` takes a dictionary of your own.
+
+    Args:
+        word: as it is written, in any case; what no dictionary has is read as a number, by its letters, or guessed.
+
+    Raises:
+        DataError: there is nothing that can be said (%%%), or a letter that English does not have (й).
+    """
+    return bundled().pronunciations(word)
 
 
 def _mark(phones: Iterable[tuple[str, ...]], source: Source) -> list[Pronunciation]:

@@ -3,8 +3,10 @@
 import re
 import unicodedata
 
+from .symbols import read_degrees, read_fractions, read_superscripts, spread_fractions, unescape
+
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼʻ`´＇′‛"), "'")
-_HALVES = {ord("½"): " half ", ord("¼"): " quarter ", ord("¾"): " three quarters ", ord("−"): " minus "}
+_MINUS = {ord("−"): " minus "}
 
 # Latin letters that no Unicode decomposition takes to ASCII.
 _TO_ASCII = str.maketrans(
@@ -34,8 +36,14 @@ _CLIPPED_BEHIND = frozenset({"ol", "o", "th"})
 
 
 def clean(text: str) -> str:
-    """`text` in lower case and one Unicode form, apostrophes all ', digits 0-9, nothing invisible left."""
-    text = unicodedata.normalize("NFKC", text.translate(_HALVES).translate(_APOSTROPHES)).lower()
+    """`text` in lower case and one Unicode form, apostrophes all ', digits 0-9, nothing invisible left.
+
+    HTML's entities are the characters that they stand for, powers the words that they are read as.
+    """
+    text = unescape(text).translate(_APOSTROPHES)
+    if not text.isascii():
+        text = read_superscripts(spread_fractions(text).translate(_MINUS).lower())
+    text = unicodedata.normalize("NFKC", text).lower()
     # What composes is composed; marks that remain (x̌), soft hyphens and zero-width signs would split words.
     text = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
@@ -79,9 +87,9 @@ def normalise(text: str) -> list[str]:
     Lower case; every kind of apostrophe becomes ' and stays where it belongs to the word (don't, boys', 'tis).
     Accents stay: the lexicon tries with and without. A number stays one word, in digits and as it is written
     (1984 may be a year, 1,984 is none); `Lexicon` reads it. A dotted abbreviation keeps its dots (a.m., u.s.).
-    The symbols &, %, $, £, € and ¥ become the words they are read as: $2.50 is 2 dollars 50.
+    The symbols &, %, °, $, £, € and ¥ become the words they are read as: $2.50 is 2 dollars 50, ½ half.
     """
-    text = _AMOUNT.sub(_amount, clean(text))
+    text = _AMOUNT.sub(_amount, read_degrees(read_fractions(clean(text))))
     text = re.sub(r"(?<=\d)\s?%", " percent ", text).replace("&", " and ")
     words = []
     for match in _TOKEN.finditer(text):

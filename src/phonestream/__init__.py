@@ -15,6 +15,7 @@ from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamE
 
 if TYPE_CHECKING:
     from .asr.align.aligner import Alignment, align
+    from .asr.lexicon.lexicon import Lexicon, Pronunciation, pronounce
     from .streaming.decode import Phone
     from .streaming.decoding.config import BeamSearch
     from .streaming.decoding.decoder import Hypothesis
@@ -52,6 +53,7 @@ __all__ = [
     "Heard",
     "Hypothesis",
     "Keywords",
+    "Lexicon",
     "Lost",
     "ModelError",
     "Outcome",
@@ -59,6 +61,7 @@ __all__ = [
     "PhonestreamError",
     "PoolStats",
     "PooledStream",
+    "Pronunciation",
     "Recognizer",
     "ServerError",
     "SnapshotError",
@@ -69,6 +72,7 @@ __all__ = [
     "__version__",
     "align",
     "bundled_models",
+    "pronounce",
     "recognize_command",
     "spot",
 ]
@@ -87,11 +91,13 @@ _HOMES = {
     "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.decoding.decoder",
     "Keywords": ".streaming.spotting.keywords",
+    "Lexicon": ".asr.lexicon.lexicon",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
     "PoolStats": ".streaming.pool.results",
     "PooledStream": ".streaming.pool.stream",
+    "Pronunciation": ".asr.lexicon.lexicon",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
     "Spotted": ".streaming.spotting.spotter",
@@ -100,6 +106,7 @@ _HOMES = {
     "TickResult": ".streaming.pool.results",
     "align": ".asr.align.aligner",
     "bundled_models": ".streaming.model",
+    "pronounce": ".asr.lexicon.lexicon",
     "recognize_command": ".streaming.spotting.command_clip",
     "spot": ".streaming.spotting.recording",
 }

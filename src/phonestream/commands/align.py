@@ -1,27 +1,24 @@
-"""`phonestream align`: a recording and its transcript in, the times of its words and phones out."""
+"""`phonestream align`: recordings and their transcripts in, the times of words and phones out."""
 
 import io
 import os
 import stat
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import AudioError, ConfigError, DataError, PhonestreamError
+from ..errors import ConfigError, PhonestreamError
 from .align_output import remarks, render
-from .output import complain, copy, native_remarks_off
+from .align_recording import Said, align_said, compute, read_transcript
+from .existing import check_new
+from .output import complain, copy
 from .progress import Bar
 
 if TYPE_CHECKING:
     from ..asr.align.posteriors import Posteriors
     from ..formats.options import Options
-    from ..streaming.arrays import FloatArray
-    from ..streaming.recognizer import Recognizer
 
 HEARINGS = (
     4  # asr.align.posteriors.TIME_SHIFTS, which is not imported before a command runs; a test compares them
@@ -29,10 +26,19 @@ HEARINGS = (
 
 
 def align(
-    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An audio file, or - for standard input.")],
+    audio: Annotated[
+        str,
+        typer.Argument(
+            metavar="AUDIO",
+            help="An audio file, or - for standard input; or a folder of recordings with transcripts beside them.",
+        ),
+    ],
     transcript: Annotated[
         str | None,
-        typer.Argument(metavar="TRANSCRIPT", help="A file with what was said, or - for standard input."),
+        typer.Argument(
+            metavar="TRANSCRIPT",
+            help="A file with what was said, or - for standard input. In a TextGrid, a tier of utterances.",
+        ),
     ] = None,
     text: Annotated[
         str | None, typer.Option(metavar="WORDS", help="What was said, in the place of TRANSCRIPT.")
@@ -45,19 +51,33 @@ def align(
         typer.Option(
             "--format",
             help="text, a table for a person to read; json, ctm, textgrid, eaf, srt, vtt, audacity, lab, csv. "
-            "Without it: what the ending of --output says, or text.",
+            "Without it: what the ending of --output says, or text; for a folder textgrid.",
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the result to a file, whole or not at all.")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Write the result to a file, whole or not at all; of a folder's recordings, to a folder.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a folder: results that are there stay.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.  [default: 1]")
     ] = None,
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = "arpabet",
     lexicon: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="A pronouncing dictionary to use instead of CMUdict, in its format."
+            "--dictionary",
+            "--lexicon",
+            metavar="FILE",
+            help="A pronouncing dictionary to use instead of CMUdict, in its format or the Montreal Forced Aligner's.",
         ),
     ] = None,
     hearings: Annotated[
@@ -72,32 +92,65 @@ def align(
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
 ) -> None:
-    """Find the words and phones of a transcript in a recording: their times, and how well they were said."""
+    """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
+    given = (("--resume", resume), ("--overwrite", overwrite), ("--jobs", jobs is not None))
+    if resume and overwrite:
+        raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
+    if os.path.isdir(audio):
+        if transcript is not None or text is not None:
+            raise typer.BadParameter("of a folder lie beside the recordings", param_hint="transcripts")
+        if output is None:
+            raise typer.BadParameter("a folder needs one, for its results", param_hint="--output")
+        from ..batch.output import new_output
+        from ..batch.plan import Existing
+        from .align_corpus import Settings, align_corpus
+
+        settings = Settings(
+            *(
+                model,
+                threads,
+                _format(form or "textgrid", None),
+                _options(phones),
+                phonemes,
+                lexicon,
+                hearings,
+            ),
+            new_output(output),
+        )
+        existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
+        if not align_corpus(audio, settings, existing, jobs or 1):
+            raise typer.Exit(1)
+        return
+    for option, is_given in given:
+        if is_given and (option != "--overwrite" or output is None):
+            needs = "--output" if option == "--overwrite" else "a folder of recordings"
+            raise typer.BadParameter(f"needs {needs}", param_hint=option)
     if (transcript is None) == (text is None):
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name = _format(form, output)
-    options = _options(phones)
-    from ..asr.align.aligner import fit, spoken
+    name, options = _format(form, output), _options(phones)
+    if output is not None:
+        check_new(output, overwrite)
     from ..asr.lexicon.lexicon import Lexicon
     from ..streaming.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
-    said = text if text is not None else _read(transcript or "")
-    try:
-        words = spoken(
-            said, recognizer.phones, phonemes=phonemes, lexicon=Lexicon(lexicon) if lexicon else None
-        )
-    except DataError as error:
-        raise DataError(f"{transcript or '--text'}: {error}") from None
-    posteriors = _posteriors(recognizer, audio, hearings)
-    try:
-        alignment = fit(recognizer, posteriors, words)
-    except DataError as error:
-        raise DataError(f"{audio}: {error}") from None
+
+    def posteriors() -> "Posteriors":
+        with Bar("aligning") as bar:
+            return compute(recognizer, audio, hearings, bar)
+
+    alignment = align_said(
+        recognizer,
+        [Said(text)] if text is not None else read_transcript(transcript or ""),
+        posteriors,
+        names=(transcript or "--text", audio),
+        phonemes=phonemes,
+        lexicon=Lexicon(lexicon) if lexicon else None,
+    )
     data = render(alignment, audio, name, options)
     if output is None:
         copy(io.BytesIO(data))
@@ -139,62 +192,6 @@ def _options(phones: str) -> "Options":
         return Options(phones)
     except ConfigError as error:
         raise typer.BadParameter(str(error), param_hint="--phones") from None
-
-
-def _read(path: str) -> str:
-    """The transcript in a file or, for -, on standard input.
-
-    Raises:
-        DataError: it cannot be read, or is not text in UTF-8.
-    """
-    try:
-        if path == "-":
-            if sys.stdin is None:
-                raise DataError("-: there is no standard input; give a file, or --text")
-            data = sys.stdin.buffer.read()
-        else:
-            data = Path(path).read_bytes()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: line {line} is not text in UTF-8; save the transcript as UTF-8, or give words with --text"
-        ) from None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such transcript; give a file, or words with --text") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
-
-
-def _posteriors(recognizer: "Recognizer", file: str, time_shifts: int) -> "Posteriors":
-    """Posteriors of the recording; a bar shows the progress.
-
-    Raises:
-        AudioError: it cannot be used; the message begins with its name.
-    """
-    from ..asr.align.posteriors import compute_posteriors
-    from ..streaming.audio.files import open_audio
-
-    with native_remarks_off():
-        audio = open_audio(file)
-    with closing(audio), Bar("aligning") as bar:
-        done = 0
-
-        def blocks() -> "Iterator[FloatArray]":
-            nonlocal done
-            for block in audio.blocks():
-                yield block
-                done += len(block)
-                if audio.seconds:
-                    bar(done / audio.sample_rate, audio.seconds)
-
-        try:
-            return compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
-        except AudioError as error:
-            if str(error).startswith(f"{file}: "):
-                raise
-            raise AudioError(f"{file}: from {done / audio.sample_rate:.2f} s on: {error}") from None
 
 
 def _save(path: str, data: bytes) -> None:

@@ -48,7 +48,7 @@ def document(alignment: "Alignment", file: str) -> "Document":
         phones=tuple(Phone(phone.symbol, phone.start, phone.end, phone.score) for phone in alignment.phones),
         intervals=tuple(intervals),
         words=tuple(
-            Word(word.text, word.start, word.end, word.score, word.known)
+            Word(word.text, word.start, word.end, word.score, word.known, word.attached)
             for word in alignment.words
             if word.found
         ),
@@ -64,7 +64,9 @@ def as_table(alignment: "Alignment", options: "Options") -> str:
     for word in alignment.words:
         said = " ".join(rename(phone.symbol, options.phone_set) for phone in word.phones)
         remark = "" if word.known else "  (not in the lexicon: a guess)"
-        if not word.found:
+        if word.problem:
+            said, remark = "(cannot be read)", ""
+        elif not word.found:
             said, remark = "(not found)", ""
         line = f"{word.start:8.2f} {word.end:8.2f}  {word.score:5.2f}  {word.text:<{width}}  {said}{remark}"
         lines.append(printable(line.rstrip()))
@@ -73,7 +75,10 @@ def as_table(alignment: "Alignment", options: "Options") -> str:
 
 
 def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
-    """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called."""
+    """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called.
+
+    A word's `place` is where it is in the transcript: its first character's index and that behind its last.
+    """
     from ..formats.phone_sets import rename
 
     def timed(start: float, end: float, score: float) -> dict[str, float]:
@@ -92,6 +97,8 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
                 }
                 for phone in word.phones
             ],
+            "place": word.place,
+            "readable": not word.problem,
         }
 
     fields = {
@@ -114,13 +121,18 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
 def remarks(alignment: "Alignment") -> list[str]:
     """What of the transcript was not found and what was said beside it, in the order of the recording."""
     found_out = []
-    for found, run in groupby(alignment.words, key=lambda word: word.found):
+    for found, run in groupby(alignment.words, key=lambda word: word.found or word.problem != ""):
         members = list(run)
         if not found:
             words = _some([word.text for word in members])
             start, end = members[0].start, members[0].end
             where = f"between {start:.2f} and {end:.2f} s" if end > start else f"at {start:.2f} s"
             found_out.append((start, f"not found {where}: {words}; correct the transcript"))
+    found_out += [
+        (word.start, f"{word.text!r} cannot be read: {word.problem}; write it as it is said")
+        for word in alignment.words
+        if word.problem
+    ]
     for extra in alignment.extra:
         heard = _some([phone.symbol for phone in extra.phones])
         found_out.append(

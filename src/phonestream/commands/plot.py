@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import AudioError, ConfigError
+from .existing import check_new
 from .output import complain, native_remarks_off, printable, write
 from .progress import Bar
 
@@ -51,6 +52,7 @@ def plot(
         typer.Option(min=3, max=40, metavar="INCHES", help="Without it: an inch a second, from 6.5 to 15."),
     ] = None,
     dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels an inch, in .png.")] = 200,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that exists.")] = False,
 ) -> None:
     """Draw waveform, spectrogram, phones and posteriors of a recording."""
     import matplotlib  # noqa: F401  # if it is missing, that is said before a long recording is heard
@@ -61,6 +63,7 @@ def plot(
 
     target = Path(f"{'stdin' if audio == '-' else Path(audio).stem}.png") if output is None else output
     check_suffix(target)
+    check_new(target, overwrite)
     if end is not None and end <= start:
         raise typer.BadParameter(f"{end:g} is not after --start {start:g}", param_hint="--end")
     recognizer = Recognizer(model)

@@ -27,7 +27,9 @@ class Word(NamedTuple):
     score: float
     """How well its phones were pronounced; see `phonestream.asr.align.aligner`."""
     known: bool
-    """False where the lexicon lacks the word and its phones are a guess."""
+    """False where the lexicon lacks the word and its phones are a guess, or it cannot be read."""
+    attached: bool = False
+    """Whether no white space is between it and the word before."""
 
 
 @dataclass(frozen=True)

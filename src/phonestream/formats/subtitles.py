@@ -24,6 +24,7 @@ class _Token(NamedTuple):
     text: str
     start: float
     end: float
+    attached: bool = False  # to the one before, without a space
 
 
 def write_srt(document: Document, options: Options) -> Iterator[bytes]:
@@ -53,7 +54,7 @@ def cues(document: Document, options: Options) -> Iterator[Cue]:
     Words where the document has them, and phones or visemes otherwise or where visemes were asked for.
     """
     tokens = (
-        [_Token(word.text, word.start, word.end) for word in document.words]
+        [_Token(word.text, word.start, word.end, word.attached) for word in document.words]
         if document.words and options.visemes is None
         else [_Token(entry.symbol, entry.start, entry.end) for entry in sounds(document, options)]
     )
@@ -64,7 +65,10 @@ def cues(document: Document, options: Options) -> Iterator[Cue]:
             yield Cue(
                 shown[0][0].start,
                 shown[-1][-1].end,
-                tuple(" ".join(token.text for token in line) for line in shown),
+                tuple(
+                    "".join(token.text if token.attached else f" {token.text}" for token in line).strip()
+                    for line in shown
+                ),
             )
 
 

@@ -1,4 +1,4 @@
-"""Praat's TextGrid: a tier of phones, and one of words where there are words, each without gaps."""
+"""Praat's TextGrid: a tier of phones, and above it one of words where there are words, each without gaps."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,11 +14,8 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
 
     Silence is an interval with an empty label, as Praat has it. The end is the recording's to the last digit.
     """
-    tiers = {
-        tier(options): [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
-    }
-    if document.words:
-        tiers["words"] = _fill(document.words, document.seconds)
+    tiers = {"words": _fill(document.words, document.seconds)} if document.words else {}
+    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',

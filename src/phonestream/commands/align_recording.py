@@ -1,0 +1,159 @@
+"""One recording and its transcript as `phonestream align` takes them: read, transcribed, aligned."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import AudioError, DataError
+from .output import native_remarks_off
+
+if TYPE_CHECKING:
+    from ..asr.align.aligner import Alignment
+    from ..asr.align.posteriors import Posteriors
+    from ..asr.lexicon.lexicon import Lexicon
+    from ..streaming.arrays import FloatArray
+    from ..streaming.recognizer import Recognizer
+
+TEXTGRID = ".textgrid"
+
+
+class Said(NamedTuple):
+    """A part of a transcript."""
+
+    text: str
+    start: float = 0.0
+    """Seconds from the start of the recording."""
+    end: float | None = None
+    """None: the recording's."""
+
+
+def read_transcript(path: str) -> list[Said]:
+    """The transcript in a file or, for -, on standard input: of a TextGrid each interval of its tier with text.
+
+    Raises:
+        DataError: it cannot be read, or is not text in UTF-8, or a TextGrid has no tier or several with text.
+    """
+    data = _read(path)
+    if path.lower().endswith(TEXTGRID):
+        return _utterances(path, data)
+    try:
+        return [Said(data.decode("utf-8-sig"))]
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}: line {line} is not text in UTF-8; save the transcript as UTF-8, or give words with --text"
+        ) from None
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path != "-":
+            return Path(path).read_bytes()
+        if sys.stdin is None:
+            raise DataError("-: there is no standard input; give a file, or --text")
+        return sys.stdin.buffer.read()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such transcript; give a file, or words with --text") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
+
+
+def _utterances(path: str, data: bytes) -> list[Said]:
+    from ..formats.textgrid_reader import read_tiers
+
+    tiers = [tier for tier in read_tiers(path, data) if tier.intervals]
+    if len(tiers) != 1:
+        names = f" ({', '.join(repr(tier.name) for tier in tiers)})" if tiers else ""
+        raise DataError(
+            f"{path}: has {len(tiers) or 'no'} tiers of intervals with text{names}; leave one, of utterances"
+        )
+    return [Said(text, start, end) for start, end, text in tiers[0].intervals]
+
+
+def compute(
+    recognizer: "Recognizer",
+    file: str,
+    time_shifts: int,
+    progress: Callable[[float, float], object] = lambda done, total: None,
+) -> "Posteriors":
+    """Posteriors of a recording.
+
+    Args:
+        progress: called with the seconds that are done and how many there are, if that is known.
+
+    Raises:
+        AudioError: it cannot be used; the message begins with its name.
+    """
+    from ..asr.align.posteriors import compute_posteriors
+    from ..streaming.audio.files import open_audio
+
+    with native_remarks_off():
+        audio = open_audio(file)
+    with closing(audio):
+        done = 0
+
+        def blocks() -> "Iterator[FloatArray]":
+            nonlocal done
+            for block in audio.blocks():
+                yield block
+                done += len(block)
+                if audio.seconds:
+                    progress(done / audio.sample_rate, audio.seconds)
+
+        try:
+            return compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
+        except AudioError as error:
+            if str(error).startswith(f"{file}: "):
+                raise
+            raise AudioError(f"{file}: from {done / audio.sample_rate:.2f} s on: {error}") from None
+
+
+def align_said(
+    recognizer: "Recognizer",
+    said: Sequence[Said],
+    posteriors: "Callable[[], Posteriors]",
+    *,
+    names: tuple[str, str],
+    phonemes: bool = False,
+    lexicon: "Lexicon | None" = None,
+) -> "Alignment":
+    """Align a transcript with a recording, of which posteriors are computed once all of the transcript is read.
+
+    Words have their place in the parts' texts, one line behind the other.
+
+    Args:
+        names: of the transcript and of the recording, for errors.
+
+    Raises:
+        AudioError, DataError: as `aligner.fit` and `aligner.spoken`; the message begins with a name.
+    """
+    from ..asr.align.aligner import fit, spoken
+    from ..asr.align.utterances import Utterance, fit_utterances
+
+    parts, offset = [], 0
+    try:
+        for part in said:
+            words = spoken(part.text, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
+            parts.append(
+                [word._replace(place=(word.place[0] + offset, word.place[1] + offset)) for word in words]
+            )
+            offset += len(part.text) + 1
+    except DataError as error:
+        raise DataError(f"{names[0]}: {error}") from None
+    computed = posteriors()
+    try:
+        if said[0].end is None:
+            return fit(recognizer, computed, parts[0])
+        return fit_utterances(
+            recognizer,
+            computed,
+            [
+                Utterance(part.start, computed.seconds if part.end is None else part.end, words)
+                for part, words in zip(said, parts, strict=True)
+            ],
+        )
+    except DataError as error:
+        raise DataError(f"{names[1]}: {error}") from None

@@ -1,0 +1,144 @@
+"""A folder through `phonestream align`: what others' readers find, whatever shares the work or stops it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_fixture import shipped_model
+from praatio import textgrid as praat
+from praatio.utilities.constants import Interval
+
+from phonestream.cli import main
+from phonestream.errors import DataError
+from phonestream.formats.textgrid_reader import read_tiers
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """`phonestream align` with the shipped model, in this process; its status and standard error."""
+
+    def call(*arguments: str | Path) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as leaving:
+            main(["align", "--hearings", "1", "--model", str(shipped_model()), *map(str, arguments)])
+        assert isinstance(leaving.value.code, int)
+        return leaving.value.code, capfd.readouterr().err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def texts(speech_dir: Path) -> dict[Path, str]:
+    """The shortest shipped recordings, and what is said in them."""
+    lines = (speech_dir / "manifest.tsv").read_text("utf-8").splitlines()
+    names = lines[0].split("\t")
+    rows = [dict(zip(names, line.split("\t"), strict=True)) for line in lines[1:]]
+    files = {speech_dir / row["path"]: row["text"] for row in rows}
+    return {file: files[file] for file in sorted(files, key=lambda file: len(files[file]))[:2]}
+
+
+def grid(path: Path) -> dict[str, list[Interval]]:
+    """The tiers of a TextGrid as praatio reads them, in order."""
+    tiers = praat.openTextgrid(str(path), includeEmptyIntervals=False).tiers
+    return {tier.name: list(tier.entries) for tier in tiers}
+
+
+def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
+    run: Run, texts: dict[Path, str], tmp_path: Path
+) -> None:
+    (first, said), (second, other) = texts.items()
+    corpus, output = tmp_path / "corpus", tmp_path / "aligned"
+    (corpus / "deep").mkdir(parents=True)
+    for name, file in (("a", first), ("deep/b", second), ("none", first), ("wrong", first)):
+        shutil.copy(file, corpus / f"{name}{file.suffix}")
+    (corpus / "a.TXT").write_text(f"“{said.upper()}!”", "utf-8")
+    (corpus / "deep/b.lab").write_text(other, "utf-8")
+    (corpus / "wrong.txt").write_text(other, "utf-8")
+
+    status, err = run(corpus, "--output", output, "--jobs", "2")
+    assert status == 1
+    assert "none.opus: has no transcript; write what is said to none.txt" in err
+    assert "wrong.opus: audio and transcript do not match" in err
+    assert "2 of 4 recordings aligned; 2 failed:" in err
+    assert sorted(path.name for path in output.rglob("*")) == ["a.TextGrid", "b.TextGrid", "deep"]
+    tiers = grid(output / "a.TextGrid")
+    assert list(tiers) == ["words", "phones"]
+    assert " ".join(word.label for word in tiers["words"]) == f"“{said.upper()}!”"
+    assert tiers["words"][0].start == tiers["phones"][0].start
+
+    before = {path: path.read_bytes() for path in output.rglob("*.TextGrid")}
+    status, err = run(corpus, "--output", output)
+    assert (status, "a.TextGrid and 1 more exist already; --resume" in err) == (1, True)
+    (output / "a.TextGrid").unlink()
+    (corpus / "none.opus").unlink()
+    (corpus / "wrong.opus").unlink()
+    assert run(corpus, "--output", output, "--resume") == (
+        0,
+        "phonestream: 1 of 1 recordings aligned; 1 done before\n",
+    )
+    assert {path: path.read_bytes() for path in output.rglob("*.TextGrid")} == before
+
+
+def test_utterances_of_a_textgrid_are_aligned_each_in_its_time(
+    run: Run, texts: dict[Path, str], tmp_path: Path
+) -> None:
+    file, said = next(iter(texts.items()))
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    shutil.copy(file, corpus / "a.opus")
+    (corpus / "a.txt").write_text(said)
+    assert run(corpus, "--output", tmp_path / "whole") == (0, "phonestream: 1 of 1 recordings aligned\n")
+    words = grid(tmp_path / "whole/a.TextGrid")["words"]
+    half = len(words) // 2
+    middle = (words[half - 1].end + words[half].start) / 2
+    seconds = praat.openTextgrid(str(tmp_path / "whole/a.TextGrid"), False).maxTimestamp
+    parts = [
+        Interval(max(0, words[0].start - 0.2), middle, " ".join(word.label for word in words[:half])),
+        Interval(middle, seconds, " ".join(word.label.upper() for word in words[half:])),
+    ]
+    made = praat.Textgrid(0, seconds)
+    made.addTier(praat.IntervalTier("speaker", parts, 0, seconds))
+    made.addTier(praat.IntervalTier("empty", [], 0, seconds))
+    for name, form in (("long", "long_textgrid"), ("short", "short_textgrid")):
+        (corpus / "a.txt").unlink(missing_ok=True)
+        made.save(str(corpus / "a.TextGrid"), form, includeBlankSpaces=True)
+        assert run(corpus, "--output", tmp_path / name)[0] == 0
+        found = grid(tmp_path / name / "a.TextGrid")["words"]
+        assert [word.label for word in found] == " ".join(part.label for part in parts).split()
+        off = [abs(one.start - two.start) for one, two in zip(found, words, strict=True)]
+        assert max(off) < 0.1
+        assert np.median(off) < 0.005
+
+    status, err = run(corpus, "--output", corpus, "--overwrite")
+    assert (status, "a.TextGrid: is a transcript, which is not replaced" in err) == (1, True)
+    made.addTier(praat.IntervalTier("another", parts, 0, seconds))
+    made.save(str(corpus / "a.TextGrid"), "short_textgrid", includeBlankSpaces=True)
+    status, err = run(corpus, "--output", tmp_path / "no")
+    assert (status, "has 2 tiers of intervals with text ('speaker', 'another')" in err) == (1, True)
+
+
+@pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_textgrids_are_read_as_praatio_writes_them(tmp_path: Path, form: str, encoding: str) -> None:
+    entries = [
+        Interval(0.5, 1.25, 'say "so" [1]: 2'),
+        Interval(1.25, 2, "!naïve! text = 3"),
+        Interval(3, 9.5, "<exists> 1.5"),
+    ]
+    made = praat.Textgrid(0, 10)
+    made.addTier(praat.IntervalTier('words "a" 7', entries, 0, 10))
+    made.addTier(praat.PointTier("points", [(1, "x"), (2.5, "3 y")], 0, 10))
+    made.addTier(praat.IntervalTier("none", [], 0, 10))
+    path = tmp_path / "a.TextGrid"
+    made.save(str(path), form, includeBlankSpaces=True)
+    data = path.read_text("utf-8").encode(encoding)
+    assert [(tier.name, [tuple(part) for part in tier.intervals]) for tier in read_tiers("a", data)] == [
+        ('words "a" 7', [tuple(entry) for entry in entries]),
+        ("none", []),
+    ]
+    for broken in (data[: len(data) // 2 // 2 * 2], b"words", b"", b"\xff\xfe1"):
+        with pytest.raises(DataError, match=r"^a: is no"):
+            read_tiers("a", broken)
