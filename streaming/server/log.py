@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ...native_output import redirect_to_null
+
 RECORDS = 20  # that may come at once ...
 SECONDS = 30.0  # ... and after so long another
 
@@ -61,9 +63,7 @@ def native_output_off() -> Iterator[None]:
         except (AttributeError, OSError):  # closed by whoever started us
             continue
         copy = open(own, "w", encoding=stream.encoding, errors=stream.errors, buffering=1)  # noqa: SIM115
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, number)
-        os.close(null)
+        redirect_to_null(number)
         setattr(sys, name, copy)
         restored.append((name, number, stream, copy))
     try:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
-from .quiet import redirect_to_null
+from ..native_output import redirect_to_null
 from .ray_worker import Answer, AttemptCounter, Transcriber, WorkerSpec
 from .task import Task
 from .worker import Crashed, Unusable, end_with_parent

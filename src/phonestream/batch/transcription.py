@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from ..errors import AudioError, PhonestreamError
+from ..native_output import native_remarks_off
 from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.files import open_audio
@@ -16,7 +17,6 @@ from ..streaming.recognizer import Recognizer
 from ..streaming.stream import Stream
 from .entries import Source
 from .phone_array import PhoneArray
-from .quiet import native_remarks_off
 from .raw import RawInput
 from .remote import fetch_audio, is_url
 

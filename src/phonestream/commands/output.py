@@ -7,9 +7,9 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import BinaryIO, NoReturn, TextIO
 
-from ..batch.quiet import native_remarks_off as native_remarks_off
-from ..batch.quiet import redirect_to_null
 from ..errors import PhonestreamError
+from ..native_output import native_remarks_off as native_remarks_off
+from ..native_output import redirect_to_null
 
 WIDTH = 80  # columns of a line of text
 PIECE = 1 << 20  # bytes that are copied at a time
