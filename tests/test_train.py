@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match="No space left on device"):
         checkpoint.save_checkpoint(run, dataclasses.replace(before, step=3))
     assert load_checkpoint(run).step == 2
