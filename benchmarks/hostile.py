@@ -231,7 +231,7 @@ async def nothing(_: str) -> None:
 
 
 ATTACKS: dict[str, Attack] = {
-    attack.__name__.replace("_", " "): attack
+    attack.__name__.replace("_", "-"): attack
     for attack in (
         nothing, idle, silent, pings, unread_pongs, tiny_messages, odd_rates, gaps, snapshots, slow_files,
         tiny_frames, absurd_rates,

@@ -61,7 +61,7 @@ async def serve(websocket: WebSocket, service: Service) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             if code != Close.DONE:
                 await websocket.send_text(write_event(Failure(message)))
-            reason = message.encode()[:MAX_REASON].decode(errors="ignore")
+            reason = message.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
             await websocket.close(code, reason)
     except TimeoutError:
         service.connections.abort(client)
