@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -211,6 +212,18 @@ def test_remarks_on_a_file_are_in_the_answer(server: Process) -> None:
     soundfile.write(file, np.stack([left, -left], axis=1), 16_000, format="WAV", subtype="FLOAT")
     answer = httpx.post(f"{server.url}/v1/transcribe", content=file.getvalue())
     assert "cancel" in answer.json()["remarks"][0]
+
+
+def test_files_of_all_kinds_are_read_that_the_command_line_reads(server: Process) -> None:
+    """Browsers record WebM or MP4, which libsndfile does not read."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), format="s16", layout="mono")
+        frame.rate = 16_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    answer = httpx.post(f"{server.url}/v1/transcribe?file=a.mp4", content=file.getvalue())
+    assert (answer.status_code, answer.json()["phones"]) == (200, [])
 
 
 @pytest.mark.parametrize("kind", ["OGG", "FLAC", "WAV", "AIFF", "CAF"])
