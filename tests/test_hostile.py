@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 from phonestream.streaming.events import Final
-from phonestream.streaming.server.client import Client
+from phonestream.streaming.server.client import Client, ServerError
 from phonestream.streaming.server.protocol import Close
 
 OPENING = '{"version": 1, "rate": 16000}'
@@ -149,6 +149,19 @@ def test_gaps_and_rates_are_bounded(server: Process, stack: ExitStack) -> None:
     connection.send('{"type": "gap", "samples": 960001}')
     code, message = closing(connection)
     assert (code, "parts" in message) == (Close.TOO_LONG, True)
+
+
+def test_a_stream_that_is_resumed_at_its_limit_is_told_so(server: Process) -> None:
+    with Client(server.url) as client:
+        with client.open() as stream:
+            for _ in range(10):
+                stream.gap(60 * 16_000)
+            saved = stream.snapshot()
+        with client.open(snapshot=saved) as stream:
+            stream.send(np.zeros(1, np.float32))
+            with pytest.raises(ServerError) as refused:
+                list(stream)
+    assert refused.value.code == Close.TOO_LONG
 
 
 def test_odd_rates_take_a_bounded_number_of_filters(stack: ExitStack) -> None:

@@ -18,7 +18,7 @@ class Limits:
     idle_seconds: float = 60.0
     """Without a message from the client, before its stream is closed."""
     duration_seconds: float = 24 * 3600.0
-    """Audio in one stream, before it must be resumed in another connection."""
+    """Audio in one stream, over all connections in which it was resumed; then another must be started."""
     stall_seconds: float = 30.0
     """While a client does not read what it is sent, before it is dropped."""
     lag_seconds: float = 1.0
