@@ -17,5 +17,5 @@ def is_number(value: object, low: float = -LARGEST, high: float = LARGEST) -> Ty
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is a text, and not empty."""
-    return isinstance(value, str) and value != ""
+    """Whether it is a text, not empty and without halves of characters, which no file or message can hold."""
+    return isinstance(value, str) and value != "" and not any("\ud800" <= sign <= "\udfff" for sign in value)

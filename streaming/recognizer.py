@@ -1,14 +1,18 @@
 """A recogniser: a model file, opened once, that hears any number of streams."""
 
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Literal, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError
 from . import snapshot, state
-from .arrays import FloatArray
+from .arrays import AnyArray, FloatArray
+from .audio.channels import MixLevel
+from .audio.samples import slices
 from .decode import Phone
 from .decoding.config import N_BEST, BeamSearch, Decoding, check_decoding
 from .decoding.decoder import BeamDecoder, Hypothesis
@@ -21,6 +25,8 @@ from .pool.many import Outcome
 from .spotting.keywords import Keywords
 from .spotting.spotter import Spotter, boundary_model
 from .stream import DEFAULT_RATE, Event, Stream
+
+BLOCK_SAMPLES = 1 << 20  # whose levels are measured at a time
 
 
 class Recognizer:
@@ -190,12 +196,16 @@ class Recognizer:
     ) -> list[Phone]:
         """All phones of a whole recording, given as for `Stream.accept`.
 
+        Warns (`UserWarning`) where channels cancel each other when they are mixed, so that little is heard.
+
         Raises:
             AudioError: as for `Stream.accept`.
             ConfigError, ModelError: as for `stream`.
         """
         stream = self.stream(decoder=decoder)
-        return stream.accept(samples, sample_rate) + stream.finish()
+        phones = stream.accept(samples, sample_rate) + stream.finish()
+        _warn_of_cancelling(np.asarray(samples))
+        return phones
 
     def n_best(
         self,
@@ -256,6 +266,16 @@ class Recognizer:
 
     def __repr__(self) -> str:
         return f"<Recognizer {self.metadata.name!r} {self.metadata.version}>"
+
+
+def _warn_of_cancelling(samples: AnyArray) -> None:
+    """Of samples that have been accepted."""
+    level = MixLevel()
+    for piece in slices(len(samples), BLOCK_SAMPLES):
+        level.add(samples[piece])
+    remark = level.describe("the", "give one of them alone: samples[:, 0]")
+    if remark is not None:
+        warnings.warn(remark, stacklevel=3)
 
 
 def endpoint_config(endpoints: EndpointConfig | bool) -> EndpointConfig | None:

@@ -123,7 +123,7 @@ def _spotting(
 
 
 def _refuse(problem: str) -> NoReturn:
-    raise SnapshotError(f"the snapshot {problem}")
+    raise SnapshotError(f"the snapshot {' '.join(problem.split())}")  # what it holds may be of several lines
 
 
 def _digest(fields: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:

@@ -1,6 +1,8 @@
 """Formats beyond the usual: read to their end, and never shortened in silence where a header states a length."""
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +160,16 @@ def test_numbers_that_no_file_has_are_an_error_or_nothing(tmp_path: Path) -> Non
             assert len(read(path)) == 1000
         except AudioError as error:
             assert str(error).startswith(f"{path}: ")  # noqa: PT017
+
+
+def test_nothing_is_printed_about_a_damaged_dump(tmp_path: Path) -> None:
+    """By libsndfile, in the midst of the results on standard output, or after them."""
+    path = tmp_path / "a.sds"
+    soundfile.write(path, np.zeros(4000, np.int16), 8000, format="SDS")
+    content = bytearray(path.read_bytes())
+    content[21 + 2 * 127] = 0
+    path.write_bytes(content)
+    program = "import sys; from phonestream.streaming.audio.files import AudioFile; AudioFile(sys.argv[1])"
+    result = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert result.stdout == ""
+    assert "is damaged in packet 3 of 100" in result.stderr

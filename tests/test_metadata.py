@@ -73,6 +73,7 @@ def test_a_key_that_is_not_json_is_named(key: str, tmp_path: Path) -> None:
     ("key", "value"),
     [
         ("name", 3),
+        ("name", "half of a character: \ud800"),
         ("version", ""),
         ("licence", None),
         ("training_data", ["LibriSpeech"]),

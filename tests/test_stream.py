@@ -1,6 +1,7 @@
 """Streaming is exact whatever the chunks, keeps the clock, and refuses what would be misheard."""
 
 import json
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -377,3 +378,12 @@ def test_a_finished_stream_hears_no_more(toy: Recognizer) -> None:
     with pytest.raises(AudioError, match="the stream is finished"):
         stream.gap(1)
     assert stream.seconds == 0.04
+
+
+def test_channels_that_cancel_are_warned_of(toy: Recognizer) -> None:
+    samples = np.random.default_rng(1).integers(-3000, 3000, 8000).astype(np.int16)
+    with pytest.warns(UserWarning, match="2 channels cancel"):
+        toy.transcribe(np.stack([samples, -samples], axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        toy.transcribe(np.stack([samples, samples], axis=1))

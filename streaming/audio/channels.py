@@ -30,10 +30,11 @@ class MixLevel:
 
     @property
     def remark(self) -> str | None:
-        """A line for a person, None where nothing is wrong."""
+        """A line for a person at the command line, None where nothing is wrong."""
+        return self.describe("its", "hear one alone: --channel 1")
+
+    def describe(self, whose: str, remedy: str) -> str | None:
+        """The same for others, who name the recording and its remedy in their own way."""
         if not self.cancelled:
             return None
-        return (
-            f"its {self._channels} channels cancel each other when mixed, so that little is heard; "
-            "hear one alone: --channel 1"
-        )
+        return f"{whose} {self._channels} channels cancel each other when mixed, so that little is heard; {remedy}"

@@ -14,6 +14,7 @@ import soundfile
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
+from .containers.sds import check_packets
 from .containers.view import Piece
 from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
 
@@ -111,6 +112,8 @@ class AudioFile:
         self._file = _open(self.path) if file is None else file
         self._pieces: tuple[Piece, ...] | None = None
         try:
+            with open(self._file.fileno(), "rb", closefd=False) as buffered:
+                check_packets(buffered)
             self._sound = self._decoder()
             self.format: str = self._sound.format
             verdict = self._check()

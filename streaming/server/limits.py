@@ -18,7 +18,7 @@ class Limits:
     idle_seconds: float = 60.0
     """Without a message from the client, before its stream is closed."""
     duration_seconds: float = 24 * 3600.0
-    """Audio in one stream, before it must be resumed in another connection."""
+    """Audio in one stream, over all connections in which it was resumed; then another must be started."""
     stall_seconds: float = 30.0
     """While a client does not read what it is sent, before it is dropped."""
     lag_seconds: float = 1.0
@@ -34,8 +34,8 @@ class Limits:
     """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
     odd_rates: int = 200_000
     """Hz at a time, all streams together whose rates need a large filter (see `resample.is_odd`): those cost most."""
-    gap_seconds: float = 300.0
-    """One gap, at most."""
+    gap_seconds: float = 10.0
+    """Of a gap that waits to be heard; a longer one is taken in parts, each of which is an event of its own."""
 
     backlog_messages: int = 1024
     """Messages of one stream that wait, however short."""

@@ -78,7 +78,7 @@ def run(
     """
     listener = _listen(host, port)
     sys.setswitchinterval(SWITCH_SECONDS)
-    disable_created_metrics()  # a time for each counter, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a time for each counter, which nobody asks for
     with listener, log.native_output_off():
         return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
 

@@ -192,7 +192,8 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
-            remarks = [*audio.remarks, *([level.remark] if level.remark is not None else [])]
+            cancelling = level.describe("its", "send one of them alone")
+            remarks = [*audio.remarks, *([] if cancelling is None else [cancelling])]
             return phones, event.seconds, remarks
     finally:
         audio.close()

@@ -5,6 +5,7 @@ sender back; while too many events wait to be sent, the stream's audio is not he
 """
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -12,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...errors import SnapshotError
 from ..audio.containers import magic
+from ..audio.samples import slices
 from ..endpoint import Endpoint
 from ..events import Failure
 from ..pool.stream import PooledStream
@@ -61,7 +63,7 @@ async def serve(websocket: WebSocket, service: Service) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             if code != Close.DONE:
                 await websocket.send_text(write_event(Failure(message)))
-            reason = message.encode()[:MAX_REASON].decode(errors="ignore")
+            reason = message.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
             await websocket.close(code, reason)
     except TimeoutError:
         service.connections.abort(client)
@@ -161,9 +163,7 @@ class Session:
     async def _read(self, opening: Opening, stream: PooledStream) -> None:
         """Take messages until the client goes away; after `finish` it may only do that."""
         while True:
-            while not self._has_room(stream):
-                self._room.clear()
-                await self._room.wait()
+            await self._wait_for_room(stream)
             message = await self._message()
             if self._finishing:
                 raise RefusedError(Close.BAD_MESSAGE, "a message after finish: nothing may follow it")
@@ -174,7 +174,22 @@ class Session:
                 work = read_audio(message, opening.encoding)
             self._count(work, opening.rate)
             self._finishing = isinstance(work, Finish)
-            put(stream, work)
+            for part in self._parts(work, opening.rate):
+                await self._wait_for_room(stream)
+                put(stream, part)
+
+    async def _wait_for_room(self, stream: PooledStream) -> None:
+        while not self._has_room(stream):
+            self._room.clear()
+            await self._room.wait()
+
+    def _parts(self, work: Work, rate: int) -> Iterator[Work]:
+        """A long gap in parts: it waits outside the stream, so that a snapshot of this can be had at any time."""
+        if not isinstance(work, Gap):
+            yield work
+            return
+        for part in slices(work.samples, int(self._limits.gap_seconds * rate)):
+            yield Gap(part.stop - part.start)
 
     def _check_head(self, audio: bytes) -> None:
         if len(self._head) >= magic.LENGTH:
@@ -228,11 +243,6 @@ class Session:
         if isinstance(work, Gap):
             samples = work.samples
             self._gaps += 1
-            if samples > self._limits.gap_seconds * rate:
-                raise RefusedError(
-                    Close.TOO_LONG,
-                    f"a gap of more than {self._limits.gap_seconds:g} s: send it in parts, or start another stream",
-                )
         elif isinstance(work, np.ndarray):
             samples = len(work)
         if self._gaps > self._limits.gaps:

@@ -9,6 +9,7 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
@@ -80,7 +81,7 @@ class HTTPProtocol(H11Protocol):
         self._deadline = self.loop.call_later(self._patience, self._late)
 
     def _late(self) -> None:
-        if not self.cycle or self.cycle.response_complete:
+        if getattr(self.cycle, "response_complete", True):  # there may be no cycle yet
             self.transport.abort()
 
 
@@ -153,6 +154,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     async def send(self, message: Any) -> None:
+        if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
+            raise ClientDisconnected  # closed for what it sent, which the application has not taken yet
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # refused, which is no failure of the application

@@ -86,7 +86,7 @@ def _unpacked(path: str, file: BinaryIO) -> BinaryIO:
 def _kaldi(line: str, where: str) -> Source:
     fields = line.split(None, 1)
     if len(fields) < 2:
-        raise DataError(f"has no path after {fields[0]!r}; rows are: ID PATH")
+        raise DataError(f"has no path after {line.strip()!r}; rows are: ID PATH")
     key, path = fields[0], fields[1].strip()
     if path.endswith("|") or path.startswith("|"):
         raise DataError("is a command, and none are run; run it yourself and name the file that it gives")

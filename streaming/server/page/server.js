@@ -12,8 +12,9 @@ let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefine
 // Opens a stream of `rate` Hz. `onEvent` gets each event; the promise `done` settles after the final one, or fails.
 async function openStream(rate, onEvent) {
   key.hidden = true;
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/v1/stream`);
+  const url = new URL("v1/stream", location.href); // beside the page, also below a path of a proxy
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
   let problem = null;
   let settle;
@@ -63,7 +64,7 @@ async function transcribe(file) {
   key.hidden = true;
   let response;
   try {
-    response = await fetch(`/v1/transcribe?file=${encodeURIComponent(file.name)}`, {
+    response = await fetch(`v1/transcribe?file=${encodeURIComponent(file.name)}`, {
       method: "POST",
       body: file,
       headers: token ? { Authorization: `Bearer ${token}` } : {},

@@ -1,0 +1,98 @@
+"""Snapshots changed at random, from a seed: they are refused in one line, or are streams like any other."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from fuzzing_json import changed, flipped
+from snapshots import sealed, unpacked
+
+from phonestream import PhonestreamError, Recognizer, SnapshotError
+
+
+def originals(recognizer: Recognizer) -> list[bytes]:
+    """Snapshots of streams of every kind."""
+    random = np.random.default_rng(1)
+    saved = []
+    for rate, options in (
+        (16_000, {}),
+        (44_100, {"endpoints": True}),
+        (16_000, {"posteriors": True, "decoder": "greedy"}),
+        (8_000, {"endpoints": True, "decoder": "greedy"}),
+    ):
+        stream = recognizer.stream(**options)
+        saved.append(stream.save())
+        for gap in (0, 100, rate):
+            stream.accept(random.uniform(-0.1, 0.1, rate // 3).astype(np.float32), rate)
+            stream.gap(gap)
+        saved.append(stream.save())
+        stream.finish()
+        saved.append(stream.save())
+    return saved
+
+
+def mutated(snapshots: list[bytes], count: int, seed: int) -> Iterator[bytes]:
+    """`count` snapshots: bytes changed, or fields and tensors under a checksum that is right."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        data = snapshots[random.integers(len(snapshots))]
+        if random.random() < 0.2:
+            yield flipped(data, random)
+            continue
+        fields, tensors = unpacked(data)
+        for _ in range(random.integers(1, 4)):
+            if random.random() < 0.6:
+                fields = changed(fields, random)
+            else:
+                name = list(tensors)[random.integers(len(tensors))]
+                tensors = {**tensors, name: _changed(tensors[name], random)}
+        try:
+            yield sealed(fields, tensors)
+        except (
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):  # no longer anything that JSON or safetensors can hold
+            continue
+
+
+def _changed(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    match random.integers(6):
+        case 0:
+            return tensor[: len(tensor) // 2]
+        case 1:
+            return np.concatenate([tensor, tensor])
+        case 2:
+            return tensor.astype(np.float64 if tensor.dtype != np.float64 else np.float32)
+        case 3:
+            return tensor.reshape(1, *tensor.shape)
+        case _:
+            flat = tensor.copy().reshape(-1)
+            if len(flat):
+                at = random.integers(len(flat), size=random.integers(1, 6))
+                choices = (0, 1, 255) if flat.dtype == np.uint8 else (0, -1, 3e38, np.nan, np.inf, 1e-40)
+                flat[at] = random.choice(choices, size=len(at)).astype(flat.dtype)
+            return flat.reshape(tensor.shape)
+
+
+def resume(recognizer: Recognizer, data: bytes) -> bool:
+    """Whether a snapshot is taken; any error but one of ours, of one line, goes on to the caller."""
+    try:
+        stream = recognizer.restore(data)
+    except SnapshotError as error:
+        _check(error)
+        return False
+    try:
+        if not stream.finished:
+            rate = stream._state.resampler.rate if stream._state.resampler else 16_000
+            stream.accept(np.zeros(rate, np.float32), rate)
+            stream.gap(10)
+            stream.tentative()
+            stream.finish()
+        recognizer.restore(stream.save())
+    except PhonestreamError as error:  # of numbers that the model makes nothing of
+        _check(error)
+    return True
+
+
+def _check(error: PhonestreamError) -> None:
+    assert "\n" not in str(error), str(error)
