@@ -7,7 +7,8 @@ import numpy as np
 
 from ...errors import AudioError
 from ..arrays import FloatArray
-from ..audio.files import Audio, open_audio
+from ..audio.files import open_audio
+from ..audio.recording import Audio
 from ..audio.samples import mono
 from ..recognizer import Recognizer
 from .commands import CommandRecognizer, CommandResult, Commands

@@ -9,7 +9,7 @@ import typer
 from .output import complain
 
 if TYPE_CHECKING:
-    from ..streaming.audio.files import Audio
+    from ..streaming.audio.recording import Audio
 
 
 class SpotFormat(StrEnum):
