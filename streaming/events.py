@@ -50,6 +50,7 @@ KINDS: dict[str, type[Event]] = {
     "tentative": Tentative,
     "endpoint": Endpoint,
     "lost": Lost,
+    "spotted": Spotted,
     "error": Failure,
     "final": Final,
 }

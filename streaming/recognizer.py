@@ -138,7 +138,7 @@ class Recognizer:
             ModelError: the language model cannot be used.
         """
         rules = endpoint_config(endpoints)
-        search, spotter = self.open_decoder(decoder), self._spotter(keywords)
+        search, spotter = self.open_decoder(decoder), self.open_spotter(keywords)
         initial = state.initial(self._model, posteriors, rules, search, spotter)
         return Stream(self._model, initial)
 
@@ -153,7 +153,9 @@ class Recognizer:
             SnapshotError: not a snapshot, damaged, changed, of another format, of another model, with other keywords,
                 or of a language model that is neither bundled nor the recognizer's own.
         """
-        return Stream(self._model, snapshot.load(self._model, saved, self._decoder, self._spotter(keywords)))
+        return Stream(
+            self._model, snapshot.load(self._model, saved, self._decoder, self.open_spotter(keywords))
+        )
 
     def accept_many(
         self,
@@ -241,8 +243,12 @@ class Recognizer:
         stream.finish()
         return stream.take_posteriors()
 
-    def _spotter(self, keywords: Keywords | None) -> Spotter | None:
-        """Raises ConfigError for what are no keywords, or are in phones that the model has not."""
+    def open_spotter(self, keywords: Keywords | None) -> Spotter | None:
+        """Keywords ready for streams of this model; None for none.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not.
+        """
         if keywords is None:
             return None
         if not isinstance(keywords, Keywords):

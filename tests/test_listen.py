@@ -43,6 +43,7 @@ from phonestream.streaming.audio.files import AudioFile
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.endpoint import Endpoint
 from phonestream.streaming.events import Event, Failure, Final, Listening
+from phonestream.streaming.spotting.spotter import Spotted
 from phonestream.streaming.stream import Lost
 
 SETTLING = RATE // 20  # samples at the beginning that PulseAudio may change, played as silence
@@ -156,6 +157,21 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     final_line = above.rsplit("\n", 1)[0]
     names = [symbol for symbol in final_line.split() if symbol in IPA.values()]
     assert names[-5:] == [IPA[symbol] for symbol in hear(watched_saved)][-5:]
+
+
+def test_it_tells_keywords(microphone: VirtualMicrophone, speech: np.ndarray) -> None:
+    process = listener(
+        microphone,
+        *("--format", "json", "--seconds", "7.0", "--spot", "then dear", "--spot", "umbrella"),
+        stdout=subprocess.PIPE,
+    )
+    heard = listening(process, process.stdout.fileno())
+    player = microphone.play(speech)
+    heard += process.stdout.read()
+    assert (process.wait(), player.wait()) == (0, 0)
+    (found,) = (event for event in told(heard) if isinstance(event, Spotted))
+    assert found.phrase == "then dear"
+    assert 0 < found.start < found.end < 7
 
 
 def _read_terminal(descriptor: int) -> bytes:

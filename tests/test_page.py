@@ -60,8 +60,10 @@ def test_files_show_the_command_lines_phones(page: Page, recordings: list[Path])
 
 def test_the_microphone_is_heard(page: Page, recording: Path) -> None:
     expected = possible(recording)
+    page.fill("#keywords", "blue silk, umbrella")
     page.locator("#listen").press("Enter")
     hear_microphone(page, expected)
+    expect(page.locator("#spotted span")).to_have_text("blue silk")
     assert re.fullmatch(r"\d+\.\d\d s", page.locator("#latency").inner_text())
     page.locator("#listen").press("Enter")
     expect(page.locator("body[data-state=idle]")).to_be_attached()

@@ -18,13 +18,14 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from model_fixture import shipped_model
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import COMMAND, Process, serving, transcribed
 from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from phonestream import Phone, Recognizer
+from phonestream import Keywords, Phone, Recognizer, Spotted
 from phonestream.streaming.events import Final, encode
 from phonestream.streaming.server.client import Client, ServerError
 from phonestream.streaming.server.protocol import (
@@ -317,12 +318,45 @@ def test_any_bytes_are_samples_or_refused(data: bytes) -> None:
         endpoints=st.booleans(),
         encoding=st.sampled_from(["int16", "float32"]),
         posteriors=st.booleans(),
+        keywords=st.lists(st.text(), max_size=3).map(tuple),
         snapshot=st.none() | st.binary(),
         token=st.none() | st.text(),
     )
 )
 def test_an_opening_survives_the_wire(opening: Opening) -> None:
     assert read_opening(write_opening(opening)) == opening
+
+
+def test_keywords_are_told_as_at_home(server: Process, recordings: list[Path]) -> None:
+    samples, rate = audio(recordings[5])
+    phrases = ["blue silk", "gold buckles", "umbrella"]
+    local = Recognizer(shipped_model()).stream(keywords=Keywords(phrases, threshold=0.1))
+    expected = [
+        event for event in [*local.accept(samples, rate), *local.finish()] if isinstance(event, Spotted)
+    ]
+    assert {event.phrase for event in expected} >= {"blue silk", "gold buckles"}
+    with Client(server.url) as client:
+        events = list(client.stream(np.split(samples, [999, 50_000]), rate, keywords=phrases, threshold=0.1))
+    found = [event for event in events if isinstance(event, Spotted)]
+    assert [encode(event) for event in found] == [encode(event) for event in expected]
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ({"keywords": "lamp"}, "a list of strings"),
+        ({"keywords": ["lamp"] * 101}, "101 keywords"),
+        ({"keywords": ["…"]}, "no letters"),
+        ({"keywords": ["lamp", "lamp"]}, "twice"),
+        ({"keywords": ["lamp"], "threshold": 2}, "from 0"),
+    ],
+)
+def test_bad_keywords_are_refused(dial: Dial, server: Process, field: dict[str, Any], says: str) -> None:
+    connection = dial(server)
+    connection.send(json.dumps({"version": 1, "rate": 16_000, **field}))
+    code, message = refusal(connection)
+    assert code == Close.BAD_MESSAGE
+    assert says in message
 
 
 def test_others_are_undisturbed(dial: Dial, server: Process, reference: dict[Path, dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from ..decoding.config import Decoding
 from ..endpoint import EndpointConfig
 from ..model import MAX_BLOCK_SECONDS, Model
 from ..recognizer import Recognizer, endpoint_config
+from ..spotting.keywords import Keywords
 from ..state import StreamState
 from ..stream import DEFAULT_RATE
 from .results import PoolStats, TickResult
@@ -81,6 +82,7 @@ class StreamPool:
         self.lost_seconds = 0.0  # that `gap` was called for
         self.model = model
         self._decoder = recognizer.open_decoder(decoder)
+        self._open_spotter = recognizer.open_spotter
         self._on_ready = on_ready or (lambda: None)
         self._slots: Slots[PooledStream] = Slots(model, max_streams)  # touched under _turn only
         self._turn = Lock()  # held by a tick
@@ -108,6 +110,7 @@ class StreamPool:
         posteriors: bool = False,
         report_gaps: bool = False,
         snapshot: bytes | None = None,
+        keywords: Keywords | None = None,
     ) -> PooledStream:
         """A new stream, or with `snapshot` one that was saved, here or anywhere with the same model, and goes on.
 
@@ -118,13 +121,15 @@ class StreamPool:
                 `stream(posteriors=True)` holds are left out.
             report_gaps: whether `Lost` events come without endpoints too, as soon as a tick has got there.
             snapshot: what `Stream.save` or `PooledStream.save` gave.
+            keywords: as for `Recognizer.stream`; those of the snapshot, where there is one.
 
         Raises:
-            ConfigError: the pool is full; `endpoints` are not those of the snapshot, or it has no `posteriors`.
+            ConfigError: the pool is full; `endpoints` are not those of the snapshot, or it has no `posteriors`;
+                `keywords` are something else.
             AudioError: `sample_rate` is out of range or not that of the snapshot.
             SnapshotError: the snapshot is damaged or of another model.
         """
-        begin = self._begin(sample_rate, endpoints, posteriors, snapshot)
+        begin = self._begin(sample_rate, endpoints, posteriors, snapshot, keywords)
         rate = (
             begin.resampler.rate
             if begin.resampler
@@ -237,11 +242,13 @@ class StreamPool:
         endpoints: EndpointConfig | bool | None,
         posteriors: bool,
         saved: bytes | None,
+        keywords: Keywords | None,
     ) -> StreamState:
+        spotter = self._open_spotter(keywords)
         wanted = endpoint_config(False if endpoints is None else endpoints)
         if saved is None:
-            return state.initial(self.model, posteriors, wanted, self._decoder)
-        begin = snapshots.load(self.model, saved, self._decoder)
+            return state.initial(self.model, posteriors, wanted, self._decoder, spotter)
+        begin = snapshots.load(self.model, saved, self._decoder, spotter)
         own = begin.endpoints.config if begin.endpoints else None
         if endpoints is not None and wanted != own:
             raise ConfigError(

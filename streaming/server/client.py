@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from threading import Thread
 from types import TracebackType
@@ -17,6 +17,7 @@ from ...errors import PhonestreamError
 from ..audio.samples import check_samples, mono, slices
 from ..events import Failure, Final, decode
 from ..pool.results import Snapshot
+from ..spotting.keywords import THRESHOLD
 from ..stream import DEFAULT_RATE
 from .protocol import (
     STREAM_PATH,
@@ -74,9 +75,14 @@ class Client:
         endpoints: bool = False,
         posteriors: bool = False,
         tentative: bool = False,
+        keywords: Sequence[str] = (),
+        threshold: float = THRESHOLD,
         snapshot: bytes | None = None,
     ) -> "RemoteStream":
         """A stream on the server, new or going on from `snapshot`.
+
+        `keywords` with a score of `threshold` at least come as `Spotted` among the events; a snapshot wants those that
+        its stream had.
 
         Raises:
             ServerError: no server is there, or it refuses the stream.
@@ -102,6 +108,8 @@ class Client:
             endpoints=endpoints,
             posteriors=posteriors,
             tentative=tentative,
+            keywords=tuple(keywords),
+            threshold=threshold,
             snapshot=snapshot,
         )
         stream = RemoteStream(connection, opening, self.url, closing)

@@ -12,7 +12,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import NamedTuple
 
-from ...errors import AudioError, ConfigError, SnapshotError
+from ...errors import AudioError, ConfigError, DataError, SnapshotError
 from ..arrays import AnyArray
 from ..decode import Phone
 from ..events import Failure, Final, Tentative
@@ -20,6 +20,7 @@ from ..pool.results import TickResult
 from ..pool.scheduler import StreamPool
 from ..pool.stream import PooledStream
 from ..recognizer import Recognizer
+from ..spotting.keywords import Keywords
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Finish, Gap, Opening, RefusedError, Save
@@ -96,6 +97,7 @@ class Engine:
         It takes milliseconds, but for rates that `resample.is_odd`, of which the filter takes a third of a second.
 
         Raises:
+            RefusedError: keywords that are none.
             SnapshotError: it is damaged, of another model or another rate, finished, or without the endpoints or
                 posteriors that are wanted.
         """
@@ -107,6 +109,7 @@ class Engine:
                 posteriors=opening.posteriors,
                 report_gaps=True,
                 snapshot=opening.snapshot,
+                keywords=_keywords(opening),
             )
         except (AudioError, ConfigError) as error:
             if not resumed:
@@ -175,6 +178,15 @@ class Engine:
             return []
         self._guesses[result.stream] = guess
         return [Tentative(tuple(guess))]
+
+
+def _keywords(opening: Opening) -> Keywords | None:
+    if not opening.keywords:
+        return None
+    try:
+        return Keywords(opening.keywords, threshold=opening.threshold)
+    except (ConfigError, DataError) as error:
+        raise RefusedError(Close.BAD_MESSAGE, f"opening: {error}") from None
 
 
 def put(stream: PooledStream, work: Work) -> None:

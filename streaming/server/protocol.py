@@ -20,6 +20,7 @@ from ..audio.samples import check_samples
 from ..events import Event as StreamEvent
 from ..events import encode
 from ..pool.results import Posteriors, Snapshot
+from ..spotting.keywords import THRESHOLD, check_threshold
 
 VERSION = 1
 STREAM_PATH = "/v1/stream"
@@ -29,6 +30,8 @@ ENCODINGS: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.d
 
 FLAGS = ("endpoints", "posteriors", "tentative")
 """Of the opening: what is wanted beside phones."""
+
+MAX_KEYWORDS = 100  # of a stream: each costs all streams of the server something
 
 
 class Close(IntEnum):
@@ -70,6 +73,9 @@ class Opening:
     endpoints: bool = False
     posteriors: bool = False
     tentative: bool = False
+    keywords: tuple[str, ...] = ()
+    threshold: float = THRESHOLD
+    """The least score of a keyword that is told."""
     snapshot: bytes | None = None
     token: str | None = None
 
@@ -131,13 +137,23 @@ def read_opening(text: str) -> Opening:
     for name, value in wanted.items():
         if type(value) is not bool:
             raise _bad(f"opening: {name} {_show(value)}: expected true or false")
-    return Opening(rate, encoding, **wanted, snapshot=_snapshot(message.get("snapshot")), token=token)
+    return Opening(
+        rate,
+        encoding,
+        **wanted,
+        keywords=_keywords(message.get("keywords", [])),
+        threshold=_threshold(message.get("threshold", THRESHOLD)),
+        snapshot=_snapshot(message.get("snapshot")),
+        token=token,
+    )
 
 
 def write_opening(opening: Opening) -> str:
     """The message that `read_opening` reads."""
     message: dict[str, Any] = {"version": VERSION, "rate": opening.rate, "encoding": opening.encoding}
     message |= {name: True for name in FLAGS if getattr(opening, name)}
+    if opening.keywords:
+        message |= {"keywords": list(opening.keywords), "threshold": opening.threshold}
     if opening.snapshot is not None:
         message["snapshot"] = _text(opening.snapshot)
     if opening.token is not None:
@@ -232,6 +248,21 @@ def _known(message: Mapping[str, Any], names: Collection[str], where: str) -> No
     surplus = sorted(message.keys() - set(names))
     if surplus:
         raise _bad(f"{where}: unknown field {_show(surplus[0])}; check its spelling")
+
+
+def _keywords(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(phrase, str) for phrase in value):
+        raise _bad(f"opening: keywords {_show(value)}: expected a list of strings")
+    if len(value) > MAX_KEYWORDS:
+        raise _bad(f"opening: {len(value):,} keywords: a stream may have {MAX_KEYWORDS}")
+    return tuple(value)
+
+
+def _threshold(value: Any) -> float:
+    try:
+        return check_threshold(value, "threshold")
+    except PhonestreamError as error:
+        raise _bad(f"opening: {error}") from None
 
 
 def _snapshot(value: Any) -> bytes | None:

@@ -68,6 +68,7 @@ EDITS = (
         r'(<figcaption id="hint">)[^<]*',
         r"\1This page needs a server of files, for example: python -m http.server -d FOLDER",
     ),
+    (r'\n *<label id="spotting">.*?</label>\n', ""),
     (r'\n *<form id="key".*?</form>', ""),
     (
         r'(<p id="where">)[^<]*',

@@ -42,6 +42,13 @@ def listen(
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
     decoder: DecoderOption = None,
+    spot: Annotated[
+        list[str] | None,
+        typer.Option("--spot", metavar="TEXT", help="Tell when this is said; again for more keywords."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least score of a keyword that is told, from 0 to 1.  [default: 0.5]")
+    ] = None,
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, metavar="MS", help="Milliseconds of audio heard at a time.")
     ] = 40,
@@ -67,10 +74,15 @@ def listen(
     from ..streaming.audio.microphone import Microphone, MicrophoneGoneError
     from ..streaming.events import Listening
     from ..streaming.recognizer import Recognizer
+    from ..streaming.spotting.keywords import THRESHOLD, Keywords
     from .listen_display import display_for
     from .listen_session import Session, chunks, first
     from .recording import Recording
 
+    if threshold is not None and not spot:
+        raise typer.BadParameter("is of keywords: give --spot, too", param_hint="--threshold")
+    limit = THRESHOLD if threshold is None else threshold
+    keywords = Keywords(spot, threshold=limit) if spot else None
     with ExitStack() as stack:
         stack.enter_context(others_remarks_off())
         interrupted = stack.enter_context(interruptible())
@@ -83,7 +95,7 @@ def listen(
         called = names(recognizer.phones, phones)
         recording = stack.enter_context(Recording(save, rate)) if save is not None else None
         display = stack.enter_context(display_for(form is Format.json, called))
-        session = Session(recognizer, microphone, recording, display)
+        session = Session(recognizer, microphone, recording, display, keywords)
         source = chunks(microphone, reconnect, interrupted, display.remark)
         if seconds is not None:
             source = first(source, round(seconds * rate))

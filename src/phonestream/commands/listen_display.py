@@ -12,6 +12,7 @@ from ..formats.text import boundary
 from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Event, Failure, Final, Listening, encode
+from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from . import listen_lines
 from .listen_lines import Lines
@@ -72,6 +73,8 @@ class Plain:
             case Lost():
                 done, self._lines = listen_lines.end(self._lines)
                 done.append(listen_lines.lost_line(event))
+            case Spotted():  # the line goes on below it
+                done = [listen_lines.spotted_line(event)]
             case Endpoint():  # an empty line between two utterances
                 done, self._lines = listen_lines.end(self._lines)
                 done += [""] if self._spoken else []

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..formats.text import DOUBTFUL, PAUSE, WIDTH, boundary
 from ..streaming.decode import Phone
+from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from .output import dim
 
@@ -41,6 +42,11 @@ def settle(state: Lines, heard: float) -> tuple[list[str], Lines]:
 def end(state: Lines) -> tuple[list[str], Lines]:
     """End the line."""
     return ([state.line] if state.line else []), Lines()
+
+
+def spotted_line(spotted: Spotted) -> str:
+    """What is shown of a keyword."""
+    return f"{spotted.start:8.2f}  [{spotted.phrase}: {spotted.score:.3f}]"
 
 
 def lost_line(lost: Lost) -> str:

@@ -11,6 +11,7 @@ from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Failure, Final
 from ..streaming.recognizer import Recognizer
+from ..streaming.spotting.keywords import Keywords
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from .listen_display import Display
@@ -71,12 +72,17 @@ class Session:
     """A stream, and all that is shown and kept of it."""
 
     def __init__(
-        self, recognizer: Recognizer, microphone: Microphone, recording: Recording | None, display: Display
+        self,
+        recognizer: Recognizer,
+        microphone: Microphone,
+        recording: Recording | None,
+        display: Display,
+        keywords: Keywords | None = None,
     ) -> None:
         metadata = recognizer.metadata
         self.complete = True
         """False if some of the audio could not be saved."""
-        self._stream = recognizer.stream(endpoints=True)
+        self._stream = recognizer.stream(endpoints=True, keywords=keywords)
         self.look_ahead = metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate
         """Seconds of audio after a phone that the model must hear."""
         self._microphone = microphone

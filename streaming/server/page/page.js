@@ -1,7 +1,7 @@
 // What the buttons do: from the microphone or a file, through the recogniser, into the picture and the text.
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
-// browser. `openStream(rate, onEvent)` promises a stream with send(samples), gap(count), finish(), behind() and the
+// browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
 // promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones } of a file, whose samples are
 // promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
 // address of capture.js.
@@ -34,6 +34,7 @@ let latencies = [];
 function clear() {
   view.clear();
   at("lines").replaceChildren();
+  at("spotted").replaceChildren();
   guesses = [];
   at("hint").hidden = true;
   [lastEnd, lostSeconds, latencies] = [0, 0, []];
@@ -107,6 +108,24 @@ function addLost({ start, seconds }) {
   view.lose(start, seconds);
 }
 
+function addSpotted({ phrase, start, score }) {
+  const item = document.createElement("li");
+  const time = document.createElement("time");
+  time.textContent = start.toFixed(2);
+  const said = document.createElement("span");
+  said.textContent = phrase;
+  said.title = `score ${score.toFixed(2)}`;
+  item.append(time, said);
+  at("spotted").append(item);
+  if (at("spotted").childElementCount > KEPT_LINES) at("spotted").firstElementChild.remove();
+}
+
+// What the page is asked to tell when it is said; of a page that cannot, nothing.
+function keywords() {
+  const phrases = (at("keywords")?.value ?? "").split(",").map((phrase) => phrase.trim());
+  return phrases.filter((phrase) => phrase);
+}
+
 async function listen() {
   clear();
   let spectrum = null;
@@ -151,8 +170,9 @@ async function listen() {
         addPhone(event);
       } else if (event.event === "tentative") addTentative(event.phones);
       else if (event.event === "lost") addLost(event);
+      else if (event.event === "spotted") addSpotted(event);
       show();
-    });
+    }, keywords());
     const timer = setTimeout(() => tell(engine.waiting), PATIENCE);
     const opened = await opening.finally(() => clearTimeout(timer));
     tell("");

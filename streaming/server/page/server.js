@@ -9,8 +9,8 @@ const UNAUTHORISED = 4003;
 const key = document.getElementById("key");
 let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
 
-// Opens a stream of `rate` Hz. `onEvent` gets each event; the promise `done` settles after the final one, or fails.
-async function openStream(rate, onEvent) {
+// Opens a stream of `rate` Hz. `onEvent` gets each event, `spotted` ones of the keywords too; the promise `done` settles after the final one, or fails.
+async function openStream(rate, onEvent, keywords) {
   key.hidden = true;
   const url = new URL("v1/stream", location.href); // beside the page, also below a path of a proxy
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -22,7 +22,8 @@ async function openStream(rate, onEvent) {
   done.catch(() => {}); // whoever awaits it hears of it
 
   await new Promise((resolve, reject) => {
-    socket.onopen = () => socket.send(JSON.stringify({ version: 1, rate, encoding: "int16", tentative: true, token }));
+    const opening = { version: 1, rate, encoding: "int16", tentative: true, keywords, token };
+    socket.onopen = () => socket.send(JSON.stringify(opening));
     socket.onmessage = ({ data }) => {
       const event = JSON.parse(data);
       if (event.event === "ready") resolve();

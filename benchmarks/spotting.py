@@ -1,0 +1,208 @@
+"""Keywords in recordings: how many are found at how many false alarms, pocketsphinx's keyphrase search beside it.
+
+    PHONESTREAM_SPEECH=DIR python benchmarks/spotting.py --split dev [--keywords 40] [--limit N]
+
+Keywords are words and pairs of words of 4 to 12 phones that are said at least three times in the split, drawn at random
+with as many of each length as there are. `phonestream align` says when they are said. A detection is one whose middle
+lies in one that is said; any other is a false alarm, and so is a second one of the same. Detections of all keywords are
+put in order of their score; *detected at n* is the share of those said that come before the false alarms exceed n for
+each keyword and hour, and the figure of merit is its mean over n from 1 to 10 (NIST, 1991). Measured, too, is how many
+false alarms there are at the scores that promise one an hour (0.5) and one in nine (0.9).
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pocketsphinx import Decoder
+from tables import Report, add_option
+
+from phonestream import DataError, Keywords, Recognizer, Spotted
+from phonestream.asr.align.aligner import fit, spoken
+from phonestream.asr.align.posteriors import compute_posteriors
+from phonestream.asr.corpora.corpus import load_cuts, load_samples, speech_root
+from phonestream.streaming.spotting.spotter import Spotter, boundary_model
+
+RATE = 16_000  # Hz
+FRAME_SECONDS = 0.01  # of pocketsphinx
+SHORTEST, LONGEST, LETTERS, TIMES = 4, 12, 5, 3  # phones, phones, letters at least, times said at least
+ALARMS = (0.5, 1, 5)  # for each keyword and hour
+LOWEST = 1e-40  # pocketsphinx's threshold: nearly everything, to be put in order by its score
+
+Samples = NDArray[np.float32]
+
+
+class Said(NamedTuple):
+    """A keyword in a recording, by the transcript or by a detector."""
+
+    recording: int
+    phrase: str
+    start: float
+    end: float
+    score: float = 0.0
+
+
+def choose(texts: Sequence[str], count: int) -> list[str]:
+    """`count` keywords of the texts, evenly of all lengths."""
+    words = [text.split() for text in texts]
+    often = Counter(
+        phrase for line in words for phrase in {*line, *(" ".join(pair) for pair in pairwise(line))}
+    )
+    phrases = sorted(phrase for phrase, times in often.items() if times >= TIMES and len(phrase) >= LETTERS)
+    lengths = defaultdict(list)
+    for phrase in phrases:
+        try:
+            phones = len(Keywords([phrase])[0].variants[0].phones)
+        except DataError:
+            continue
+        if SHORTEST <= phones <= LONGEST:
+            lengths[phones].append(phrase)
+    random = Random(3)
+    for same in lengths.values():
+        random.shuffle(same)
+    chosen: list[str] = []
+    while len(chosen) < count and any(lengths.values()):
+        chosen += [same.pop() for _, same in sorted(lengths.items()) if same]
+    return chosen[:count]
+
+
+def said_in(
+    recording: int, words: Sequence[tuple[str, float, float]], phrases: Sequence[str]
+) -> Iterator[Said]:
+    """Where keywords are said, `words` being all words of the recording with their times."""
+    for phrase in phrases:
+        parts = phrase.split()
+        for first in range(len(words) - len(parts) + 1):
+            piece = words[first : first + len(parts)]
+            if [word for word, _, _ in piece] == parts:
+                yield Said(recording, phrase, piece[0][1], piece[-1][2])
+
+
+def pocketsphinx(phrases: Sequence[str], folder: Path) -> tuple[Decoder, list[str]]:
+    """Its keyphrase search, and those of the phrases whose words its dictionary has."""
+    decoder = Decoder(lm=None, loglevel="FATAL")
+    known = [phrase for phrase in phrases if all(decoder.lookup_word(word) for word in phrase.split())]
+    listing = folder / "phrases.txt"
+    listing.write_text("".join(f"{phrase} /{LOWEST}/\n" for phrase in known), encoding="utf-8")
+    decoder.add_kws("phrases", str(listing))
+    decoder.activate_search("phrases")
+    return decoder, known
+
+
+def pocketsphinx_spots(decoder: Decoder, recording: int, samples: Samples) -> list[Said]:
+    """What it finds."""
+    decoder.start_utt()
+    decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
+    decoder.end_utt()
+    if decoder.hyp() is None:
+        return []
+    return [
+        Said(
+            recording,
+            segment.word,
+            segment.start_frame * FRAME_SECONDS,
+            (segment.end_frame + 1) * FRAME_SECONDS,
+            segment.prob,
+        )
+        for segment in decoder.seg()
+    ]
+
+
+def hits(found: Sequence[Said], truth: Sequence[Said]) -> list[tuple[float, bool]]:
+    """Score of each detection, the best first, and whether it is the first of one that is said."""
+    places = defaultdict(list)
+    for index, one in enumerate(truth):
+        places[one.recording, one.phrase].append((index, one.start, one.end))
+    seen = set[int]()
+    judged = []
+    for one in sorted(found, key=lambda found: -found.score):
+        middle = (one.start + one.end) / 2
+        hit = next((n for n, start, end in places[one.recording, one.phrase] if start <= middle <= end), None)
+        judged.append((one.score, hit is not None and hit not in seen))
+        seen |= {hit} if hit is not None else set()
+    return judged
+
+
+def detected(judged: Sequence[tuple[float, bool]], said: int, alarms: float) -> float:
+    """% of those said that come before more than so many false alarms in all."""
+    right = wrong = 0
+    for _, hit in judged:
+        wrong += not hit
+        if wrong > alarms:
+            break
+        right += hit
+    return 100 * right / max(1, said)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--keywords", type=int, default=40)
+    parser.add_argument("--limit", type=int, help="the first so many recordings")
+    add_option(parser)
+    options = parser.parse_args()
+    recognizer = Recognizer(options.model, decoder="greedy")
+    cuts = list(load_cuts(speech_root(), options.split))
+    texts = [cut.supervisions[0].text for cut in cuts]
+    phrases = choose(texts, options.keywords)
+    lm = boundary_model(recognizer.phones)
+    spotter = Spotter(recognizer.metadata.decoder, Keywords(phrases, threshold=0), lm)
+    truth: list[Said] = []
+    ours: list[Said] = []
+    theirs: list[Said] = []
+    seconds = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        decoder, known = pocketsphinx(phrases, Path(folder))
+        for index, (cut, text) in enumerate(zip(cuts[: options.limit], texts[: options.limit], strict=True)):
+            samples = load_samples(cut)
+            posteriors = compute_posteriors(recognizer, [samples], RATE, 1)
+            try:
+                alignment = fit(recognizer, posteriors, spoken(text, recognizer.phones))
+            except DataError:
+                continue
+            seconds += posteriors.seconds
+            words = [(word.text, word.start, word.end) for word in alignment.words]
+            truth += said_in(index, words, phrases)
+            certain, state = spotter.decode(spotter.initial(), posteriors.rows)
+            events: list[Spotted] = [one.event for one in certain] + spotter.finish(state)
+            ours += [Said(index, one.phrase, one.start, one.end, one.score) for one in events]
+            theirs += pocketsphinx_spots(decoder, index, samples)
+    report = Report(options)
+    hours = seconds / 3600
+    report.note(
+        f"{len(phrases)} keywords, said {len(truth)} times in {hours:.2f} hours of {options.split}; "
+        f"{len(known)} of them are in pocketsphinx's dictionary, and its others count as missed"
+    )
+    table = report.table(
+        ("", ""),
+        ("figure of merit", ".1f"),
+        *((f"detected at {alarms:g}, %", ".1f") for alarms in ALARMS),
+        ("false alarms an hour at 0.5", ".2f"),
+        ("at 0.9", ".2f"),
+    )
+    unit = len(phrases) * hours  # false alarms in all that are one for each keyword and hour
+    for name, found in (("phonestream", ours), ("pocketsphinx", theirs)):
+        judged = hits(found, truth)
+        merit = np.mean([detected(judged, len(truth), alarms * unit) for alarms in range(1, 11)])
+        at = [detected(judged, len(truth), alarms * unit) for alarms in ALARMS]
+        wrong = [sum(not hit and score >= least for score, hit in judged) / unit for least in (0.5, 0.9)]
+        table.add(name, float(merit), *at, *(wrong if name == "phonestream" else (None, None)))
+    report.save()
+
+
+if __name__ == "__main__":
+    main()
