@@ -89,6 +89,13 @@ def align(
             help="How often the audio is heard: 1 is quickest, 4 gives finer times.",
         ),
     ] = HEARINGS,
+    refuse: Annotated[
+        bool,
+        typer.Option(
+            "--refuse/--no-refuse",
+            help="Whether a transcript that does not fit is an error; if not, it has a low score.",
+        ),
+    ] = True,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
@@ -116,6 +123,7 @@ def align(
                 phonemes,
                 lexicon,
                 hearings,
+                refuse,
             ),
             new_output(output),
         )
@@ -150,6 +158,7 @@ def align(
         names=(transcript or "--text", audio),
         phonemes=phonemes,
         lexicon=Lexicon(lexicon) if lexicon else None,
+        refuse=refuse,
     )
     data = render(alignment, audio, name, options)
     if output is None:

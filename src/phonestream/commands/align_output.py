@@ -40,8 +40,9 @@ def document(alignment: "Alignment", file: str) -> "Document":
         if phone.start > before:
             intervals.append(Interval("", before, phone.start, 1.0))
         intervals.append(Interval(phone.symbol, phone.start, phone.end, phone.score))
-    if intervals[-1].end < alignment.seconds:
-        intervals.append(Interval("", intervals[-1].end, alignment.seconds, 1.0))
+    end = intervals[-1].end if intervals else 0.0
+    if end < alignment.seconds:
+        intervals.append(Interval("", end, alignment.seconds, 1.0))
     return Document(
         file=file,
         seconds=alignment.seconds,
@@ -94,11 +95,17 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
                 {
                     "symbol": rename(phone.symbol, options.phone_set),
                     **timed(phone.start, phone.end, phone.score),
+                    "pronunciation": round(phone.pronunciation, 3),
+                    "instead": {
+                        "symbol": phone.instead.symbol and rename(phone.instead.symbol, options.phone_set),
+                        "probability": round(phone.instead.probability, 3),
+                    },
                 }
                 for phone in word.phones
             ],
             "place": word.place,
             "readable": not word.problem,
+            "pronunciation": round(word.pronunciation, 3),
         }
 
     fields = {
