@@ -28,6 +28,7 @@ from phonestream.cli import main
 from phonestream.commands import align as command
 from phonestream.commands.align_output import document
 from phonestream.formats.registry import FORMATS, Options
+from phonestream.formats.visemes import to_visemes
 
 Run = Callable[..., tuple[int, bytes, str]]
 
@@ -477,6 +478,24 @@ def test_every_format_is_written_to_a_file_as_to_standard_output(
     assert sorted(tmp_path.iterdir()) == sorted([transcript, target])
 
 
+def test_mouth_shapes_are_those_of_the_aligned_phones(
+    run: Run, recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording = corpus[1]
+    expected = document(aligned(recognizer, recording), "a.wav")
+    options = (recording.file, "--text", recording.text, "--visemes", "rhubarb")
+    status, out, _ = run(*options, "--format", "json")
+    shapes = json.loads(out)["visemes"]
+    assert status == 0
+    assert [shape["symbol"] for shape in shapes] == [
+        shape.symbol for shape in to_visemes(expected.intervals, "rhubarb")
+    ]
+    assert (shapes[0]["start"], shapes[-1]["end"]) == (0, pytest.approx(expected.seconds, abs=1e-3))
+    _, out, _ = run(*options)
+    assert out.split(b"\n")[0].split()[-1] == b"visemes"
+    assert set(b" ".join(line.split(None, 4)[4] for line in out.splitlines()[1:-1])) <= set(b"ABCDEFGHX ")
+
+
 def test_intervals_fill_the_recording(recognizer: Recognizer, corpus: list[Recording]) -> None:
     for recording in corpus[:3]:
         made = document(aligned(recognizer, recording), "speech.wav")
@@ -523,6 +542,8 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
         (("--text", "yes", "--overwrite"), 2, "needs --output"),
         (("--text", "yes", "--format", "mp3"), 2, "unknown format 'mp3'"),
         (("--text", "yes", "--phones", "greek"), 2, "unknown phone set 'greek'"),
+        (("--text", "yes", "--visemes", "disney"), 2, "unknown visemes 'disney'"),
+        (("--text", "yes", "--visemes", "oculus", "--phones", "ipa"), 2, "with --visemes there are none"),
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
         (("{audio}",), 1, "is not text in UTF-8"),
         (("--text", ""), 1, "--text: the transcript has no words"),
