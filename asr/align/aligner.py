@@ -37,7 +37,7 @@ from .pronunciation import Instead, most_likely_instead, probability_right
 from .transcript import Spoken
 from .viterbi import best_path
 
-COSTS = align_graph.Costs(skip_word=5.0, skip_phone=4.0, filler=6.0, dwell=0.1)
+COSTS = align_graph.Costs(skip_word=2.0, skip_phone=3.0, skip_least=9.0, filler=6.0, dwell=0.1)
 MISMATCH = (
     0.3  # an alignment's score below which audio and transcript are not of each other; see docs/alignment.md
 )
