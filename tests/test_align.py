@@ -27,7 +27,8 @@ from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.commands import align as command
 from phonestream.commands.align_output import document
-from phonestream.formats.registry import FORMATS
+from phonestream.formats.registry import FORMATS, Options
+from phonestream.formats.visemes import to_visemes
 
 Run = Callable[..., tuple[int, bytes, str]]
 
@@ -159,6 +160,42 @@ def test_a_phone_that_was_not_said_scores_lower(recognizer: Recognizer, corpus: 
     above = np.mean(np.asarray(right)[:, None] > np.asarray(wrong))
     assert above > 0.9
     assert np.median(wrong) < 0.05 < 0.5 < np.median(right)
+
+
+def test_a_wrong_phone_is_told_with_what_was_said_and_the_word_is_wrong_with_it(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    """Where "sight" was said and the transcript has "sighs", the phone that differs has the least probability."""
+    recording = corpus[1]
+    right = aligned(recognizer, recording)
+    words = recording.text.split()
+    at = words.index("sight")
+    wrong = aligned(recognizer, recording, " ".join([*words[:at], "sighs", *words[at + 1 :]]))
+    least = min(wrong.words[at].phones, key=lambda phone: phone.pronunciation)
+    assert (least.symbol, least.instead.symbol) == ("Z", "T")
+    assert least.instead.probability > 0.5 > least.pronunciation == wrong.words[at].pronunciation
+    assert right.words[at].pronunciation > 0.5
+    for phone in right.phones:
+        assert phone.instead.symbol != phone.symbol
+        assert 0 <= phone.pronunciation <= phone.pronunciation + phone.instead.probability <= 1 + 1e-9
+    ordered = sorted(right.phones, key=lambda phone: phone.score)
+    assert [phone.pronunciation for phone in ordered] == sorted(phone.pronunciation for phone in right.phones)
+
+
+def test_what_does_not_fit_has_a_low_score_where_nothing_is_refused(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording, other = corpus[0], corpus[1]
+    for text in (other.text, "yes " * 500):
+        found = aligned(recognizer, recording, text, refuse=False)
+        assert [word.text for word in found.words] == text.split()
+        assert found.score < 0.3
+        for name in FORMATS:
+            assert FORMATS[name].write(document(found, "a.wav"), Options())
+    silence = align(recognizer, np.zeros(16_000), 16_000, "yes", time_shifts=1, refuse=False)
+    assert (silence.score, silence.phones, len(silence.missing)) == (0.0, (), 1)
+    for name in FORMATS:
+        FORMATS[name].write(document(silence, "a.wav"), Options())
 
 
 def test_goodness_is_the_sum_over_all_paths() -> None:
@@ -391,12 +428,25 @@ def test_json_has_the_python_api_s_alignment(
     assert (result["file"], result["extra"]) == (str(recording.file), [])
     for entry, word in zip(result["words"], expected.words, strict=True):
         assert list(entry) == [
-            *("text", "start", "end", "score", "known", "found", "phones", "place", "readable")
+            *(
+                "text",
+                "start",
+                "end",
+                "score",
+                "known",
+                "found",
+                "phones",
+                "place",
+                "readable",
+                "pronunciation",
+            )
         ]
         assert (entry["text"], entry["known"], entry["found"]) == (word.text, word.known, True)
         assert recording.text[slice(*entry["place"])] == word.text
         assert entry["start"] == pytest.approx(word.start, abs=2e-3)
         assert [phone["symbol"] for phone in entry["phones"]] == [phone.symbol for phone in word.phones]
+        assert entry["pronunciation"] == pytest.approx(word.pronunciation, abs=0.02)
+        assert list(entry["phones"][0]) == ["symbol", "start", "end", "score", "pronunciation", "instead"]
 
 
 def test_text_is_a_line_for_each_word(run: Run, corpus: list[Recording]) -> None:
@@ -426,6 +476,24 @@ def test_every_format_is_written_to_a_file_as_to_standard_output(
     assert run(recording.file, transcript, "--output", target) == (0, b"", "")  # the ending says the format
     assert target.read_bytes() == printed
     assert sorted(tmp_path.iterdir()) == sorted([transcript, target])
+
+
+def test_mouth_shapes_are_those_of_the_aligned_phones(
+    run: Run, recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    recording = corpus[1]
+    expected = document(aligned(recognizer, recording), "a.wav")
+    options = (recording.file, "--text", recording.text, "--visemes", "rhubarb")
+    status, out, _ = run(*options, "--format", "json")
+    shapes = json.loads(out)["visemes"]
+    assert status == 0
+    assert [shape["symbol"] for shape in shapes] == [
+        shape.symbol for shape in to_visemes(expected.intervals, "rhubarb")
+    ]
+    assert (shapes[0]["start"], shapes[-1]["end"]) == (0, pytest.approx(expected.seconds, abs=1e-3))
+    _, out, _ = run(*options)
+    assert out.split(b"\n")[0].split()[-1] == b"visemes"
+    assert set(b" ".join(line.split(None, 4)[4] for line in out.splitlines()[1:-1])) <= set(b"ABCDEFGHX ")
 
 
 def test_intervals_fill_the_recording(recognizer: Recognizer, corpus: list[Recording]) -> None:
@@ -474,6 +542,8 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
         (("--text", "yes", "--overwrite"), 2, "needs --output"),
         (("--text", "yes", "--format", "mp3"), 2, "unknown format 'mp3'"),
         (("--text", "yes", "--phones", "greek"), 2, "unknown phone set 'greek'"),
+        (("--text", "yes", "--visemes", "disney"), 2, "unknown visemes 'disney'"),
+        (("--text", "yes", "--visemes", "oculus", "--phones", "ipa"), 2, "with --visemes there are none"),
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
         (("{audio}",), 1, "is not text in UTF-8"),
         (("--text", ""), 1, "--text: the transcript has no words"),

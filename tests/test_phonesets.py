@@ -18,6 +18,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "formats.md"
 NAMES = {
     "preston-blair": {"AI", "E", "O", "U", "WQ", "L", "MBP", "FV", "etc", "rest"},
     "oculus": {"sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou"},
+    "rhubarb": set("ABCDEFGHX"),
 }
 
 
@@ -71,7 +72,7 @@ def test_unknown_names_are_answered_with_those_that_are_known() -> None:
         ConfigError, match=r"unknown phone set 'sampa'.*arpabet, ipa, xsampa, timit48, timit39"
     ):
         Options(phone_set="sampa")
-    with pytest.raises(ConfigError, match=r"unknown visemes 'disney'.*preston-blair, oculus"):
+    with pytest.raises(ConfigError, match=r"unknown visemes 'disney'.*preston-blair, oculus, rhubarb"):
         Options(visemes="disney")
 
 
@@ -105,10 +106,10 @@ def test_the_documentation_shows_the_tables_as_they_are() -> None:
     rows = {
         cells[0]: cells[1:]
         for line in PAGE.read_text(encoding="utf-8").splitlines()
-        if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("| ").split("|")]) == 7
+        if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("| ").split("|")]) == 8
     }
     for phone in PHONES:
         expected = [f"`{PHONE_SETS[name][phone]}`" for name in ("ipa", "xsampa", "timit48", "timit39")]
         expected[1] = expected[1].replace("`3``", "``3` ``")
-        expected += [" ".join(VISEMES[name][phone]) for name in ("preston-blair", "oculus")]
+        expected += [" ".join(VISEMES[name][phone]) for name in ("preston-blair", "oculus", "rhubarb")]
         assert rows[phone] == expected

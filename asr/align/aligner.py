@@ -33,10 +33,11 @@ from . import (
     transcript as align_transcript,
 )
 from .posteriors import TIME_SHIFTS, Posteriors, compute_posteriors
+from .pronunciation import Instead, most_likely_instead, probability_right
 from .transcript import Spoken
 from .viterbi import best_path
 
-COSTS = align_graph.Costs(skip_word=5.0, skip_phone=4.0, filler=6.0, dwell=0.1)
+COSTS = align_graph.Costs(skip_word=2.0, skip_phone=3.0, skip_least=9.0, filler=6.0, dwell=0.1)
 MISMATCH = (
     0.3  # an alignment's score below which audio and transcript are not of each other; see docs/alignment.md
 )
@@ -54,6 +55,10 @@ class AlignedPhone(NamedTuple):
     """Goodness of pronunciation, in [0, 1]; see `score`."""
     word: int
     """Index of its word in `Alignment.words`."""
+    pronunciation: float = 0.0
+    """Probability that it was said right, in [0, 1]; see `pronunciation`."""
+    instead: Instead = Instead("", 0.0)
+    """What was most likely said in its place, if not this."""
 
 
 class AlignedWord(NamedTuple):
@@ -76,6 +81,9 @@ class AlignedWord(NamedTuple):
     """Of its first character in the transcript, counted from 0, and behind its last."""
     attached: bool = False
     """Whether no white space is between it and the word before in the transcript."""
+    pronunciation: float = 0.0
+    """Probability that it was said right: the least of its phones', so that one wrong phone is not averaged away; 0
+    where it was not found."""
     problem: str = ""
     """Why it cannot be read, if it cannot. Such a word is where speech is that no word beside it accounts for."""
 
@@ -118,6 +126,7 @@ def align(
     phonemes: bool = False,
     lexicon: Lexicon | None = None,
     time_shifts: int = TIME_SHIFTS,
+    refuse: bool = True,
 ) -> Alignment:
     """Find the words and phones of `transcript` in a recording.
 
@@ -134,6 +143,8 @@ def align(
         lexicon: of your own; by default the bundled one.
         time_shifts: number of time-shifted copies of the recording that are decoded: 4 take 4 times as long as 1, and
             give slightly better times.
+        refuse: a transcript that is not of this recording is an error; otherwise, as for a learner's, it has a low
+            score, and words that were not found.
 
     Raises:
         AudioError: the samples cannot be used.
@@ -142,7 +153,9 @@ def align(
         ConfigError: `time_shifts` is not from 1 to 8.
     """
     words = spoken(transcript, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
-    return fit(recognizer, compute_posteriors(recognizer, [samples], sample_rate, time_shifts), words)
+    return fit(
+        recognizer, compute_posteriors(recognizer, [samples], sample_rate, time_shifts), words, refuse=refuse
+    )
 
 
 def spoken(
@@ -166,11 +179,13 @@ def spoken(
     return words
 
 
-def fit(recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken]) -> Alignment:
+def fit(
+    recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken], *, refuse: bool = True
+) -> Alignment:
     """Align `words` with the posteriors of a recording.
 
     Raises:
-        DataError: they are too many for the audio, or not what was said.
+        DataError: with `refuse`, they are too many for the audio, or not what was said; without it, no audio.
     """
     meta = recognizer.metadata
     label_of = {symbol: index for index, symbol in enumerate(meta.decoder.symbols) if index != meta.blank}
@@ -178,7 +193,8 @@ def fit(recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken])
     unread = {bisect_left(readable, index) for index, word in enumerate(words) if not word.variants}
     variants = [[[label_of[phone] for phone in variant] for variant in words[at].variants] for at in readable]
     least = sum(min(map(len, ways)) for ways in variants)
-    if least * meta.row_seconds > posteriors.seconds + meta.row_seconds:
+    too_long = least * meta.row_seconds > posteriors.seconds + meta.row_seconds
+    if (too_long and refuse) or not len(posteriors.rows):
         raise DataError(
             f"the transcript is too long for the audio: {least} phones in {posteriors.seconds:.2f} s, in which at most "
             f"{int(posteriors.seconds / meta.row_seconds)} fit; give the transcript of this recording"
@@ -187,7 +203,7 @@ def fit(recognizer: Recognizer, posteriors: Posteriors, words: Sequence[Spoken])
     emissions = align_graph.emissions(posteriors.rows, blank=meta.blank, costs=COSTS)
     path, _ = best_path(graph, emissions)
     alignment = _alignment(recognizer, posteriors, words, readable, graph, path)
-    if alignment.score < MISMATCH:
+    if refuse and alignment.score < MISMATCH:
         raise DataError(_mismatch(alignment, posteriors.phones))
     return alignment
 
@@ -204,9 +220,10 @@ def _alignment(
     states, runs = _spikes(graph, path)
     labels, owners = graph.label[states], [readable[word] for word in graph.word[states]]
     reach = max(1, round(align_score.REACH / meta.row_seconds))
-    scores = align_score.goodness(
-        posteriors.rows, labels, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
+    shares = align_score.said(
+        posteriors.rows, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
     )
+    scores = shares[np.arange(len(labels)), labels]
     centres = align_times.centres(
         posteriors.fine, posteriors.fine_times, labels, runs, posteriors.time_shifts
     )
@@ -214,8 +231,18 @@ def _alignment(
         centres, [one == behind for one, behind in pairwise(owners)], posteriors.seconds
     )
     phones = tuple(
-        AlignedPhone(meta.decoder.symbols[label], *span, float(score), owner)
-        for label, span, score, owner in zip(labels, spans, scores, owners, strict=True)
+        AlignedPhone(
+            meta.decoder.symbols[label], span.start, span.end, float(score), owner, float(right), instead
+        )
+        for label, span, score, owner, right, instead in zip(
+            labels,
+            spans,
+            scores,
+            owners,
+            probability_right(scores),
+            most_likely_instead(shares, labels, meta.decoder.symbols, meta.blank),
+            strict=True,
+        )
     )
     by_word = {owner: tuple(members) for owner, members in groupby(phones, key=lambda phone: phone.word)}
     aligned = _words(words, by_word, posteriors)
@@ -287,6 +314,7 @@ def _word(
         phones,
         word.place,
         word.attached,
+        min((phone.pronunciation for phone in phones), default=0.0),
         word.problem,
     )
 

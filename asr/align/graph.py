@@ -38,6 +38,8 @@ class Costs(NamedTuple):
     """For each row of speech in a gap, below the row's most probable label; infinite where a gap must be blank."""
     dwell: float
     """For each row of blank within a word, so that no word is drawn out over a pause to a phone behind it."""
+    skip_least: float = 0.0
+    """For a word that was not said, at least: so that words of a phone or two are not skipped for being said badly."""
     unread: float = 0.5
     """As `filler`, in a gap in which there is a word that cannot be read."""
 
@@ -137,7 +139,11 @@ def build(
         gaps=np.array(gaps, np.int32),
         ends=np.array([*ends, gap], np.int32),
         skip=np.array(
-            [costs.skip_word + costs.skip_phone * min(map(len, variants)) for variants in words], np.float32
+            [
+                max(costs.skip_least, costs.skip_word + costs.skip_phone * min(map(len, variants)))
+                for variants in words
+            ],
+            np.float32,
         ),
     )
 

@@ -34,17 +34,31 @@ def goodness(
     reach: int,
     temperature: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Score of each phone, [phones].
+    """Score of each phone, [phones]; see `said`, of which it is the phone's own column."""
+    shares = said(log_probs, runs, blank=blank, reach=reach, temperature=temperature)
+    return np.asarray(shares[np.arange(len(runs)), labels])
+
+
+def said(
+    log_probs: NDArray[np.float32],
+    runs: Sequence[tuple[int, int]],
+    *,
+    blank: int,
+    reach: int,
+    temperature: float = 1.0,
+) -> NDArray[np.float64]:
+    """What was said in the place of each phone: probabilities of all labels, [phones, labels].
+
+    The blank's is that nothing was said there.
 
     Args:
         log_probs: [rows, labels].
-        labels: [phones] the CTC label of each.
         runs: for each phone the rows [first, behind last) of its spike; ascending, not overlapping.
         blank: the blank's label.
         reach: rows beyond a spike in which the phone is looked for, if no neighbour's spike stands before.
         temperature: what log-probabilities are divided by.
     """
-    scores = np.empty(len(runs))
+    shares = np.empty((len(runs), log_probs.shape[1]))
     befores = [0, *(end for _, end in runs)][: len(runs)]
     behinds = [*(begin for begin, _ in runs), len(log_probs)][1:]
     regions = [
@@ -53,13 +67,12 @@ def goodness(
     ]
     for first in range(0, len(runs), _TOGETHER):
         some = slice(first, first + _TOGETHER)
-        scores[some] = _scores(log_probs, labels[some], regions[some], blank, temperature)
-    return scores
+        shares[some] = _shares(log_probs, regions[some], blank, temperature)
+    return shares
 
 
-def _scores(
+def _shares(
     log_probs: NDArray[np.float32],
-    labels: NDArray[np.int32],
     regions: Sequence[tuple[int, int]],
     blank: int,
     temperature: float,
@@ -83,5 +96,4 @@ def _scores(
     total[:, blank] = none[:, 0]
     total -= total.max(axis=1, keepdims=True)
     likelihoods = np.exp(total)
-    chosen = likelihoods[np.arange(len(labels)), labels]
-    return np.asarray(chosen / likelihoods.sum(axis=1))
+    return np.asarray(likelihoods / likelihoods.sum(axis=1, keepdims=True))

@@ -25,14 +25,14 @@ class Utterance(NamedTuple):
 
 
 def fit_utterances(
-    recognizer: Recognizer, posteriors: Posteriors, utterances: Sequence[Utterance]
+    recognizer: Recognizer, posteriors: Posteriors, utterances: Sequence[Utterance], *, refuse: bool = True
 ) -> Alignment:
     """Align each of `utterances`, in order and not overlapping, within its times.
 
     The words of one that does not fit are not found, and the others are as without it.
 
     Raises:
-        DataError: none of them fits; what is wrong with the first.
+        DataError: as for `fit`, if none of them fits; what is wrong with the first.
     """
     words, phones, extra = list[AlignedWord](), [], []
     problem: DataError | None = None
@@ -41,7 +41,7 @@ def fit_utterances(
         count = sum(min(map(len, word.variants)) for word in spoken if word.variants)
         expected += count
         try:
-            found = fit(recognizer, between(recognizer, posteriors, start, end), spoken)
+            found = fit(recognizer, between(recognizer, posteriors, start, end), spoken, refuse=refuse)
         except DataError as error:
             problem = problem or error
             words += [
@@ -49,7 +49,7 @@ def fit_utterances(
                     *(word.text, start, end, 0.0, word.known, False, ()),
                     word.place,
                     word.attached,
-                    word.problem,
+                    problem=word.problem,
                 )
                 for word in spoken
             ]

@@ -71,6 +71,10 @@ def align(
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = "arpabet",
+    visemes: Annotated[
+        str | None,
+        typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
+    ] = None,
     lexicon: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +93,13 @@ def align(
             help="How often the audio is heard: 1 is quickest, 4 gives finer times.",
         ),
     ] = HEARINGS,
+    refuse: Annotated[
+        bool,
+        typer.Option(
+            "--refuse/--no-refuse",
+            help="Whether a transcript that does not fit is an error; if not, it has a low score.",
+        ),
+    ] = True,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
@@ -112,10 +123,11 @@ def align(
                 model,
                 threads,
                 _format(form or "textgrid", None),
-                _options(phones),
+                _options(phones, visemes),
                 phonemes,
                 lexicon,
                 hearings,
+                refuse,
             ),
             new_output(output),
         )
@@ -131,7 +143,7 @@ def align(
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name, options = _format(form, output), _options(phones)
+    name, options = _format(form, output), _options(phones, visemes)
     if output is not None:
         check_new(output, overwrite)
     from ..asr.lexicon.lexicon import Lexicon
@@ -150,6 +162,7 @@ def align(
         names=(transcript or "--text", audio),
         phonemes=phonemes,
         lexicon=Lexicon(lexicon) if lexicon else None,
+        refuse=refuse,
     )
     data = render(alignment, audio, name, options)
     if output is None:
@@ -185,13 +198,18 @@ def _format(form: str | None, output: str | None) -> str:
     return next(endings, "text")
 
 
-def _options(phones: str) -> "Options":
+def _options(phones: str, visemes: str | None) -> "Options":
     from ..formats.options import Options
 
+    if visemes is not None and phones != "arpabet":
+        raise typer.BadParameter(
+            "gives phones names, and with --visemes there are none", param_hint="--phones"
+        )
     try:
-        return Options(phones)
+        return Options(phones, visemes)
     except ConfigError as error:
-        raise typer.BadParameter(str(error), param_hint="--phones") from None
+        option = "--phones" if visemes is None else "--visemes"
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _save(path: str, data: bytes) -> None:

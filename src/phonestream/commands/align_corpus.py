@@ -39,6 +39,8 @@ class Settings(NamedTuple):
     phonemes: bool
     dictionary: str | None
     time_shifts: int
+    refuse: bool
+    """Whether a transcript that does not fit is an error."""
     output: "Output"
 
     def open(self) -> "tuple[Recognizer, Lexicon]":
@@ -203,6 +205,7 @@ def align_task(task: Task, settings: Settings, recognizer: "Recognizer", lexicon
             names=(task.transcript, file),
             phonemes=settings.phonemes,
             lexicon=lexicon,
+            refuse=settings.refuse,
         )
         data = render(alignment, file, settings.form, settings.options)
         sink.open(None, find(settings.form).extension).write(data)

@@ -40,8 +40,9 @@ def document(alignment: "Alignment", file: str) -> "Document":
         if phone.start > before:
             intervals.append(Interval("", before, phone.start, 1.0))
         intervals.append(Interval(phone.symbol, phone.start, phone.end, phone.score))
-    if intervals[-1].end < alignment.seconds:
-        intervals.append(Interval("", intervals[-1].end, alignment.seconds, 1.0))
+    end = intervals[-1].end if intervals else 0.0
+    if end < alignment.seconds:
+        intervals.append(Interval("", end, alignment.seconds, 1.0))
     return Document(
         file=file,
         seconds=alignment.seconds,
@@ -57,12 +58,12 @@ def document(alignment: "Alignment", file: str) -> "Document":
 
 def as_table(alignment: "Alignment", options: "Options") -> str:
     """A line for each word: start, end, score, the word, its phones, and what is to be said of it."""
-    from ..formats.phone_sets import rename
+    from ..formats.units import tier
 
     width = max(len(word.text) for word in alignment.words)
-    lines = [f"{'start':>8} {'end':>8}  score  {'word':<{width}}  phones"]
+    lines = [f"{'start':>8} {'end':>8}  score  {'word':<{width}}  {tier(options)}"]
     for word in alignment.words:
-        said = " ".join(rename(phone.symbol, options.phone_set) for phone in word.phones)
+        said = " ".join(_symbols(word, options))
         remark = "" if word.known else "  (not in the lexicon: a guess)"
         if word.problem:
             said, remark = "(cannot be read)", ""
@@ -74,12 +75,26 @@ def as_table(alignment: "Alignment", options: "Options") -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _symbols(word: "AlignedWord", options: "Options") -> list[str]:
+    """The phones of a word under their names, or its mouth shapes."""
+    from ..formats.document import Interval
+    from ..formats.phone_sets import rename
+    from ..formats.visemes import to_visemes
+
+    if options.visemes is None:
+        return [rename(phone.symbol, options.phone_set) for phone in word.phones]
+    intervals = [Interval(phone.symbol, phone.start, phone.end, phone.score) for phone in word.phones]
+    return [shape.symbol for shape in to_visemes(intervals, options.visemes)]
+
+
 def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
     """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called.
 
-    A word's `place` is where it is in the transcript: its first character's index and that behind its last.
+    With visemes there is a list of them besides, which cover the whole recording. A word's `place` is where it is in
+    the transcript: its first character's index and that behind its last.
     """
     from ..formats.phone_sets import rename
+    from ..formats.units import intervals
 
     def timed(start: float, end: float, score: float) -> dict[str, float]:
         return {"start": round(start, 3), "end": round(end, 3), "score": round(score, 3)}
@@ -94,14 +109,20 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
                 {
                     "symbol": rename(phone.symbol, options.phone_set),
                     **timed(phone.start, phone.end, phone.score),
+                    "pronunciation": round(phone.pronunciation, 3),
+                    "instead": {
+                        "symbol": phone.instead.symbol and rename(phone.instead.symbol, options.phone_set),
+                        "probability": round(phone.instead.probability, 3),
+                    },
                 }
                 for phone in word.phones
             ],
             "place": word.place,
             "readable": not word.problem,
+            "pronunciation": round(word.pronunciation, 3),
         }
 
-    fields = {
+    fields: dict[str, Any] = {
         "file": file,
         "seconds": round(alignment.seconds, 3),
         "score": round(alignment.score, 3),
@@ -115,6 +136,17 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             for extra in alignment.extra
         ],
     }
+    if options.visemes is not None:
+        shapes = intervals(document(alignment, file), options)
+        fields["visemes"] = [
+            {
+                "symbol": shape.symbol,
+                "start": round(shape.start, 3),
+                "end": round(shape.end, 3),
+                "confidence": round(shape.confidence, 3),
+            }
+            for shape in shapes
+        ]
     return f"{json.dumps(fields)}\n".encode()
 
 

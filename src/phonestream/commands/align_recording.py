@@ -119,6 +119,7 @@ def align_said(
     names: tuple[str, str],
     phonemes: bool = False,
     lexicon: "Lexicon | None" = None,
+    refuse: bool = True,
 ) -> "Alignment":
     """Align a transcript with a recording, of which posteriors are computed once all of the transcript is read.
 
@@ -126,6 +127,7 @@ def align_said(
 
     Args:
         names: of the transcript and of the recording, for errors.
+        refuse: whether a transcript that does not fit is an error.
 
     Raises:
         AudioError, DataError: as `aligner.fit` and `aligner.spoken`; the message begins with a name.
@@ -146,7 +148,7 @@ def align_said(
     computed = posteriors()
     try:
         if said[0].end is None:
-            return fit(recognizer, computed, parts[0])
+            return fit(recognizer, computed, parts[0], refuse=refuse)
         return fit_utterances(
             recognizer,
             computed,
@@ -154,6 +156,7 @@ def align_said(
                 Utterance(part.start, computed.seconds if part.end is None else part.end, words)
                 for part, words in zip(said, parts, strict=True)
             ],
+            refuse=refuse,
         )
     except DataError as error:
         raise DataError(f"{names[1]}: {error}") from None

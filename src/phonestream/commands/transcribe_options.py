@@ -91,7 +91,8 @@ class TranscribeOptions:
         str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = None
     visemes: Annotated[
-        str | None, typer.Option(help="Mouth shapes in the place of phones: preston-blair or oculus.")
+        str | None,
+        typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
     ] = None
     posteriors: Annotated[
         bool, typer.Option("--posteriors", help="Save log-probabilities too, as STEM.safetensors.")

@@ -28,10 +28,25 @@ _OCULUS = {
     "UH": "ou", "UW": "ou", "V": "FF", "W": "ou", "Y": "ih", "Z": "SS", "ZH": "CH",
 }  # fmt: skip
 
+# Rhubarb Lip Sync's nine ("Mouth shapes" of its manual), A to H and X for rest. The manual names phones for each shape;
+# what it leaves out is here with the phone that looks most like it.
+_RHUBARB = {
+    "": "X",
+    "AA": "D", "AE": "C", "AH": "C", "AO": "E", "AW": "D F", "AY": "D B", "B": "A", "CH": "B",
+    "D": "B", "DH": "B", "EH": "C", "ER": "E", "EY": "C B", "F": "G", "G": "B", "HH": "C",
+    "IH": "B", "IY": "B", "JH": "B", "K": "B", "L": "H", "M": "A", "N": "B", "NG": "B",
+    "OW": "E F", "OY": "E B", "P": "A", "R": "E", "S": "B", "SH": "B", "T": "B", "TH": "B",
+    "UH": "E", "UW": "F", "V": "G", "W": "F", "Y": "B", "Z": "B", "ZH": "B",
+}  # fmt: skip
+
 VISEMES: MappingProxyType[str, dict[str, tuple[str, ...]]] = MappingProxyType(
     {
         name: {phone: tuple(shapes.split()) for phone, shapes in table.items()}
-        for name, table in (("preston-blair", _PRESTON_BLAIR), ("oculus", _OCULUS))
+        for name, table in (
+            ("preston-blair", _PRESTON_BLAIR),
+            ("oculus", _OCULUS),
+            ("rhubarb", _RHUBARB),
+        )
     }
 )
 """Name of a set to the shapes of each ARPAbet phone, and of silence (""). A diphthong has two, one after the other."""
