@@ -110,7 +110,7 @@ def pocketsphinx_spots(decoder: Decoder, recording: int, samples: Samples) -> li
     return [
         Said(
             recording,
-            segment.word,
+            segment.word.strip(),  # it ends in a space
             segment.start_frame * FRAME_SECONDS,
             (segment.end_frame + 1) * FRAME_SECONDS,
             segment.prob,
