@@ -186,16 +186,16 @@ class CommandRecognizer:
                 f"the commands have {len(self._tree):,} phones, at most {MAX_NODES:,} can be had: split the list"
             )
 
-    def recognize(self, *hearings: FloatArray, first_row: int = 0) -> CommandResult:
+    def recognize(self, *passes: FloatArray, first_row: int = 0) -> CommandResult:
         """What an utterance is.
 
         Args:
-            hearings: its rows [n, columns] of log-probabilities, maybe of several passes over the same audio; scores
+            passes: its rows [n, columns] of log-probabilities, one array for each pass over the same audio; scores
                 are means over these.
             first_row: where the first begins in the stream.
         """
         each, words, phones = (
-            sum(part) / len(hearings) for part in zip(*map(self._scores, hearings), strict=True)
+            sum(part) / len(passes) for part in zip(*map(self._scores, passes), strict=True)
         )
         order = np.argsort(-each, kind="stable")
         best = float(each[order[0]])
@@ -204,7 +204,7 @@ class CommandRecognizer:
         score = 1 / (1 + math.exp(min(LEVEL_AT_HALF - level, 500.0)))
         names = [command.phrase for command in self.commands]
         name, second = names[order[0]], names[order[1]] if len(names) > 1 else None
-        rows = hearings[0]
+        rows = passes[0]
         voiced = np.flatnonzero(rows.argmax(axis=-1) != self._decoder.blank)
         begin, end = (voiced[0], voiced[-1] + 1) if len(voiced) else (0, len(rows))
         return CommandResult(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..asr.align.posteriors import Posteriors
     from ..formats.options import Options
 
-HEARINGS = (
+TIME_SHIFTS = (
     4  # asr.align.posteriors.TIME_SHIFTS, which is not imported before a command runs; a test compares them
 )
 
@@ -66,7 +66,7 @@ def align(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.  [default: 1]")
+        int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.", show_default="1")
     ] = None,
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
@@ -84,15 +84,17 @@ def align(
             help="A pronouncing dictionary to use instead of CMUdict, in its format or the Montreal Forced Aligner's.",
         ),
     ] = None,
-    hearings: Annotated[
+    time_shifts: Annotated[
         int,
         typer.Option(
+            "--time-shifts",
+            "--hearings",
             min=1,
             max=8,
             metavar="N",
-            help="How often the audio is heard: 1 is quickest, 4 gives finer times.",
+            help="How many copies of the audio, each shifted a little, are heard: 1 is quickest, 4 gives finer times.",
         ),
-    ] = HEARINGS,
+    ] = TIME_SHIFTS,
     refuse: Annotated[
         bool,
         typer.Option(
@@ -126,7 +128,7 @@ def align(
                 _options(phones, visemes),
                 phonemes,
                 lexicon,
-                hearings,
+                time_shifts,
                 refuse,
             ),
             new_output(output),
@@ -153,7 +155,7 @@ def align(
 
     def posteriors() -> "Posteriors":
         with Bar("aligning") as bar:
-            return compute(recognizer, audio, hearings, bar)
+            return compute(recognizer, audio, time_shifts, bar)
 
     alignment = align_said(
         recognizer,

@@ -47,7 +47,8 @@ def listen(
         typer.Option("--spot", metavar="TEXT", help="Tell when this is said; again for more keywords."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least score of a keyword that is told, from 0 to 1.  [default: 0.5]")
+        float | None,
+        typer.Option(help="Least score of a keyword that is told, from 0 to 1.", show_default="0.5"),
     ] = None,
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, metavar="MS", help="Milliseconds of audio heard at a time.")

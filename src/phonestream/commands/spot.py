@@ -44,7 +44,7 @@ def spot(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least score that is told, from 0 (all) to 1.  [default: 0.5]")
+        float | None, typer.Option(help="Least score that is told, from 0 (all) to 1.", show_default="0.5")
     ] = None,
     form: Annotated[
         SpotFormat,
