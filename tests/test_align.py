@@ -592,4 +592,4 @@ def test_a_result_that_exists_is_replaced_whole_or_not_at_all(
 
 
 def test_the_command_s_default_is_the_api_s() -> None:
-    assert command.HEARINGS == TIME_SHIFTS
+    assert command.TIME_SHIFTS == TIME_SHIFTS
