@@ -1,6 +1,7 @@
 """Fixtures that all tests share, and the rule that no test passes by not running."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 pytest.register_assert_rewrite(
     "attention_cases", "browser", "exactness"
 )  # so that their failures show values
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # in the background of a shell script; commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEECH = Path(__file__).parent / "data" / "speech"
 
