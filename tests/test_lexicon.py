@@ -269,6 +269,7 @@ def test_what_is_no_guess_is_not_flagged(lexicon: Lexicon, word: str) -> None:
         ("a word¹ and another.²", ["a", "word", "and", "another"]),
         ("20 °C, 5°", ["20", "degrees", "celsius", "5", "degrees"]),
         ("AT&amp;T&nbsp;caf&eacute; &#189; R&D;", ["at", "and", "t", "café", "half", "r", "and", "d"]),
+        ("the <b>sea</b>,<br>un<i>broken</i> 1 < 2", ["the", "sea", "unbroken", "1", "2"]),
     ],
 )
 def test_a_text_becomes_words(text: str, words: list[str]) -> None:

@@ -15,7 +15,7 @@ Entries = dict[str, str | list[str]]
 _WITHOUT_STRESS = {phone + stress: phone for phone in PHONES for stress in ("", "0", "1", "2")}
 _LEGAL = frozenset(_WITHOUT_STRESS)
 _VARIANT = re.compile(r"\(\d+\)$")
-_PROBABILITIES = re.compile(r"(?:[0-9]*\.?[0-9]+\s+)+")  # of the word, and of silence about it
+_PROBABILITIES = re.compile(r"^(?:[0-9]*\.?[0-9]+\s+)+")  # of the word, and of silence about it
 _NOISE = frozenset({"spn", "sil"})
 
 

@@ -1,9 +1,11 @@
-"""Written signs that are read as words: fractions, superscripts, degrees, HTML's entities."""
+"""Written signs that are read as words: fractions, superscripts, degrees, HTML's entities and tags."""
 
 import html
 import re
 import unicodedata
 
+_LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>")
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
 
 # "½" becomes " 1⁄2 ": one and a half written 1½ must not become 11⁄2, as Unicode's own decomposition has it.
@@ -37,8 +39,10 @@ _SCALES = {"c": "celsius", "f": "fahrenheit"}
 _DEGREES = re.compile(r"(?<=[0-9])\s?°\s?(?:([cf])\b)?")
 
 
-def unescape(text: str) -> str:
-    """`text` with HTML's entities as the characters that they stand for: AT&amp;T is AT&T."""
+def read_html(text: str) -> str:
+    """`text` without HTML's tags, its entities as the characters that they stand for: <b>AT&amp;T</b> is AT&T."""
+    if "<" in text:
+        text = _TAG.sub("", _LINE_BREAK.sub(" ", text))
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text) if "&" in text else text
 
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from .symbols import read_degrees, read_fractions, read_superscripts, spread_fractions, unescape
+from .symbols import read_degrees, read_fractions, read_html, read_superscripts, spread_fractions
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼʻ`´＇′‛"), "'")
 _MINUS = {ord("−"): " minus "}
@@ -38,9 +38,10 @@ _CLIPPED_BEHIND = frozenset({"ol", "o", "th"})
 def clean(text: str) -> str:
     """`text` in lower case and one Unicode form, apostrophes all ', digits 0-9, nothing invisible left.
 
-    HTML's entities are the characters that they stand for, powers the words that they are read as.
+    HTML's tags are left out, its entities are the characters that they stand for, powers the words that they are
+    read as.
     """
-    text = unescape(text).translate(_APOSTROPHES)
+    text = read_html(text).translate(_APOSTROPHES)
     if not text.isascii():
         text = read_superscripts(spread_fractions(text).translate(_MINUS).lower())
     text = unicodedata.normalize("NFKC", text).lower()

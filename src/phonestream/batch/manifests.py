@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
-from ..streaming.json_values import is_number, is_text
+from ..streaming.json_values import is_number
 from .entries import Entry, Failure, Source
 from .remote import open_binary, strip_file_scheme
 from .sinks import HIDDEN
@@ -154,7 +154,7 @@ def _path(source: Mapping[str, Any]) -> str:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if not is_text(value):
+    if not isinstance(value, str) or not value:
         raise DataError(f"has {key!r} {value!r:.60}; expected a text")
     try:
         os.fsencode(value)

@@ -30,7 +30,8 @@ const ready = new Promise((resolve, reject) => {
 });
 
 // Opens a stream of `rate` Hz. `onEvent` gets each event; the promise `done` gives the stream's seconds, or fails.
-async function openStream(rate, onEvent, onHeard = () => {}) {
+// Keywords are what a server looks for.
+async function openStream(rate, onEvent, _keywords = [], onHeard = () => {}) {
   await ready;
   const id = ++lastId;
   let sent = 0; // samples, lost ones too
@@ -70,7 +71,7 @@ async function transcribe(file, decoded, onProgress) {
   const { samples, rate } = await decoded;
   const phones = [];
   let turn = () => {}; // called when the worker has heard more
-  const stream = await openStream(rate, (event) => event.event === "phone" && phones.push(event), (heard) => {
+  const stream = await openStream(rate, (event) => event.event === "phone" && phones.push(event), [], (heard) => {
     onProgress((heard * rate) / samples.length);
     turn();
   });
