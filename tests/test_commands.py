@@ -189,6 +189,12 @@ def test_bad_commands_have_one_line(phrases: list[Any], says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_threshold_behind_a_command_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("dog\ncat\t0.3\n")
+    with pytest.raises(DataError, match=r"list: line 2: a tab"):
+        Commands.read(tmp_path / "list")
+
+
 def test_a_command_is_told_from_others_and_from_none() -> None:
     commands = Commands(["lamp (on | off)", "stop", "quinoa /K IY N W AA/"])
     ready = CommandRecognizer(DECODER, commands)

@@ -108,11 +108,14 @@ class Commands:
         if text.startswith(jsgf.HEADER):
             sentences = jsgf.read_jsgf(text, str(path))
         else:
-            sentences = [
-                sentence
-                for line, phrase in uncommented(text)
-                for sentence in jsgf.read_phrase(phrase, str(path), line)
-            ]
+            sentences = []
+            for line, phrase in uncommented(text):
+                if "\t" in phrase.strip():
+                    raise DataError(
+                        f"{path}: line {line}: a tab within a command: thresholds of their own are for keywords; "
+                        "give one for all commands"
+                    )
+                sentences += jsgf.read_phrase(phrase, str(path), line)
         if not sentences:
             raise DataError(f"{path}: the list of commands is empty: write one phrase a line")
         made = cls.__new__(cls)

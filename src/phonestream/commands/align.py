@@ -137,6 +137,8 @@ def align(
         if not align_corpus(audio, settings, existing, jobs or 1):
             raise typer.Exit(1)
         return
+    if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
+        raise typer.BadParameter(f"{audio}: there is no such file or folder", param_hint="AUDIO")
     for option, is_given in given:
         if is_given and (option != "--overwrite" or output is None):
             needs = "--output" if option == "--overwrite" else "a folder of recordings"

@@ -162,11 +162,15 @@ def _run(
         for task in tasks:
             yield align_task(task, settings, *opened)
         return
+    from ..batch.processes import interrupts_held
+
     pool = ProcessPoolExecutor(
         min(jobs, len(tasks)), mp_context=get_context("spawn"), initializer=_begin, initargs=(settings,)
     )
     try:
-        yield from pool.map(_work, tasks)
+        with interrupts_held():  # processes start with the first task
+            results = pool.map(_work, tasks)
+        yield from results
     except BrokenProcessPool:
         raise PhonestreamError(
             "a worker process died; it may need more memory than there is: try fewer --jobs, and --resume to go on"
