@@ -2,13 +2,37 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from .entries import Source
 from .output import Output
-from .task import ModelSpec, Result, Task, run_task
+from .task import Progress as TaskProgress
+from .task import Result
 
 Progress: TypeAlias = Callable[[int, float, float | None], object]
 """Called with a task's index, the seconds of it that are decoded, and how many there are if that is known."""
+
+
+class Opener(Protocol):
+    """Opens what all tasks of a process need, such as a model. It can be sent to another process."""
+
+    def open(self) -> Any:
+        """What `Work.run` is given.
+
+        Raises:
+            PhonestreamError: it cannot be used.
+        """
+
+
+class Work(Protocol):
+    """One recording and what to do with it. It can be sent to another process."""
+
+    @property
+    def source(self) -> Source:
+        """The recording."""
+
+    def run(self, opened: Any, output: Output | None, progress: TaskProgress) -> Result:
+        """Do it; what is wrong with the recording is a result, too."""
 
 
 class Completed(NamedTuple):
@@ -21,11 +45,11 @@ class Completed(NamedTuple):
 class Executor(Protocol):
     """Does tasks here, in worker processes or on a cluster. The results depend on none of that."""
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> Generator[Completed, None, None]:
+    def run(self, tasks: Sequence[Any], progress: Progress) -> Generator[Completed, None, None]:
         """Each task once, in the order in which they are done. Closing the generator ends all that it started.
 
         Raises:
-            PhonestreamError: the model cannot be used, or the work cannot go on at all.
+            PhonestreamError: what tasks need cannot be used, or the work cannot go on at all.
             RuntimeError: a bug, with the traceback of the process in which it happened.
         """
 
@@ -33,20 +57,20 @@ class Executor(Protocol):
 class InlineExecutor:
     """This process, a task at a time."""
 
-    def __init__(self, model: ModelSpec, output: Output | None) -> None:
-        self._model = model
+    def __init__(self, opener: Opener, output: Output | None) -> None:
+        self._opener = opener
         self._output = output
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> Generator[Completed, None, None]:
+    def run(self, tasks: Sequence[Work], progress: Progress) -> Generator[Completed, None, None]:
         if not tasks:
             return
-        recognizer = self._model.open()
+        opened = self._opener.open()
         for index, task in enumerate(tasks):
 
             def report(seconds: float, length: float | None, index: int = index) -> None:
                 progress(index, seconds, length)
 
-            yield Completed(index, run_task(task, recognizer, self._output, report))
+            yield Completed(index, task.run(opened, self._output, report))
 
 
 def in_order(completed: Generator[Completed, None, None]) -> Generator[Result, None, None]:

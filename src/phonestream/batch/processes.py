@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from ..errors import PhonestreamError
-from .executor import Completed, Progress
+from .executor import Completed, Executor, InlineExecutor, Opener, Progress, Work
 from .output import Output
-from .task import ModelSpec, Result, Task
+from .task import Result
 from .worker import Crashed, Decoded, Ready, Started, Unusable, work
 
 WINDOW = 16  # tasks a worker that may be started before an earlier one is done: their results wait in memory
@@ -35,27 +35,27 @@ class Worker:
 
 
 class ProcessExecutor:
-    """Up to `jobs` processes, each with a recogniser of its own."""
+    """Up to `jobs` processes, each with a model of its own."""
 
-    def __init__(self, jobs: int, model: ModelSpec, output: Output | None) -> None:
+    def __init__(self, jobs: int, opener: Opener, output: Output | None) -> None:
         """Prepare; processes start when there is work.
 
         Args:
             jobs: how many processes.
-            model: what each of them opens.
+            opener: opens what each of them needs.
             output: where they write results; None: results are handed back.
         """
         self._jobs = jobs
-        self._model = model
+        self._opener = opener
         self._output = output
         self._workers: list[Worker] = []
         self._failed_starts = 0
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> Generator[Completed, None, None]:
+    def run(self, tasks: Sequence[Work], progress: Progress) -> Generator[Completed, None, None]:
         """As `Executor.run`. A recording whose process dies is tried once more, and is a failure then.
 
         Raises:
-            PhonestreamError: the model cannot be used, or processes cannot start.
+            PhonestreamError: what tasks need cannot be used, or processes cannot start.
             RuntimeError: a bug, with the traceback of the process in which it happened.
         """
         waiting = deque(range(len(tasks)))
@@ -98,13 +98,13 @@ class ProcessExecutor:
     def _start(self) -> None:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._model, self._output), daemon=True)
+        process = context.Process(target=work, args=(theirs, self._opener, self._output), daemon=True)
         with interrupts_held():
             process.start()
             theirs.close()  # so that the process's death closes the pipe
             self._workers.append(Worker(process, ours))
 
-    def _assign(self, tasks: Sequence[Task], waiting: deque[int]) -> None:
+    def _assign(self, tasks: Sequence[Work], waiting: deque[int]) -> None:
         """Send tasks to idle workers, none far ahead of the oldest that is not done."""
         for worker in self._workers:
             if worker.ready and worker.task is None and waiting:
@@ -146,7 +146,7 @@ class ProcessExecutor:
         self._workers = []
 
 
-def _death(task: Task, worker: Worker) -> str:
+def _death(task: Work, worker: Worker) -> str:
     return (
         f"{task.source.where}{task.source.path}: the process that decoded it {_cause(worker)}, twice; "
         "it may need more memory than there is"
@@ -161,6 +161,15 @@ def _cause(worker: Worker) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
+
+
+def local_executor(
+    tasks: Sequence[Work], jobs: int | None, opener: Opener, output: Output | None
+) -> Executor:
+    """This process for one job, and for what only this process can open; else up to `jobs` processes."""
+    if jobs is None or min(jobs, len(tasks)) <= 1 or any(task.source.local for task in tasks):
+        return InlineExecutor(opener, output)
+    return ProcessExecutor(jobs, opener, output)
 
 
 @contextmanager

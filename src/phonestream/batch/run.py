@@ -5,10 +5,10 @@ from contextlib import closing
 from typing import NamedTuple
 
 from .entries import Entry, Failure, Source
-from .executor import Executor, InlineExecutor, Progress, in_order
+from .executor import Executor, Progress, in_order
 from .output import Output
 from .output_folder import output_folder
-from .processes import ProcessExecutor
+from .processes import local_executor
 from .task import ModelSpec, Result, Settings, Task
 
 
@@ -54,10 +54,8 @@ def run(
         from .ray_executor import RayExecutor
 
         executor = RayExecutor(cluster, jobs, model, output)
-    elif jobs is None or min(jobs, len(tasks)) <= 1 or any(task.source.local for task in tasks):
-        executor = InlineExecutor(model, output)
     else:
-        executor = ProcessExecutor(jobs, model, output)
+        executor = local_executor(tasks, jobs, model, output)
     try:
         with closing(in_order(executor.run(tasks, progress))) as results:
             for entry in entries:

@@ -67,12 +67,17 @@ class RunStatistics:
             line += f" (real-time factor {factor:.4f}, {1 / factor:.0f} audio hours per hour)"
         if self._done_before:
             line += f"; {self._done_before} done before"
-        if not self.failures:
-            return [line]
-        shown = [f"  {reason}" for reason in self.failures[:SHOWN]]
-        if len(self.failures) > SHOWN:
-            shown.append(f"  and {len(self.failures) - SHOWN} more, named above")
-        return [f"{line}; {len(self.failures)} failed:", *shown]
+        return with_failures(line, self.failures)
+
+
+def with_failures(line: str, failures: Sequence[str]) -> list[str]:
+    """The line that sums a run up, and below it the first of the failures, each a line that names its recording."""
+    if not failures:
+        return [line]
+    shown = [f"  {reason}" for reason in failures[:SHOWN]]
+    if len(failures) > SHOWN:
+        shown.append(f"  and {len(failures) - SHOWN} more, named above")
+    return [f"{line}; {len(failures)} failed:", *shown]
 
 
 def estimated_size(source: Source) -> float:

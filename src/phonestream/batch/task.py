@@ -64,13 +64,6 @@ class ModelSpec(NamedTuple):
         return Recognizer(self.model, threads=self.threads, provider=self.provider, decoder=self.decoder)
 
 
-class Task(NamedTuple):
-    """One recording to be transcribed."""
-
-    source: Source
-    settings: Settings
-
-
 class Result(NamedTuple):
     """What became of a task."""
 
@@ -90,6 +83,17 @@ class Result(NamedTuple):
 
 Progress: TypeAlias = Callable[[float, float | None], object]
 """Called with the seconds that are decoded, and how many there are if that is known."""
+
+
+class Task(NamedTuple):
+    """One recording to be transcribed."""
+
+    source: Source
+    settings: Settings
+
+    def run(self, opened: Recognizer, output: Output | None, progress: Progress) -> Result:
+        """`run_task`, for an executor."""
+        return run_task(self, opened, output, progress)
 
 
 def run_task(

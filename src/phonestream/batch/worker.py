@@ -8,12 +8,12 @@ import time
 import traceback
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import PhonestreamError
-from ..streaming.recognizer import Recognizer
+from .executor import Opener, Work
 from .output import Output
-from .task import ModelSpec, Result, Task, run_task
+from .task import Result
 
 PROGRESS_INTERVAL = 0.2  # seconds between two reports of progress
 
@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Ready(NamedTuple):
-    """The model is open."""
+    """What tasks need is open."""
 
 
 class Unusable(NamedTuple):
@@ -47,8 +47,8 @@ class Crashed(NamedTuple):
     traceback: str
 
 
-def work(connection: Connection, model: ModelSpec, output: Output | None) -> None:
-    """Send Ready or Unusable, then for each Task received Started, any number of Decoded, and Result or Crashed.
+def work(connection: Connection, opener: Opener, output: Output | None) -> None:
+    """Send Ready or Unusable, then for each `Work` received Started, any number of Decoded, and Result or Crashed.
 
     It ends when None is received, or the other end is closed.
     """
@@ -56,21 +56,19 @@ def work(connection: Connection, model: ModelSpec, output: Output | None) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and decides
     try:
         try:
-            recognizer = model.open()
+            opened = opener.open()
         except PhonestreamError as error:
             connection.send(Unusable(error))
             return
         connection.send(Ready())
         while (task := connection.recv()) is not None:
             connection.send(Started())
-            connection.send(_run(task, recognizer, output, connection))
+            connection.send(_run(task, opened, output, connection))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
 
 
-def _run(
-    task: Task, recognizer: Recognizer, output: Output | None, connection: Connection
-) -> Result | Crashed:
+def _run(task: Work, opened: Any, output: Output | None, connection: Connection) -> Result | Crashed:
     reported = time.monotonic()
 
     def progress(seconds: float, length: float | None) -> None:
@@ -80,7 +78,7 @@ def _run(
             connection.send(Decoded(seconds, length))
 
     try:
-        return run_task(task, recognizer, output, progress).in_memory()
+        return task.run(opened, output, progress).in_memory()
     except (BrokenPipeError, ConnectionResetError):
         raise
     except Exception:

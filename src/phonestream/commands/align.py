@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..formats.options import Options
 
 TIME_SHIFTS = (
-    4  # asr.align.posteriors.TIME_SHIFTS, which is not imported before a command runs; a test compares them
+    4  # that of asr.align.posteriors, which is not imported before a command runs; a test compares them
 )
 
 
@@ -121,20 +121,17 @@ def align(
         from .align_corpus import Settings, align_corpus
 
         settings = Settings(
-            *(
-                model,
-                threads,
-                _format(form or "textgrid", None),
-                _options(phones, visemes),
-                phonemes,
-                lexicon,
-                time_shifts,
-                refuse,
-            ),
-            new_output(output),
+            model=model,
+            threads=threads,
+            form=_format(form or "textgrid", None),
+            options=_options(phones, visemes),
+            phonemes=phonemes,
+            dictionary=lexicon,
+            time_shifts=time_shifts,
+            refuse=refuse,
         )
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
-        if not align_corpus(audio, settings, existing, jobs or 1):
+        if not align_corpus(audio, settings, new_output(output), existing, jobs or 1):
             raise typer.Exit(1)
         return
     if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
