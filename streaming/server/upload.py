@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from ...errors import AudioError
 from ..arrays import FloatArray
 from ..audio.channels import MixLevel
 from ..audio.files import open_audio
-from ..audio.recording import Audio, unexpected
+from ..audio.recording import Audio
 from ..audio.samples import check_rate, slices
 from ..decode import Phone
 from ..events import Failure, Final, encode
@@ -174,7 +174,7 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
         blocks, level = audio.blocks(), MixLevel()
         async with service.stream(Opening(rate), listen, uploaded=True) as stream:
             done = 0
-            while (block := await _in_thread(service, _next, blocks, path)) is not None:
+            while (block := await _in_thread(service, next, blocks, None)) is not None:
                 done += len(block)
                 if done > longest * rate:
                     raise RefusedError(
@@ -201,27 +201,13 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
 
 def _open(path: str) -> Audio:
     """The file, at a rate that a stream may have."""
-    try:
-        audio = open_audio(path)
-    except AudioError:
-        raise
-    except Exception as error:
-        raise unexpected(path, error) from error
+    audio = open_audio(path)
     try:
         check_rate(audio.sample_rate)
     except AudioError as error:
         audio.close()
         raise AudioError(f"{path}: {error}") from None
     return audio
-
-
-def _next(blocks: Iterator[FloatArray], path: str) -> FloatArray | None:
-    try:
-        return next(blocks, None)
-    except AudioError:
-        raise
-    except Exception as error:
-        raise unexpected(path, error) from error
 
 
 def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:

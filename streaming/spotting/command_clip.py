@@ -34,14 +34,13 @@ def recognize_command(
     """
     recognizer = recognizer or Recognizer(decoder="greedy")
     ready = CommandRecognizer(recognizer.metadata.decoder, commands)
-    with closing(open_audio(fspath(path))) as audio:
-        return recognize_audio(audio, ready, recognizer)[1]
+    return recognize_audio(open_audio(fspath(path)), ready, recognizer)[1]
 
 
 def recognize_audio(
     audio: Audio, commands: CommandRecognizer, recognizer: Recognizer
 ) -> tuple[float, CommandResult]:
-    """`recognize_command` for an open file: its seconds, and what was said.
+    """`recognize_command` for an open file, which is closed: its seconds, and what was said.
 
     Raises:
         AudioError: it breaks off, is damaged, has no samples or is longer than 30 s.
@@ -65,10 +64,13 @@ def hear_clip(samples: FloatArray, sample_rate: int, recognizer: Recognizer) -> 
 
     The model is better at a voice, and at noise, that it has heard before. Loudness is levelled.
     """
-    loudest = np.sort(samples.astype(np.float64) ** 2)[-max(1, len(samples) // 4) :]
+    quarter = max(1, len(samples) // 4)
+    loudest = np.partition(samples.astype(np.float64) ** 2, -quarter)[-quarter:]
     level = float(np.sqrt(loudest.mean()))
     levelled = np.clip(samples * (LEVEL / level), -1, 1).astype(np.float32) if level > 0 else samples
-    first = recognizer.log_probs(levelled, sample_rate)
     pause = np.zeros(round(PAUSE_SECONDS * sample_rate), np.float32)
     both = recognizer.log_probs(np.concatenate([levelled, pause, levelled]), sample_rate)
-    return first, both[-len(first) :]
+    meta = recognizer.metadata
+    frames = -(-len(samples) * meta.sample_rate // (sample_rate * meta.frame_samples))
+    rows = frames * meta.rows_per_frame
+    return both[:rows], both[-rows:]

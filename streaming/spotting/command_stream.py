@@ -47,7 +47,7 @@ class CommandStream:
         self._decoder = recognizer.metadata.decoder
         self._blank = recognizer.metadata.blank
         self._stream: Stream[Any] = recognizer.stream(endpoints=endpoints, posteriors=True, decoder="greedy")
-        self._rows: FloatArray = np.empty((0, len(recognizer.phones) + 1), np.float32)
+        self._parts: list[FloatArray] = []  # rows [n, columns] of the utterance that goes on, as they came
         self._first = 0  # place of the first of these rows in the stream
 
     @property
@@ -68,10 +68,10 @@ class CommandStream:
         if self._stream.finished:
             return []
         events = self._with_commands(self._stream.finish())
-        return events + self._utterance(len(self._rows))
+        return events + self._utterance(None)
 
     def _with_commands(self, events: list[Event]) -> list[CommandEvent]:
-        self._rows = np.concatenate([self._rows, self._stream.take_posteriors()])
+        self._parts.append(self._stream.take_posteriors())
         told: list[CommandEvent] = []
         for event in events:
             told.append(event)
@@ -82,9 +82,11 @@ class CommandStream:
     def _row(self, seconds: float) -> int:
         return round((seconds + self._decoder.time_offset_seconds) / self._decoder.row_seconds)
 
-    def _utterance(self, rows: int) -> list[CommandEvent]:
-        """What the next `rows` are; they are done with."""
-        utterance, self._rows = self._rows[:rows], self._rows[rows:]
+    def _utterance(self, count: int | None) -> list[CommandEvent]:
+        """What the next `count` rows are, None for all; they are done with."""
+        rows = np.concatenate(self._parts)
+        utterance = rows[:count]
+        self._parts = [rows[len(utterance) :]]
         first, self._first = self._first, self._first + len(utterance)
         if not len(utterance) or not (utterance.argmax(axis=-1) != self._blank).any():
             return []

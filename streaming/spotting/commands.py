@@ -25,7 +25,7 @@ from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
 from . import jsgf
 from .grammar import MAX_SENTENCES
-from .keywords import Keyword, bundled_lexicon, check_threshold, parse_keyword, uncommented
+from .keywords import Keyword, bundled_lexicon, check_threshold, columns, parse_keyword, uncommented
 from .phone_tree import PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
@@ -161,18 +161,10 @@ class CommandRecognizer:
         """
         self.commands = commands
         self._decoder = decoder
-        column = {symbol: place for place, symbol in enumerate(decoder.symbols) if place != decoder.blank}
+        column = columns(decoder, commands, "command")
         sequences: list[tuple[int, ...]] = []
         self._first: list[int] = []  # sequence of each command
         for command in commands:
-            missing = next(
-                (phone for said in command.variants for phone in said.phones if phone not in column), None
-            )
-            if missing is not None:
-                raise ConfigError(
-                    f"command {command.phrase!r} has the phone {missing}, which is none of the model's "
-                    f"({' '.join(sorted(column))}): give its phones in those, between slashes"
-                )
             self._first.append(len(sequences))
             sequences += [tuple(column[phone] for phone in said.phones) for said in command.variants]
         own = set(sequences)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ...asr.lexicon.lexicon import Lexicon, normalise
 from ...asr.lexicon.phones import PHONES
 from ...errors import ConfigError, DataError
+from ..decode import Decoder
 
 MAX_KEYWORDS = 2000
 MIN_PHONES, MAX_PHONES = 2, 100
@@ -257,6 +258,25 @@ def read_lines(path: str | PathLike[str]) -> tuple[list[str], dict[str, float]]:
     if not phrases:
         raise DataError(f"{path}: the list of keywords is empty: write one phrase a line")
     return phrases, thresholds
+
+
+def columns(decoder: Decoder, keywords: Iterable[Keyword], kind: str = "keyword") -> dict[str, int]:
+    """The columns of a model's rows by their symbols.
+
+    Raises:
+        ConfigError: a keyword has a phone that the model has not; `kind` is what the message calls it.
+    """
+    column = {symbol: place for place, symbol in enumerate(decoder.symbols) if place != decoder.blank}
+    for word in keywords:
+        missing = next(
+            (phone for said in word.variants for phone in said.phones if phone not in column), None
+        )
+        if missing is not None:
+            raise ConfigError(
+                f"{kind} {word.phrase!r} has the phone {missing}, which is none of the model's "
+                f"({' '.join(sorted(column))}): give its phones in those, between slashes"
+            )
+    return column
 
 
 def uncommented(text: str) -> Iterator[tuple[int, str]]:

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import ConfigError, ModelError
+from ...errors import ModelError
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
 from ..decoding.load import load
 from . import calibration
 from .boundary import LEFT, PAUSE_SECONDS, RIGHT, Boundaries, PhoneLM, Surroundings
-from .keywords import Keywords
+from .keywords import Keywords, columns
 from .search import Peak, Search, SearchState
 
 KEPT_PHONES = 160  # of the best path, behind which nothing is looked up
@@ -70,16 +70,7 @@ class Spotter:
         self.keywords = keywords
         self._decoder = decoder
         self._variants = [variant for word in keywords for variant in word.variants]
-        column = {symbol: place for place, symbol in enumerate(decoder.symbols) if place != decoder.blank}
-        for word in keywords:
-            missing = next(
-                (phone for said in word.variants for phone in said.phones if phone not in column), None
-            )
-            if missing is not None:
-                raise ConfigError(
-                    f"keyword {word.phrase!r} has the phone {missing}, which is none of the model's "
-                    f"({' '.join(sorted(column))}): give its phones in those, between slashes"
-                )
+        column = columns(decoder, keywords)
         self._search = Search(
             [[column[phone] for phone in variant.phones] for variant in self._variants],
             [index for index, word in enumerate(keywords) for _ in word.variants],
