@@ -30,7 +30,8 @@ from pocketsphinx import Decoder
 from tables import Report, Table, add_option
 
 from phonestream import DataError, Recognizer
-from phonestream.asr.align.aligner import AlignedWord, Alignment, fit, spoken
+from phonestream.asr.align.aligner import fit, spoken
+from phonestream.asr.align.alignment import AlignedWord, Alignment
 from phonestream.asr.align.posteriors import Posteriors, compute_posteriors
 from phonestream.asr.corpora.corpus import load_cuts, load_samples
 from phonestream.asr.evaluation.score import align as match

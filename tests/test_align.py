@@ -17,7 +17,8 @@ from model_fixture import shipped_model
 from toy_model import FRAME, levels, toy_model
 
 from phonestream import AudioError, ConfigError, DataError, Recognizer
-from phonestream.asr.align.aligner import Alignment, align
+from phonestream.asr.align.aligner import align
+from phonestream.asr.align.alignment import Alignment
 from phonestream.asr.align.posteriors import TIME_SHIFTS, compute_posteriors
 from phonestream.asr.align.score import goodness
 from phonestream.asr.align.times import EDGE, LEAD, PAUSE, TAIL, spans

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...errors import DataError
 from ...streaming.recognizer import Recognizer
-from .aligner import AlignedWord, Alignment, fit
+from .aligner import fit
+from .alignment import AlignedWord, Alignment
 from .posteriors import Posteriors
 from .transcript import Spoken
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
 
 if TYPE_CHECKING:
-    from .asr.align.aligner import Alignment, align
+    from .asr.align.aligner import align
+    from .asr.align.alignment import Alignment
     from .asr.lexicon.lexicon import Lexicon, Pronunciation, pronounce
     from .streaming.decode import Phone
     from .streaming.decoding.config import BeamSearch
@@ -79,7 +80,7 @@ __all__ = [
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
-    "Alignment": ".asr.align.aligner",
+    "Alignment": ".asr.align.alignment",
     "BeamSearch": ".streaming.decoding.config",
     "Client": ".streaming.server.client",
     "CommandResult": ".streaming.spotting.commands",

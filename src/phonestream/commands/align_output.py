@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .output import printable
 
 if TYPE_CHECKING:
-    from ..asr.align.aligner import AlignedWord, Alignment
+    from ..asr.align.alignment import AlignedWord, Alignment
     from ..formats.document import Document
     from ..formats.options import Options
 

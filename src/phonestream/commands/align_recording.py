@@ -10,7 +10,7 @@ from ..errors import AudioError, DataError
 from .output import native_remarks_off
 
 if TYPE_CHECKING:
-    from ..asr.align.aligner import Alignment
+    from ..asr.align.alignment import Alignment
     from ..asr.align.posteriors import Posteriors
     from ..asr.lexicon.lexicon import Lexicon
     from ..streaming.arrays import FloatArray
