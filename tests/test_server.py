@@ -500,6 +500,22 @@ def named() -> Iterator[Process]:
         yield process
 
 
+def test_allowed_pages_may_read_answers(named: Process) -> None:
+    url, origin = f"{named.url}/v1/transcribe", "https://friend.example"
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    preflight = httpx.options(url, headers={"Origin": origin, **asked})
+    assert preflight.is_success
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    for answer in (preflight, httpx.post(url, content=b"none", headers={"Origin": origin})):
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "Origin" in answer.headers["vary"]
+    for stranger in (httpx.options, httpx.post):
+        answer = stranger(url, headers={"Origin": "https://stranger.example", **asked})
+        assert not answer.is_success
+        assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize(
     "path",
     ["/../pyproject.toml", "/%2e%2e/app.py", "/page/../app.py", "/app.py", "//etc/passwd", "/index.html%00"],

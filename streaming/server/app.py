@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -74,7 +75,16 @@ def application(service: Service) -> ASGIApp:
     ]
     handlers = {HTTPException: _failed, Exception: _bug}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    return Guard(app, service.access)
+    guarded = Guard(app, service.access)
+    if not service.access.origins:
+        return guarded
+    # Outside the guard: a preflight brings no token, and a page is to read why it is refused.
+    return CORSMiddleware(
+        guarded,
+        allow_origins=tuple(service.access.origins),
+        allow_methods=("GET", "POST"),
+        allow_headers=("Authorization", "Content-Type"),
+    )
 
 
 def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
