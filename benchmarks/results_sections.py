@@ -62,7 +62,7 @@ RESULTS = (
     ),
     Section(
         "Decoding",
-        ("decoding-*", "beam-*"),
+        ("decoding-*",),
         "One thread; the delay is from a phone's end to the row with which it is final.",
         join="split",
     ),
