@@ -21,7 +21,7 @@ from model_fixture import shipped_model
 
 import phonestream
 from phonestream.asr.training.process import SETTINGS
-from phonestream.batch import executor
+from phonestream.batch import task
 from phonestream.cli import main
 from phonestream.commands import progress
 from phonestream.commands.output import WIDTH, printable
@@ -293,7 +293,7 @@ def test_a_bug_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, recordings: list
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(executor, "run_task", fail)
+    monkeypatch.setattr(task, "run_task", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["transcribe", "--model", str(shipped_model()), str(recordings[0])])
 
