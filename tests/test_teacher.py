@@ -8,6 +8,7 @@ import torch
 import torchaudio
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tiny_whisper import HEADS, LAYERS, LONGEST, WIDTH, model_bytes, random_whisper, write_whisper
 from torch import nn
 
@@ -20,7 +21,8 @@ from phonestream.asr.training.teacher.fit import collate, fit_head, head_log_pro
 from phonestream.asr.training.teacher.head import Head, HeadConfig, load_head, save_head
 from phonestream.asr.training.teacher.lead import measure_lead, spikes
 from phonestream.asr.training.teacher.make import digest_of
-from phonestream.asr.training.teacher.rows import load_rows
+from phonestream.asr.training.teacher.parts import RECORDINGS, remove_parts, rows_in_parts
+from phonestream.asr.training.teacher.rows import load_rows, sparse_rows
 from phonestream.asr.training.teacher.whisper import ROW, load_whisper, log_mel, mel_filters
 from phonestream.cli import main
 from phonestream.errors import DataError, ModelError
@@ -195,6 +197,37 @@ def test_the_lead_is_the_median_time_between_spikes() -> None:
     assert measure_lead([(teacher, student)], 0.02, 0.04) == pytest.approx(0.08, abs=0.011)
     with pytest.raises(DataError, match="agree on 0 phones"):
         measure_lead([(teacher, rows([], 70))], 0.02, 0.04)
+
+
+def test_rows_that_were_stopped_go_on_where_they_were(tmp_path: Path) -> None:
+    """To the same rows as at once; a damaged part, and those of another head, are made again."""
+    ids = [f"r{index}" for index in range(2 * RECORDINGS + 3)]
+    folder, made = tmp_path / "parts", []
+
+    def log_probs(index: int, stop: int = len(ids)) -> NDArray[np.float32]:
+        if index == stop:
+            raise KeyboardInterrupt
+        made.append(index)
+        scores = np.random.default_rng(index).normal(0, 3, (index % 7, LABELS))
+        return np.log(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
+
+    expected = [(name, sparse_rows(log_probs(index))) for index, name in enumerate(ids)]
+    with pytest.raises(KeyboardInterrupt):
+        list(rows_in_parts(folder, "a", ids, lambda index: log_probs(index, RECORDINGS + 5)))
+    for key, damaged, first in (("a", False, RECORDINGS), ("a", True, 0), ("b", False, 0)):
+        if damaged:
+            for path in folder.glob("*.npz"):
+                path.write_bytes(path.read_bytes()[:-50])
+        made.clear()
+        found = list(rows_in_parts(folder, key, ids, log_probs))
+        assert made == list(range(first, len(ids)))
+        for (name, ours), (theirs_name, theirs) in zip(found, expected, strict=True):
+            assert (name, ours.count) == (theirs_name, theirs.count)
+            np.testing.assert_array_equal(ours.at, theirs.at)
+            np.testing.assert_array_equal(ours.labels, theirs.labels)
+            np.testing.assert_array_equal(ours.levels, theirs.levels)
+    remove_parts(folder)
+    assert not folder.exists()
 
 
 def test_the_command_writes_rows_that_are_the_head_s(

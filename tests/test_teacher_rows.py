@@ -21,7 +21,7 @@ from phonestream.asr.training.config import AugmentConfig
 from phonestream.asr.training.losses import teacher_rows_loss
 from phonestream.asr.training.process import SETTINGS
 from phonestream.asr.training.teacher.lead import spikes
-from phonestream.asr.training.teacher.rows import TeacherRows, load_rows, resample, write_rows
+from phonestream.asr.training.teacher.rows import TeacherRows, load_rows, resample, sparse_rows, write_rows
 from phonestream.asr.training.train import train
 from phonestream.cli import main
 from phonestream.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ def test_a_file_keeps_the_four_best_labels_of_each_row(
         probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
         recordings[f"r{index}"] = probabilities / probabilities.sum(axis=1, keepdims=True)
     path = tmp_path_factory.mktemp("rows") / "rows.npz"
-    given_rows = [(name, logs(rows)) for name, rows in recordings.items()]
+    given_rows = [(name, sparse_rows(logs(rows))) for name, rows in recordings.items()]
     size = write_rows(path, given_rows, row_seconds=0.02, lead_seconds=0.08, teacher="a test")
     assert size == path.stat().st_size
     found = load_rows(path)
@@ -101,7 +101,9 @@ def test_no_spike_is_lost_or_doubled_by_another_speed(gaps: list[int], runs: int
 def test_targets_follow_speed_row_length_and_lead(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
     probabilities = spiky([(10, 3), (40, 7)], 60)
-    write_rows(path, [("a", logs(probabilities))], row_seconds=0.02, lead_seconds=0.08, teacher="")
+    write_rows(
+        path, [("a", sparse_rows(logs(probabilities)))], row_seconds=0.02, lead_seconds=0.08, teacher=""
+    )
     rows = load_rows(path)
     np.testing.assert_allclose(rows.targets("a", 60, 0.02, 1.0)[4:], probabilities[:-4], atol=1e-2)
     for count, row_seconds, speed in ((60, 0.02, 1.0), (30, 0.04, 1.0), (55, 0.02, 1.1), (67, 0.02, 0.9)):
@@ -118,7 +120,9 @@ def test_targets_follow_speed_row_length_and_lead(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["no zip", "cut short", "phones", "labels", "counts", "missing"])
 def test_a_damaged_file_is_refused_whole(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
-    write_rows(path, [("a", logs(spiky([(3, 5)], 9)))], row_seconds=0.02, lead_seconds=0.0, teacher="")
+    write_rows(
+        path, [("a", sparse_rows(logs(spiky([(3, 5)], 9))))], row_seconds=0.02, lead_seconds=0.0, teacher=""
+    )
     with np.load(path) as file:
         table = {name: file[name] for name in file.files}
     match damage:
@@ -176,17 +180,10 @@ def rows_file(small_corpus: Path, tmp_path: Path) -> Path:
     corpus = cached_corpus(
         list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
     )
-    recordings = [
-        (
-            u.id,
-            logs(
-                spiky(
-                    [(row, 1 + row % 39) for row in range(5, u.samples // 320 - 5, 10)], -(-u.samples // 320)
-                )
-            ),
-        )
-        for u in corpus.utterances[:-1]
-    ]
+    recordings = []
+    for u in corpus.utterances[:-1]:
+        spikes = [(row, 1 + row % 39) for row in range(5, u.samples // 320 - 5, 10)]
+        recordings.append((u.id, sparse_rows(logs(spiky(spikes, -(-u.samples // 320))))))
     path = tmp_path / "rows.npz"
     write_rows(path, recordings, row_seconds=0.02, lead_seconds=0.04, teacher="spikes")
     return path

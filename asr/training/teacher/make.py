@@ -1,7 +1,7 @@
 """From a folder of Whisper weights and a corpus to a file of a teacher's rows."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ....errors import ModelError
 from ....streaming.recognizer import Recognizer
@@ -23,6 +24,7 @@ from .features import Features, features_of, kept_features
 from .fit import fit_head, head_log_probs
 from .head import Head, load_head, save_head
 from .lead import measure_lead
+from .parts import remove_parts, rows_in_parts
 from .rows import write_rows
 from .whisper import RATE, ROW, WhisperEncoder, load_whisper
 
@@ -119,26 +121,35 @@ def make_rows(
         lead_seconds = measure_lead(pairs, ROW / RATE, recognizer.metadata.row_seconds)
     assert lead_seconds is not None
 
-    def rows() -> Iterator[tuple[str, NDArray[np.float32]]]:
-        for done, utterance in enumerate(corpus.utterances, start=1):
-            features = known.get(utterance.id)
-            if features is None:
-                features = features_of(encoder, corpus.audio(utterance))
-            yield utterance.id, head_log_probs(head, features)
-            progress("writing rows", done, len(corpus.utterances))
-
+    parts = output.with_name(f".{output.name}.parts")
+    rows = rows_in_parts(
+        parts,
+        f"{digest} {precision} {digest_of(head)} {corpus.digest}",
+        [utterance.id for utterance in corpus.utterances],
+        lambda index: head_log_probs(head, _features(encoder, corpus, known, index)),
+        lambda done, total: progress("making rows", done, total),
+    )
     name = f"CTC head on {whisper.name}, encoder {digest[:16]}"
-    size = write_rows(output, rows(), row_seconds=ROW / RATE, lead_seconds=lead_seconds, teacher=name)
+    size = write_rows(output, rows, row_seconds=ROW / RATE, lead_seconds=lead_seconds, teacher=name)
+    remove_parts(parts)
     return Made(output, len(corpus.utterances), size, errors, lead_seconds)
 
 
-def digest_of(encoder: WhisperEncoder) -> str:
-    """SHA-256 of an encoder's weights."""
+def digest_of(module: nn.Module) -> str:
+    """SHA-256 of a module's weights."""
     digest = hashlib.sha256()
-    for name, weight in sorted(encoder.state_dict().items()):
+    for name, weight in sorted(module.state_dict().items()):
         digest.update(f"{name} {list(weight.shape)}\n".encode())
         digest.update(weight.float().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _features(
+    encoder: WhisperEncoder, corpus: CachedCorpus, known: dict[str, Features], index: int
+) -> Features:
+    utterance = corpus.utterances[index]
+    features = known.get(utterance.id)
+    return features_of(encoder, corpus.audio(utterance)) if features is None else features
 
 
 def _fitted(

@@ -26,6 +26,26 @@ HINT = "make it again with `phonestream teacher`"
 
 
 @dataclass(frozen=True)
+class SparseRows:
+    """What is kept of a recording's rows."""
+
+    count: int  # rows, kept or not
+    at: NDArray[np.int64]  # [kept] indices of those that are kept
+    labels: NDArray[np.uint8]  # [kept, KEPT]
+    levels: NDArray[np.uint8]  # [kept, KEPT] probabilities times LEVELS
+
+
+def sparse_rows(log_probs: NDArray[np.float32]) -> SparseRows:
+    """Log-probabilities `[rows, phones + 1]` without the blank rows, and the most probable labels of the others."""
+    probabilities = np.exp(log_probs)
+    at = np.flatnonzero(probabilities[:, BLANK] < CERTAIN)
+    best = np.argsort(-probabilities[at], axis=1, kind="stable")[:, :KEPT]
+    share = np.take_along_axis(probabilities[at], best, axis=1)
+    levels = np.rint(share / share.sum(axis=1, keepdims=True) * LEVELS)
+    return SparseRows(len(log_probs), at, best.astype(np.uint8), levels.astype(np.uint8))
+
+
+@dataclass(frozen=True)
 class TeacherRows:
     """Sparse rows of many recordings."""
 
@@ -42,15 +62,19 @@ class TeacherRows:
     def __contains__(self, recording: str) -> bool:
         return recording in self.places
 
-    def dense(self, recording: str) -> NDArray[np.float32]:
-        """Probabilities `[rows, phones + 1]` of a recording, each row adding up to 1."""
+    def sparse(self, recording: str) -> SparseRows:
+        """A recording's rows as they lie in the file."""
         place = self.places[recording]
         kept = slice(self.offsets[place], self.offsets[place + 1])
-        rows = np.zeros((self.counts[place], len(PHONES) + 1), np.float32)
+        return SparseRows(int(self.counts[place]), self.at[kept], self.labels[kept], self.levels[kept])
+
+    def dense(self, recording: str) -> NDArray[np.float32]:
+        """Probabilities `[rows, phones + 1]` of a recording, each row adding up to 1."""
+        sparse = self.sparse(recording)
+        rows = np.zeros((sparse.count, len(PHONES) + 1), np.float32)
         rows[:, BLANK] = 1.0
-        at = self.at[kept]
-        rows[at, BLANK] = 0.0
-        np.add.at(rows, (at[:, None], self.labels[kept]), self.levels[kept].astype(np.float32))
+        rows[sparse.at, BLANK] = 0.0
+        np.add.at(rows, (sparse.at[:, None], sparse.labels), sparse.levels.astype(np.float32))
         rows /= rows.sum(axis=1, keepdims=True)
         return rows
 
@@ -94,13 +118,13 @@ def resample(rows: NDArray[np.float32], count: int, step: float) -> NDArray[np.f
 
 def write_rows(
     path: Path,
-    recordings: Iterable[tuple[str, NDArray[np.float32]]],
+    recordings: Iterable[tuple[str, SparseRows]],
     *,
     row_seconds: float,
     lead_seconds: float,
     teacher: str,
 ) -> int:
-    """Write the rows of recordings, log-probabilities `[rows, phones + 1]`, and return the file's size in bytes.
+    """Write the rows of recordings, and return the file's size in bytes.
 
     Args:
         teacher: what the file says of where the rows are from.
@@ -108,19 +132,10 @@ def write_rows(
     Raises:
         DataError: the file cannot be written.
     """
-    ids, counts, kept_counts = [], [], []
-    gaps, labels, levels = [], [], []
-    for identifier, log_probs in recordings:
-        probabilities = np.exp(log_probs)
-        at = np.flatnonzero(probabilities[:, BLANK] < CERTAIN)
-        best = np.argsort(-probabilities[at], axis=1, kind="stable")[:, :KEPT]
-        share = np.take_along_axis(probabilities[at], best, axis=1)
+    ids, kept = [], []
+    for identifier, sparse in recordings:
         ids.append(identifier)
-        counts.append(len(log_probs))
-        kept_counts.append(len(at))
-        gaps.append(np.diff(at, prepend=0).astype(np.uint16))
-        labels.append(best.astype(np.uint8))
-        levels.append(np.rint(share / share.sum(axis=1, keepdims=True) * LEVELS).astype(np.uint8))
+        kept.append(sparse)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -130,11 +145,13 @@ def write_rows(
         row_seconds=np.array(row_seconds),
         lead_seconds=np.array(lead_seconds),
         ids=np.array(ids, dtype=np.str_),
-        counts=np.array(counts, np.uint32),
-        kept_counts=np.array(kept_counts, np.uint32),
-        gaps=np.concatenate(gaps) if gaps else np.zeros(0, np.uint16),
-        labels=np.concatenate(labels) if labels else np.zeros((0, KEPT), np.uint8),
-        levels=np.concatenate(levels) if levels else np.zeros((0, KEPT), np.uint8),
+        counts=np.array([sparse.count for sparse in kept], np.uint32),
+        kept_counts=np.array([len(sparse.at) for sparse in kept], np.uint32),
+        gaps=np.concatenate(
+            [np.zeros(0, np.uint16), *(np.diff(sparse.at, prepend=0).astype(np.uint16) for sparse in kept)]
+        ),
+        labels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.labels for sparse in kept)]),
+        levels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.levels for sparse in kept)]),
     )
     try:
         write_atomically(path, buffer.getbuffer())
