@@ -48,7 +48,7 @@ class PhoneLM:
         self._trie = model
         self._nodes = np.flatnonzero(model.children)  # of each context
         self._first = trie.first_children(model.children[self._nodes])
-        self._bounds = np.array(trie.level_bounds(self._first, self._nodes))
+        self._bounds = trie.level_bounds(self._first, self._nodes)
         self._number = np.full(len(model.symbol), _UNKNOWN, np.int32)
         self._number[self._nodes] = np.arange(len(self._nodes))
         self._suffix = np.full(len(self._nodes), _UNKNOWN, np.int32)
@@ -71,7 +71,7 @@ class PhoneLM:
         places = rows.place[contexts]
         if places.min(initial=0) < 0:
             with self._lock:
-                rows = self._expand(np.unique(contexts))
+                rows = self._expand(contexts)
             places = rows.place[contexts]
         return rows, places
 
@@ -90,38 +90,36 @@ class PhoneLM:
 
     def _expand(self, contexts: AnyArray) -> Rows:
         """Rows in which all `contexts` are. The lock is held."""
-        missing = self._missing(self._rows, contexts)
-        if self._rows.used + len(missing) > MAX_ROWS:
-            self._rows = self._empty(max(64, 2 * len(missing)))
-            missing = self._missing(self._rows, contexts)
-        rows = self._rows
-        size = rows.used + len(missing)
-        if size > len(rows.scores):  # whoever reads the old arrays goes on with them
-            spare = 2 * size - len(rows.scores)
-            rows = rows._replace(
-                scores=np.pad(rows.scores, ((0, spare), (0, 0))),
-                nexts=np.pad(rows.nexts, ((0, spare), (0, 0))),
-                place=rows.place.copy(),
+        if self._rows.used + self.order * len(contexts) > MAX_ROWS:
+            self._rows = self._empty(max(64, 2 * self.order * len(contexts)))
+        size = self._rows.used + self.order * len(contexts)  # if no suffix has a row yet
+        if size > len(self._rows.scores):  # whoever reads the old arrays goes on with them
+            spare = 2 * size - len(self._rows.scores)
+            self._rows = self._rows._replace(
+                scores=np.pad(self._rows.scores, ((0, spare), (0, 0))),
+                nexts=np.pad(self._rows.nexts, ((0, spare), (0, 0))),
+                place=self._rows.place.copy(),
             )
-        for length in range(self.order):  # shorter ones first: others are made of them
-            low, high = np.searchsorted(missing, self._bounds[length : length + 2])
-            if low < high:
-                rows = self._fill(rows, missing[low:high])
-        self._rows = rows
-        return rows
+        rows = self._rows
+        used = rows.used
+        for context in contexts.tolist():
+            for missing in reversed(self._missing(rows, context)):
+                self._fill(rows, missing, used)
+                used += 1
+        self._rows = rows._replace(used=used)
+        return self._rows
 
-    def _missing(self, rows: Rows, contexts: AnyArray) -> AnyArray:
-        """Those of `contexts` and of their suffixes that are not in `rows`, ascending."""
-        found = np.empty(0, int)
-        new = contexts[rows.place[contexts] < 0]
-        while len(new):
-            found = np.union1d(found, new)
-            unknown = new[(self._suffix[new] == _UNKNOWN) & (new != ROOT)]
-            for context in unknown.tolist():
+    def _missing(self, rows: Rows, context: int) -> list[int]:
+        """`context`, its suffix, and so on down to the first that has a row."""
+        missing = []
+        while rows.place.item(context) < 0:
+            missing.append(context)
+            if context == ROOT:
+                break
+            if self._suffix.item(context) == _UNKNOWN:
                 self._find_suffix(context)
-            suffixes = np.unique(self._suffix[new[new != ROOT]])
-            new = suffixes[rows.place[suffixes] < 0]
-        return found
+            context = self._suffix.item(context)
+        return missing
 
     def _find_suffix(self, context: int) -> None:
         """By its definition, for one that no row has led to: that of a restored search."""
@@ -156,27 +154,25 @@ class PhoneLM:
                 self._find_suffix(context)
             context = int(self._suffix[context])
 
-    def _fill(self, rows: Rows, contexts: AnyArray) -> Rows:
-        """Add `contexts`, all of one length, whose suffixes have rows."""
-        new = np.arange(rows.used, rows.used + len(contexts))
-        if contexts[0] == ROOT:
-            rows.scores[new], rows.nexts[new] = 0.0, ROOT
+    def _fill(self, rows: Rows, context: int, new: int) -> None:
+        """Make row `new` that of `context`, whose suffix has one: one by one, since few at a time are missing."""
+        scores, nexts = rows.scores[new], rows.nexts[new]
+        if context == ROOT:
+            scores[:], nexts[:] = 0.0, ROOT
         else:
-            below = rows.place[self._suffix[contexts]]
-            rows.scores[new] = rows.scores[below] + self._trie.back_off[contexts][:, None]
-            rows.nexts[new] = rows.nexts[below]
-        begin, end = self._first[contexts], self._first[contexts + 1]
-        counts = end - begin
-        parents = np.repeat(new, counts)
-        nodes = np.arange(counts.sum()) + np.repeat(begin - np.cumsum(counts) + counts, counts)
-        symbols, numbers = self._trie.symbol[nodes], self._number[nodes]
-        rows.scores[parents, symbols] = self._trie.score[nodes]
-        inner = numbers >= 0
-        parents, symbols, numbers = parents[inner], symbols[inner], numbers[inner]
-        self._suffix[numbers] = rows.nexts[parents, symbols]
-        rows.nexts[parents, symbols] = numbers
-        rows.place[contexts] = new
-        return rows._replace(used=rows.used + len(contexts))
+            below = rows.place.item(self._suffix.item(context))
+            np.add(rows.scores[below], self._trie.back_off.item(context), out=scores)
+            nexts[:] = rows.nexts[below]
+        children = slice(self._first.item(context), self._first.item(context + 1))
+        symbols = self._trie.symbol[children]
+        scores[symbols] = self._trie.score[children]
+        if context < self._bounds[-2]:  # a longest context has no children that are contexts
+            numbers = self._number[children]
+            inner = numbers >= 0
+            symbols, numbers = symbols[inner], numbers[inner]
+            self._suffix[numbers] = nexts[symbols]
+            nexts[symbols] = numbers
+        rows.place[context] = new
 
 
 def uniform(phones: tuple[str, ...]) -> PhoneLM:

@@ -41,6 +41,7 @@ MAX_CONFIDENCE = 65535  # for a posterior of 1
 HEARD = np.dtype([("start", "<i4"), ("rows", "u1"), ("symbol", "u1"), ("confidence", "<u2")])
 """A phone of a history: its first row, how many it has (255: or more), symbol, posterior * 65535."""
 
+_WHOLE = np.uint64  # of the size of HEARD
 _EMPTY, _MIX, _CODE, _SHIFT = (
     np.uint64(value) for value in (0x3039, 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 29)
 )
@@ -128,7 +129,9 @@ def step(rule: Rule, beam: Beam, row: int, log_probs: AnyArray, confidence: AnyA
     if len(symbols) == 0:
         return beam._replace(blank=blank, phone=phone, history=history)
 
-    extended = _extend(rule, beam, total, symbols, log_probs)
+    lm_rows, lm_places = rule.lm.rows(beam.context)
+    lm_scores = lm_rows.scores[lm_places[:, None], symbols]
+    extended = _extend(rule, beam, total, symbols, log_probs, lm_scores)
     children, parents, places = _merges(beam, symbols)
     if len(children):
         merged = extended[parents, places]
@@ -141,7 +144,9 @@ def step(rule: Rule, beam: Beam, row: int, log_probs: AnyArray, confidence: AnyA
             history[taken] = beam.history[parents[better]]
             history[taken, beam.length[taken] - 1] = _heard(row, beam.last[taken], confidence[column[taken]])
     now = beam._replace(blank=blank, phone=phone, history=history)
-    return _select(rule, now, beam.history, extended, symbols, _Row(row, confidence))
+    return _select(
+        rule, now, beam.history, extended, symbols, _Row(row, confidence), lm_rows.nexts, lm_places
+    )
 
 
 def scores(beam: Beam) -> AnyArray:
@@ -172,12 +177,12 @@ def _hash(identity: AnyArray, symbol: AnyArray) -> AnyArray:
     return hashed
 
 
-def _extend(rule: Rule, beam: Beam, total: AnyArray, symbols: AnyArray, log_probs: AnyArray) -> AnyArray:
+def _extend(
+    rule: Rule, beam: Beam, total: AnyArray, symbols: AnyArray, log_probs: AnyArray, lm_scores: AnyArray
+) -> AnyArray:
     """float64 [n, symbols]: scores of each prefix and one more symbol."""
-    rows, places = rule.lm.rows(beam.context)
     column = rule.column[symbols]
     again = rule.column[beam.last][:, None] == column
-    lm_scores = rows.scores[places[:, None], symbols]
     extended: AnyArray = np.where(again, beam.blank[:, None], total[:, None]) + (
         log_probs[column] + rule.lm_weight * lm_scores
     )
@@ -219,7 +224,14 @@ def _heard(row: int, symbol: AnyArray, confidence: AnyArray) -> AnyArray:
 
 
 def _select(
-    rule: Rule, beam: Beam, before: AnyArray, extended: AnyArray, symbols: AnyArray, now: _Row
+    rule: Rule,
+    beam: Beam,
+    before: AnyArray,
+    extended: AnyArray,
+    symbols: AnyArray,
+    now: _Row,
+    nexts: AnyArray,
+    context_places: AnyArray,
 ) -> Beam:
     """The best of the prefixes of `beam` and of those `extended` [n, symbols], whose histories were `before`."""
     count = len(beam.last)
@@ -237,14 +249,15 @@ def _select(
     parents, places = np.divmod(chosen[stay:] - count, len(symbols))
     symbol = symbols[places]
     source = np.concatenate([old, parents])
-    rows, context_places = rule.lm.rows(beam.context)
     context, last, length = beam.context[source], beam.last[source], beam.length[source]
     identity, parent = beam.identity[source], beam.parent[source]
-    context[stay:] = rows.nexts[context_places[parents], symbol]
+    context[stay:] = nexts[context_places[parents], symbol]
     last[stay:] = symbol
     parent[stay:] = identity[stay:]
     identity[stay:] = _hash(identity[stay:], last[stay:])
-    history = np.concatenate([beam.history[old], before[parents]])
+    # As whole numbers: joining records, numpy would compare their fields each time.
+    parts = [beam.history.view(_WHOLE)[old], before.view(_WHOLE)[parents]]
+    history = np.concatenate(parts).view(HEARD)
     heard = _heard(now.number, last[stay:], now.confidence[rule.column[symbol]])
     history[np.arange(stay, len(chosen)), length[stay:]] = heard
     length[stay:] += 1
