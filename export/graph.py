@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import cache
 
 import onnx
-import onnxscript  # noqa: F401  torch's exporter needs it; the import error names it
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -61,7 +60,10 @@ def trace(config: EncoderConfig) -> onnx.ModelProto:
     Raises:
         ConfigError: the attention cannot stream.
         ModelError: torch cannot express this encoder in ONNX.
+        ModuleNotFoundError: onnxscript is not installed.
     """
+    import onnxscript  # noqa: F401  torch's exporter needs it; not above: training need not wait seconds for it
+
     with torch.random.fork_rng(devices=[]):  # the random weights drawn here have no part in the graph
         encoder = Encoder(config)
     check_streams(encoder)

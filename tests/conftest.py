@@ -18,6 +18,30 @@ if (
 
 SPEECH = Path(__file__).parent / "data" / "speech"
 
+# Files that take longest, so that no worker of `pytest -n 2 --dist loadfile` is left with one when the other has none.
+LONGEST = (
+    "test_attention.py",
+    "test_triton.py",
+    "test_export.py",
+    "test_ray.py",
+    "test_train.py",
+    "test_installed.py",
+    "test_stages.py",
+    "test_web.py",
+    "test_server.py",
+    "test_batch.py",
+    "test_listen.py",
+    "test_distributed.py",
+    "test_quantise.py",
+    "test_teacher.py",
+    "test_page.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def speech_dir() -> Path:

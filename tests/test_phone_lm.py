@@ -5,8 +5,6 @@ import hashlib
 import json
 import lzma
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from phonestream.asr.lexicon.lexicon import Lexicon
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.asr.phone_lm import estimate
 from phonestream.asr.phone_lm.text import BOUNDARY, Sentences, pronounce, read_lines, segment
+from phonestream.cli import main
 from phonestream.streaming.decoding import arpa, phone_lm, trie
 from phonestream.streaming.decoding.load import bundled_language_models, load
 from phonestream.streaming.decoding.phone_lm import PhoneLM
@@ -316,18 +315,18 @@ def test_what_cannot_be_learnt_from(corpus: Sentences) -> None:
 # The command
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "phonestream", "phone-lm", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+def test_the_command(speech_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["phone-lm", *map(str, arguments)])
+        return (int(ended.value.code or 0), *capfd.readouterr())
 
-
-def test_the_command(speech_dir: Path, tmp_path: Path) -> None:
     text, output = tmp_path / "text.xz", tmp_path / "new.lm"
     text.write_bytes(lzma.compress(b"The cat sat on the mat.\nA dog barked.\n\n"))
     data = ("--data", speech_dir, "--split", "dev")
-    done = run("--text", text, *data, "--order", 3, "--measure", "test", "--output", output)
-    assert (done.returncode, done.stderr) == (0, "")
-    first, second, third = done.stdout.splitlines()
+    status, out, err = run("--text", text, *data, "--order", 3, "--measure", "test", "--output", output)
+    assert (status, err) == (0, "")
+    first, second, third = out.splitlines()
     assert first == f"{text}: 9 words, 0 lines skipped"
     assert second.startswith(f"{output}: ")
     assert third.startswith("test: perplexity ")
@@ -335,15 +334,12 @@ def test_the_command(speech_dir: Path, tmp_path: Path) -> None:
     assert (lm.order, lm.word_marks) == (3, True)
 
     plain, packed = tmp_path / "plain.arpa.gz", tmp_path / "packed.lm"
-    assert run(*data, "--order", 3, "--output", plain).returncode == 0
-    assert run("--arpa", plain, "--output", packed).returncode == 0
+    assert run(*data, "--order", 3, "--output", plain)[0] == 0
+    assert run("--arpa", plain, "--output", packed)[0] == 0
     one, other = scores(load(plain, PHONES), [1, 2]), scores(load(packed, PHONES), [1, 2])
     np.testing.assert_allclose(one[1:], other[1:], atol=0.3)  # rounded, at each back-off
 
     empty = tmp_path / "empty"
     empty.write_text("...\n\n")
-    failed = run("--text", empty, "--output", output)
-    assert (failed.returncode, failed.stdout) == (1, "")
-    assert (
-        failed.stderr == f"phonestream: {empty}: no words to learn from; give text with a sentence a line\n"
-    )
+    failure = f"phonestream: {empty}: no words to learn from; give text with a sentence a line\n"
+    assert run("--text", empty, "--output", output) == (1, "", failure)

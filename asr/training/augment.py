@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,15 @@ def noises_of(config: AugmentConfig, data: Path) -> Noises:
     """
     folders = config.needs_noises and config.music_share < 1
     recorded = load_noises(data / config.noise_dir) if folders else []
-    count = MUSIC_PIECES if config.needs_noises and config.music_share > 0 else 0
+    pieces = _pieces() if config.needs_noises and config.music_share > 0 else []
+    return Noises(recorded, pieces, config.music_share)
+
+
+@cache
+def _pieces() -> list[Samples]:
+    """The pieces of music, made once for all stages of a run: that takes seconds."""
     rng = np.random.default_rng(0)
-    return Noises(recorded, [music(PIECE_SECONDS, rng) for _ in range(count)], config.music_share)
+    return [music(PIECE_SECONDS, rng) for _ in range(MUSIC_PIECES)]
 
 
 def load_noises(folder: Path) -> list[Samples]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...atomic import write_atomically
 from ...errors import ConfigError
-from ..model.config import EncoderConfig, from_dict, to_dict
+from ..model.config import from_dict, to_dict
 from ..model.encoder import Encoder
 from .config import TrainConfig
 from .precision import Precision
@@ -141,12 +141,6 @@ def expand_weights(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Te
         if name.startswith(("look_ahead.", "conditioning.")) and name not in weights
     }
     return weights | added
-
-
-def same_model(ours: EncoderConfig, theirs: EncoderConfig) -> list[str]:
-    """What differs between two model configurations, as `key: theirs, not ours`."""
-    mine, other = to_dict(ours), to_dict(theirs)
-    return [f"{key}: {other[key]!r}, not {mine[key]!r}" for key in mine if mine[key] != other[key]]
 
 
 def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> None:

@@ -18,7 +18,7 @@ from phonestream.streaming.decoding.config import Decoding
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 LEADING = 0.5  # seconds of silence, of which the browser may take the beginning
 SPOKEN = 3  # seconds of a recording that the microphone plays
-PHASES = 20  # places in a frame, evenly spread, from which the browser may begin to listen
+PHASES = 10  # places in a frame, evenly spread, from which the browser may begin to listen
 PATIENCE = 60_000  # milliseconds, on a machine that does other things too
 
 
