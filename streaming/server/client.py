@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from ...errors import PhonestreamError
-from ..audio.samples import check_samples, mono, slices
+from ..audio.samples import check_samples, mono, next_channels, slices
 from ..events import Failure, Final, decode
 from ..pool.results import Snapshot
 from ..spotting.keywords import THRESHOLD
@@ -181,6 +181,7 @@ class RemoteStream:
         self._early: deque[Event] = deque()  # came while a snapshot was awaited
         self._saved: bytes | None = None
         self._error: str | None = None
+        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
         try:
             self._send(write_opening(opening))
             self.ready = self._receive()
@@ -195,7 +196,9 @@ class RemoteStream:
             AudioError: they are no audio.
             ServerError: the stream has ended.
         """
-        audio = mono(check_samples(samples)).astype("<f4", copy=False)
+        checked = check_samples(samples, self._channels)
+        self._channels = next_channels(checked, self._channels)
+        audio = mono(checked).astype("<f4", copy=False)
         for piece in slices(len(audio), MESSAGE_SAMPLES):
             self._send(audio[piece].tobytes())
 
