@@ -7,7 +7,6 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any, Literal, overload
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, ModelError
