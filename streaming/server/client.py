@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
@@ -98,6 +99,8 @@ class Client:
                 ping_timeout=None,  # a server that holds us back does not read our pings either
             )
             connection = closing.enter_context(connecting)
+        except InvalidStatus as error:
+            raise ServerError(f"{self.url}: refused: {refusal_reason(error.response)}") from None
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise ServerError(
                 f"{self.url}: no connection: {error}; is `phonestream serve` running there?"
@@ -273,3 +276,11 @@ class RemoteStream:
         code = error.rcvd.code if error.rcvd else None
         reason = self._error or (error.rcvd.reason if error.rcvd else "") or "the connection broke off"
         return ServerError(f"{self._url}: {reason}", code, self._saved)
+
+
+def refusal_reason(response: Response) -> str:
+    """Why a server would not open a WebSocket: in its own words, where it is one of ours."""
+    try:
+        return str(json.loads(response.body or b"")["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code} {response.reason_phrase}; is `phonestream serve` running there?"

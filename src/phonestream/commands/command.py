@@ -14,7 +14,8 @@ PANELS = {
     "json confusions threshold",
     "Model and decoding": "model decoder beam lm lm-weight provider threads time-shifts refuse spot",
     "Many recordings": "jobs ray",
-    "Address and access": "host port certificate key token without-token allow-host allow-origin",
+    "Address and access": "host port certificate key token without-token allow-host allow-origin root-path "
+    "log-requests",
     "Limits": "max-streams max-message max-file max-backlog max-idle max-duration",
 }
 """Groups of options by their long names. Options of no group stand in typer's own."""
