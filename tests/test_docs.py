@@ -19,6 +19,7 @@ import pytest
 import soundfile
 import typer
 
+import phonestream
 from phonestream import Recognizer, tile
 from phonestream.cli import app
 from phonestream.formats.document import Document
@@ -147,6 +148,15 @@ def test_links_within_the_project_lead_somewhere() -> None:
     for page in (*PAGES, ROOT / "ARCHITECTURE.md", *cards):
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_in_the_site_and_public_names_in_its_reference() -> None:
+    nav = re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(nav) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    for name in re.findall(
+        r"^::: phonestream\.(\w+)$", (ROOT / "docs/python.md").read_text("utf-8"), re.MULTILINE
+    ):
+        assert hasattr(phonestream, name), name
 
 
 def test_the_map_of_the_project_is_of_this_project() -> None:
