@@ -1,6 +1,7 @@
 """A model file, open: ONNX session and metadata, checked against each other before any audio is heard."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Mapping
 from importlib.resources import files
@@ -60,6 +61,8 @@ class Model:
         if provider not in PROVIDERS:
             raise ConfigError(f"provider={provider!r}: expected one of {', '.join(PROVIDERS)}")
         self.source = fspath(model)
+        self.arguments = (origin(model), threads, provider)
+        """With which the same model is opened again, from any working directory."""
         data = read_model(model)
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
@@ -149,6 +152,11 @@ class Model:
                     f"{self.source}: one frame gives {name!r} of shape {seen[name].shape}, "
                     f"but the metadata says {shape}; {EXPORT_AGAIN}"
                 )
+
+
+def origin(model: str | PathLike[str]) -> str:
+    """A model's name as it is where it is bundled, else the absolute path."""
+    return model if isinstance(model, str) and model in bundled_models() else os.path.abspath(model)
 
 
 def read_model(model: str | PathLike[str]) -> bytes:

@@ -1,22 +1,23 @@
 """A recogniser: a model file, opened once, that hears any number of streams."""
 
+import os
 import warnings
 from collections.abc import Sequence
-from os import PathLike
+from dataclasses import replace
+from os import PathLike, fspath
 from typing import Any, Literal, overload
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ModelError
 from . import snapshot, state
 from .arrays import AnyArray, FloatArray
 from .audio.channels import MixLevel
-from .audio.samples import slices
+from .audio.samples import check_samples, slices
 from .decode import Phone
 from .decoding.config import N_BEST, BeamSearch, Decoding, check_decoding
 from .decoding.decoder import BeamDecoder, Hypothesis
-from .decoding.load import speaks
+from .decoding.load import bundled_language_models, speaks
 from .endpoint import EndpointConfig
 from .metadata import ModelMetadata
 from .model import Model
@@ -205,9 +206,31 @@ class Recognizer:
             ConfigError, ModelError: as for `stream`.
         """
         stream = self.stream(decoder=decoder)
+        samples = check_samples(samples)
         phones = stream.accept(samples, sample_rate) + stream.finish()
-        _warn_of_cancelling(np.asarray(samples))
+        _warn_of_cancelling(samples)
         return phones
+
+    def transcribe_file(
+        self, path: str | PathLike[str], *, channel: int | None = None, decoder: Decoding | None = None
+    ) -> list[Phone]:
+        """All phones of an audio file, of any format that `phonestream transcribe` reads, at any sample rate.
+
+        Warns (`UserWarning`) where channels cancel each other when they are mixed, so that little is heard.
+
+        Args:
+            path: of the file; `-` is standard input.
+            channel: the one to be heard, counted from 1; None: their mean.
+            decoder: as for `stream`.
+
+        Raises:
+            AudioError: the file is missing, no audio, damaged or cut short, or lacks the channel; the message begins
+                with its path.
+            ConfigError, ModelError: as for `stream`.
+        """
+        from .recording import transcribe_with
+
+        return transcribe_with(self.stream(decoder=decoder), path, channel)
 
     def n_best(
         self,
@@ -270,8 +293,45 @@ class Recognizer:
         search = check_decoding(decoder)
         return None if search is None else BeamDecoder(self.metadata.decoder, search)
 
+    def __copy__(self) -> "Recognizer":
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: object) -> "Recognizer":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled are the model's name or path and how it was opened: whoever unpickles it opens the same file again.
+
+        Raises, when it is unpickled:
+            ModelError: the model, or the language model, cannot be opened there, or is another.
+        """
+        search = self._decoder
+        if search is None:
+            return _open_again, (self._model.arguments, self.sha256, "greedy", None)
+        lm = search.settings.lm
+        if lm is not None and fspath(lm) not in bundled_language_models():
+            lm = os.path.abspath(lm)
+        decoder = replace(search.settings, lm=lm)
+        return _open_again, (self._model.arguments, self.sha256, decoder, search.rule.lm.sha256)
+
     def __repr__(self) -> str:
         return f"<Recognizer {self.metadata.name!r} {self.metadata.version}>"
+
+
+def _open_again(
+    arguments: tuple[str, int, str], sha256: str, decoder: Decoding, lm_sha256: str | None
+) -> Recognizer:
+    """The recogniser that was pickled."""
+    model, threads, provider = arguments
+    recognizer = Recognizer(model, threads=threads, provider=provider, decoder=decoder)
+    search = recognizer.open_decoder()
+    for name, expected, seen in (
+        (model, sha256, recognizer.sha256),
+        ("the language model", lm_sha256, None if search is None else search.rule.lm.sha256),
+    ):
+        if expected != seen:
+            raise ModelError(f"{name}: is not the one that was pickled: give both processes the same file")
+    return recognizer
 
 
 def _warn_of_cancelling(samples: AnyArray) -> None:

@@ -3,7 +3,7 @@
 import operator
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, SupportsIndex, cast
+from typing import TYPE_CHECKING, Generic, NoReturn, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..errors import AudioError, ConfigError
 from . import snapshot, state
 from .arrays import AnyArray, FloatArray
-from .audio.samples import check_rate, check_samples, mono, slices
+from .audio.samples import check_rate, check_samples, mono, next_channels, slices
 from .decode import clip
 from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
@@ -47,6 +47,7 @@ class Stream(Generic[E]):
     def __init__(self, model: Model, state: StreamState) -> None:
         self._model = model
         self._state = state
+        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
         self._lock = Lock()
 
     @property
@@ -81,7 +82,9 @@ class Stream(Generic[E]):
         look-ahead, by at most a frame that is not full yet, and until the phone has ended.
 
         Args:
-            samples: [n] or [n, channels] (mixed down), floats in [-1, 1] or int16. Not kept.
+            samples: [n] or [n, channels] (mixed down), floats in [-1, 1] or int16; an array, a list or a tensor of
+                torch. Not kept. [channels, n] is refused: an array with more columns than rows, and more than two,
+                unless the chunk before had as many.
             sample_rate: Hz, from 1000 to 768000; fixed for the stream by its first sample.
 
         Raises:
@@ -89,10 +92,11 @@ class Stream(Generic[E]):
                 range or not the stream's; a stream that is finished. The stream is unchanged.
         """
         rate = check_rate(sample_rate)
-        array = check_samples(samples)
+        array = check_samples(samples, self._channels)
         with self._lock:
             check_open(self._state, rate)
             events, self._state = self._accept(self._state, array, rate)
+            self._channels = next_channels(array, self._channels)
             return events
 
     def gap(self, samples: int, sample_rate: int | None = None) -> list[E]:
@@ -187,7 +191,20 @@ class Stream(Generic[E]):
 
     def copy(self) -> "Stream[E]":
         """Another stream with the same past and its own future. Costs next to nothing."""
-        return Stream(self._model, self._state)
+        other: Stream[E] = Stream(self._model, self._state)
+        other._channels = self._channels
+        return other
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> "Stream[E]":
+        return self.copy()  # what it has heard is immutable
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a stream is not pickled, as it would take its model along: "
+            "send stream.save(), and go on with recognizer.restore(saved)"
+        )
 
     def __repr__(self) -> str:
         status = ", finished" if self.finished else ""

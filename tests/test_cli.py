@@ -11,18 +11,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import typer
 from missing_modules import BLOCKING
 from model_fixture import shipped_model
 
 import phonestream
 from phonestream.asr.training.process import SETTINGS
 from phonestream.batch import task
-from phonestream.cli import main
+from phonestream.cli import app, main
 from phonestream.commands import progress
 from phonestream.commands.output import WIDTH, printable
 from phonestream.extras import missing_extra
@@ -325,6 +327,41 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         out, err = running.communicate()
     assert (running.returncode, out, err) == (130, b"", b"")
+
+
+def test_help_says_of_every_option_what_it_expects() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        for option in command.params:
+            chosen = (
+                isinstance(option.default, Enum) or "--decoder" in option.opts
+            )  # then its values are shown
+            assert option.param_type_name == "argument" or chosen or option.metavar is not None, (
+                name,
+                option,
+            )
+            assert ("-o" in option.opts) == ("--output" in option.opts), (name, option)
+            assert ("-f" in option.opts) == ("--format" in option.opts), (name, option)
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    for words, expected in (
+        ("phonestream tr", b"transcribe\ntrain"),
+        ("phonestream models --f", b"--format"),
+    ):
+        variables = {"_PHONESTREAM_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        cword = str(len(words.split()) - 1)
+        completed = subprocess.run(
+            process(), env={**os.environ, **variables, "COMP_CWORD": cword}, capture_output=True
+        )
+        assert completed.stdout.strip() == expected
+
+
+def test_models_are_listed(phonestream_: Callable[..., Result]) -> None:
+    listed = phonestream_("models", "-f", "JSON").transcripts
+    assert [facts["name"] for facts in listed] == list(phonestream.bundled_models())
+    assert [line.split()[0] for line in phonestream_("models").out.splitlines()] == [
+        facts["name"] for facts in listed
+    ]
 
 
 def test_a_full_disk_is_one_line(recordings: list[Path]) -> None:

@@ -11,13 +11,19 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import soundfile
 import typer
 
+import phonestream
+from phonestream import Recognizer, tile
 from phonestream.cli import app
+from phonestream.formats.document import Document
+from phonestream.formats.registry import FORMATS, Options
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,11 +109,54 @@ def test_calls_are_such_as_the_command_line_accepts(block: Block) -> None:
             group.commands[name].make_context(name, arguments)
 
 
+def test_examples_of_formats_are_what_is_written() -> None:
+    """Each example of docs/formats.md is a stretch of the file. UPDATE_EXAMPLES=1 writes today's in its place."""
+    page, recording = ROOT / "docs/formats.md", "tests/data/speech/test/1284-1180-0000.opus"
+    phones = Recognizer().transcribe_file(ROOT / recording)
+    seconds = soundfile.info(ROOT / recording).duration
+    document = Document(recording, seconds, phones, tile(phones, seconds))
+
+    def written(section: re.Match[str]) -> str:
+        """A section of the page, its example being the lines from where the first fits, whatever its numbers."""
+        head, name, example, end = section.groups()
+        lines = FORMATS[name].write(document, Options()).decode().splitlines(keepends=True)
+        begin = re.escape(example.partition("\n")[0])
+        fitting = [
+            place
+            for shape in (begin, re.sub(r"\d+", r"\\d+", begin))
+            for place, line in enumerate(lines)
+            if re.fullmatch(rf"\s*{shape}\s*", line)
+        ]
+        assert fitting, f"{name}: nothing like {example!r}"
+        shown = "".join(lines[fitting[0] : fitting[0] + example.count("\n")])
+        return head + (textwrap.dedent(shown) if name == "eaf" else shown) + end
+
+    text = page.read_text("utf-8")
+    sections = re.compile(
+        r"(^\*\*(\w+)\*\*(?:(?!^\*\*).)*?^```(?:text|xml)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
+    )
+    examples = sections.sub(written, text)
+    assert len(sections.findall(text)) == 7
+    if os.environ.get("UPDATE_EXAMPLES"):
+        page.write_text(examples, "utf-8")
+    else:
+        assert examples == text
+
+
 def test_links_within_the_project_lead_somewhere() -> None:
     cards = [*(ROOT / "src/phonestream/models").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
     for page in (*PAGES, ROOT / "ARCHITECTURE.md", *cards):
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_in_the_site_and_public_names_in_its_reference() -> None:
+    nav = re.findall(r"^ +- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(nav) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    for name in re.findall(
+        r"^::: phonestream\.(\w+)$", (ROOT / "docs/python.md").read_text("utf-8"), re.MULTILINE
+    ):
+        assert hasattr(phonestream, name), name
 
 
 def test_the_map_of_the_project_is_of_this_project() -> None:

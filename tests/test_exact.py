@@ -10,7 +10,7 @@ import torch
 from model_fixture import shipped_model
 from silence_reference import State, ruled_log_probs
 
-from phonestream import Phone, Recognizer, bundled_models
+from phonestream import AudioError, Phone, Recognizer, bundled_models
 from phonestream.asr.model.encoder import Encoder
 from phonestream.asr.model.offline import encoder_log_probs, greedy_phones
 from phonestream.export import read_encoder
@@ -119,6 +119,17 @@ def test_quiet_loud_and_clipped_audio_too(
         rows, _ = streamed(recognizer, samples, 16000, 4096)
         found.append(differences(rows, expected))
     assert np.concatenate(found).max() <= TOLERANCE
+
+
+def test_tensors_are_samples(recognizer: Recognizer, recordings: list[Path]) -> None:
+    samples = torch.from_numpy(at_rate(recordings[3], 16000)[:8000])
+    expected = recognizer.log_probs(samples.numpy())
+    learnt = samples.clone().requires_grad_()
+    for tensor in (learnt, learnt[:, None], torch.stack([samples, samples], dim=1)):
+        np.testing.assert_array_equal(recognizer.log_probs(tensor), expected)  # type: ignore[arg-type]
+    for tensor in (samples.to("meta"), samples.to(torch.bfloat16)):
+        with pytest.raises(AudioError, match="samples are no array"):
+            recognizer.log_probs(tensor)  # type: ignore[arg-type]
 
 
 def test_silence_leaves_no_trace_in_torch_either(

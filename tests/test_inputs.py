@@ -62,7 +62,7 @@ def transcribe(toy: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable
 
     def run(*arguments: str | Path) -> list[dict]:
         with pytest.raises(SystemExit) as leaving:
-            main(["transcribe", "--model", str(toy), "--format", "json", *map(str, arguments)])
+            main(["transcribe", "--model", str(toy), "-f", "JSON", *map(str, arguments)])
         out, err = capfdbinary.readouterr()
         assert (leaving.value.code, err) == (0, b"")
         return [json.loads(line) for line in out.splitlines()]

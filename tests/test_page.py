@@ -9,6 +9,7 @@ from browser import (
     PATIENCE,
     check_ipa,
     check_microphone,
+    check_result,
     chromium,
     hear,
     hear_microphone,
@@ -54,6 +55,7 @@ def test_files_show_the_command_lines_phones(page: Page, recordings: list[Path])
         hear(page, recording)
         assert symbols(page) == [phone["symbol"] for phone in transcript["phones"]], recording.name
         expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
+    check_result(page, recording.name, transcript)
     check_ipa(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -25,9 +26,11 @@ from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from phonestream import Keywords, Phone, Recognizer, Spotted
+from phonestream import Keywords, Phone, Recognizer, Spotted, tile
+from phonestream.formats.document import Document
+from phonestream.formats.registry import FORMATS, Options
 from phonestream.streaming.events import Final, encode
-from phonestream.streaming.server.client import Client, ServerError
+from phonestream.streaming.server.client import Client, ServerError, refusal_reason
 from phonestream.streaming.server.protocol import (
     Close,
     Opening,
@@ -121,6 +124,24 @@ def test_files_are_heard_as_by_the_command_line(
     raw = httpx.post(f"{server.url}/v1/transcribe", params={"file": str(path)}, content=path.read_bytes())
     form = httpx.post(f"{server.url}/v1/transcribe", files={"file": (str(path), path.read_bytes())})
     assert raw.json() == form.json() == transcript
+
+
+def test_files_are_answered_in_any_format_and_phone_set(server: Process, recordings: list[Path]) -> None:
+    url, path = f"{server.url}/v1/transcribe", recordings[0]
+    grid = httpx.post(f"{url}?file=a.opus&format=TextGrid&phones=ipa", content=path.read_bytes())
+    samples, rate = soundfile.read(path)
+    phones = Recognizer().transcribe(samples, rate)
+    seconds = len(samples) / rate
+    document = Document("a.opus", seconds, phones, tile(phones, seconds))
+    assert grid.content == FORMATS["textgrid"].write(document, Options("ipa"))
+    assert grid.headers["content-type"] == "text/plain; charset=utf-8"
+    two = io.BytesIO()
+    soundfile.write(two, np.stack([samples, -samples], axis=1), rate, format="WAV")
+    answer = httpx.post(url, files={"file": ("b.wav", two.getvalue())}, data={"format": "srt"})
+    assert "cancel" in json.loads(answer.headers["phonestream-remarks"])[0]
+    for query in ("fromat=srt", "format=doc", "phones=klingon"):
+        refused = httpx.post(f"{url}?{query}", content=b"x")
+        assert (refused.status_code, refused.json()["error"][:8]) == (400, "unknown ")
 
 
 @pytest.mark.parametrize(
@@ -495,9 +516,39 @@ def test_other_names_and_other_pages_are_refused(
 
 
 @pytest.fixture(scope="module")
-def named() -> Iterator[Process]:
-    with serving("--allow-host", "speech.example", "--allow-origin", "https://friend.example") as process:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Standard error of the server `named`."""
+    return tmp_path_factory.mktemp("log") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def named(log: Path) -> Iterator[Process]:
+    allowed = ("--allow-host", "speech.example", "--allow-origin", "https://friend.example")
+    with serving(*allowed, "--root-path", "/speech/", "--log-requests", log=log) as process:
         yield process
+
+
+def test_a_proxy_may_show_the_server_below_a_path_and_requests_are_logged(named: Process, log: Path) -> None:
+    root = named.url.removesuffix("/speech")
+    assert named.url != root
+    assert httpx.get(f"{root}/speech").headers["location"] == "/speech/"
+    for base in (named.url, root):  # the proxy takes the path off, or does not
+        assert "Phonestream" in httpx.get(f"{base}/").text
+        assert httpx.post(f"{base}/v1/transcribe?file=secret.wav", content=b"none").status_code == 422
+        with Client(base) as client:
+            assert list(client.stream([], 16_000)) == [Final(0.0, 0.0)]
+    with pytest.raises(ServerError, match="nowhere: refused: HTTP 403"):
+        Client(f"{root}/nowhere").open()
+    with pytest.raises(InvalidStatus) as refused:
+        connect(named.ws, origin="https://evil.example")  # type: ignore[arg-type]
+    assert refusal_reason(refused.value.response).startswith("pages of 'https://evil.example' may not")
+    lines = log.read_text()
+    assert re.search(r"^\S+ 127\.0\.0\.1 POST /speech/v1/transcribe 422 [\d.]+ s$", lines, re.MULTILINE), (
+        lines
+    )
+    assert re.search(r"127\.0\.0\.1 WebSocket /v1/stream 1000 ", lines), lines
+    assert "secret" not in lines
+    assert "refused a request of 127.0.0.1: pages of 'https://evil.example' may not" in lines
 
 
 def test_allowed_pages_may_read_answers(named: Process) -> None:

@@ -54,6 +54,7 @@ from phonestream.streaming.silence import (
 from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page
 
+PAGE = Path(__file__).parent.parent / "docs/static-page.md"
 VENDORED = Path(static.__file__).parent / "onnxruntime"
 NPM = {  # of the npm package onnxruntime-web 1.23.2 and, which that one lacks, of the PyPI package onnxruntime 1.23.2
     "ort.wasm.bundle.min.mjs": "cace3b98bee45c1c40ed04e07b984fb66012acacb702e6aecd9008239bf35e99",
@@ -172,7 +173,32 @@ def test_files_show_the_command_lines_phones_with_the_network_off(
         hear(offline, file)
         check(offline, transcript)
     check_ipa(offline)
+    offline.locator("#play").press("Enter")
+    expect(offline.locator("#time")).to_have_text(re.compile(r"0\.[1-9] s"), timeout=PATIENCE)
     assert offline.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
+
+
+def test_the_module_hears_in_pages_of_ones_own(tools: Page, recording: Path, tmp_path: Path) -> None:
+    """The example of docs/static-page.md as it stands there, its `import` as a function has it."""
+    (example,) = re.findall(r"```js\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    example = re.sub(r"import (.*) from (.*);", r"const \1 = await import(\2);", example)
+    file = as_wav(recording, tmp_path)
+    samples, rate = soundfile.read(file, dtype="float32")
+    phones, said = tools.evaluate(
+        f"""async ([values, rate]) => {{
+          const [samples, said] = [new Float32Array(values), []];
+          const console = {{ log: (value) => said.push(value) }};
+          {example}
+          recognizer.close();
+          return [phones, said];
+        }}""",
+        [samples.tolist(), rate],
+    )
+    ((transcript),) = transcribed(file)
+    assert [phone["symbol"] for phone in phones] == [phone["symbol"] for phone in transcript["phones"]]
+    streamed = [event for event in said if isinstance(event, dict) and event["event"] == "phone"]
+    assert [{"event": "phone", **phone} for phone in phones] == streamed
+    assert said[-1] == pytest.approx(transcript["seconds"])
 
 
 def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_behind(

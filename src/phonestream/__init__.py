@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .asr.align.aligner import align
     from .asr.align.alignment import Alignment
     from .asr.lexicon.lexicon import Lexicon, Pronunciation, pronounce
+    from .formats.document import Interval
+    from .formats.tiling import tile
+    from .streaming.async_stream import AsyncStream
     from .streaming.decode import Phone
     from .streaming.decoding.config import BeamSearch
     from .streaming.decoding.decoder import Hypothesis
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .streaming.pool.scheduler import StreamPool
     from .streaming.pool.stream import PooledStream
     from .streaming.recognizer import Recognizer
+    from .streaming.recording import transcribe
     from .streaming.server.client import Client, ServerError
     from .streaming.spotting.command_clip import recognize_command
     from .streaming.spotting.command_stream import CommandStream
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alignment",
+    "AsyncStream",
     "AudioError",
     "BeamSearch",
     "Client",
@@ -53,6 +58,7 @@ __all__ = [
     "EndpointRule",
     "Heard",
     "Hypothesis",
+    "Interval",
     "Keywords",
     "Lexicon",
     "Lost",
@@ -76,11 +82,14 @@ __all__ = [
     "pronounce",
     "recognize_command",
     "spot",
+    "tile",
+    "transcribe",
 ]
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
     "Alignment": ".asr.align.alignment",
+    "AsyncStream": ".streaming.async_stream",
     "BeamSearch": ".streaming.decoding.config",
     "Client": ".streaming.server.client",
     "CommandResult": ".streaming.spotting.commands",
@@ -91,6 +100,7 @@ _HOMES = {
     "EndpointRule": ".streaming.endpoint",
     "Heard": ".streaming.pool.results",
     "Hypothesis": ".streaming.decoding.decoder",
+    "Interval": ".formats.document",
     "Keywords": ".streaming.spotting.keywords",
     "Lexicon": ".asr.lexicon.lexicon",
     "Lost": ".streaming.stream",
@@ -110,6 +120,8 @@ _HOMES = {
     "pronounce": ".asr.lexicon.lexicon",
     "recognize_command": ".streaming.spotting.command_clip",
     "spot": ".streaming.spotting.recording",
+    "tile": ".formats.tiling",
+    "transcribe": ".streaming.recording",
 }
 
 

@@ -12,10 +12,12 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from .commands.align import align
+from .commands.command import Command
 from .commands.devices import devices
 from .commands.export import export
 from .commands.info import info
 from .commands.listen import listen
+from .commands.models import models
 from .commands.output import complain, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
@@ -34,27 +36,18 @@ app = typer.Typer(
     name="phonestream",
     help="Phonemes with times from speech, while it is being spoken.",
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    transcribe,
-    spot,
-    align,
-    listen,
-    devices,
-    serve,
-    info,
-    plot,
-    prepare,
-    train,
-    evaluate,
-    teacher,
-    export,
-    phone_lm,
-):
-    app.command()(command)
+COMMANDS = {
+    "Recordings": (transcribe, spot, align, plot),
+    "Live": (listen, devices, serve),
+    "Models": (models, info, export),
+    "Training": (prepare, train, evaluate, teacher, phone_lm),
+}
+for group, commands in COMMANDS.items():
+    for command in commands:
+        app.command(cls=Command, rich_help_panel=group)(command)
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterator
+from os import PathLike
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -36,16 +37,21 @@ def check_rate(sample_rate: SupportsIndex | float) -> int:
     return rate
 
 
-def check_samples(samples: ArrayLike) -> AnyArray:
+def check_samples(samples: ArrayLike, channels: int | None = None) -> AnyArray:
     """`samples` as an array [n] or [n, channels] that `mono` can take, not copied where it is one already.
+
+    An array with more columns than rows, and more than two of them, is taken for [channels, n] and refused: [2, 32] and
+    [1, 64] are, [1, 2] is one sample in stereo. A chunk that is shorter than it has channels is told from these by the
+    chunk before it, which had as many.
+
+    Args:
+        samples: an array or a list, or a tensor of torch, of any device and whether or not it needs a gradient.
+        channels: of the chunk before in the same stream; None where there was none, or it was [n].
 
     Raises:
         AudioError: neither float nor int16, not of that shape, not finite, or far beyond full scale.
     """
-    try:
-        array: AnyArray = np.asarray(samples)
-    except ValueError as error:  # a ragged list
-        raise AudioError(f"samples are no array: {error}") from None
+    array = _as_array(samples)
     if array.dtype.kind != "f" and array.dtype.newbyteorder("=") != np.int16:
         raise AudioError(
             f"samples of type {array.dtype}: expected floats in [-1, 1] or int16; "
@@ -53,15 +59,36 @@ def check_samples(samples: ArrayLike) -> AnyArray:
         )
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise AudioError(f"samples of shape {array.shape}: expected [n] or [n, channels]")
-    if array.ndim == 2 and array.shape[1] > MAX_CHANNELS:
-        raise AudioError(
-            f"samples of shape {array.shape} would be {array.shape[1]} channels: "
-            "expected [n, channels], so transpose an array that is [channels, n]"
-        )
+    if array.ndim == 2 and array.size:
+        count, width = array.shape
+        if width > MAX_CHANNELS or (width > max(2, count) and width != channels):
+            raise AudioError(
+                f"samples of shape {array.shape} would be {width} channels: "
+                "expected [n, channels], so transpose an array that is [channels, n]"
+            )
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()
         if not (low >= -MAX_LEVEL and high <= MAX_LEVEL):  # also when either is NaN
             raise AudioError(_unusable(array))
+    return array
+
+
+def _as_array(samples: Any) -> AnyArray:
+    """`samples` as numpy has them.
+
+    Raises:
+        AudioError: they are no array.
+    """
+    if isinstance(samples, str | bytes | PathLike):
+        raise AudioError(
+            f"samples={repr(samples)[:60]}: expected an array; recognizer.transcribe_file(path) reads a file"
+        )
+    try:
+        if hasattr(samples, "detach"):  # a tensor
+            samples = samples.detach().cpu()
+        array: AnyArray = np.asarray(samples)
+    except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor of another kind
+        raise AudioError(f"samples are no array: {' '.join(str(error).split())}") from None
     return array
 
 
@@ -76,6 +103,13 @@ def _unusable(array: AnyArray) -> str:
         f"samples reach {np.abs(array).max():.6g}: floats are in [-1, 1]; "
         "divide 16-bit values by 32768, or pass them as int16"
     )
+
+
+def next_channels(samples: AnyArray, channels: int | None) -> int | None:
+    """`channels` for `check_samples` of the chunk after the checked `samples`, which were checked with `channels`."""
+    if samples.size == 0:
+        return channels
+    return samples.shape[1] if samples.ndim == 2 else None
 
 
 def mono(samples: AnyArray) -> FloatArray:

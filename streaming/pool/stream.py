@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ...errors import AudioError, PhonestreamError
 from .. import snapshot, state
 from ..audio import resample
-from ..audio.samples import check_samples, mono
+from ..audio.samples import check_samples, mono, next_channels
 from ..decode import Phone
 from ..state import Event, Gap, StreamState
 from ..stream import check_gap
@@ -54,6 +54,7 @@ class PooledStream:
         self.events: list[PoolEvent] = []
         self.error: PhonestreamError | None = None
         self.waited_seconds = 0.0
+        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
         self._filter = resample.design(rate, pool.model.metadata.sample_rate)  # kept while the stream is
         self._pool = pool
         self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
@@ -84,9 +85,11 @@ class PooledStream:
         Raises:
             AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
         """
-        audio = np.array(mono(check_samples(samples)), np.float32)  # the caller may reuse its buffer
+        checked = check_samples(samples, self._channels)
+        audio = np.array(mono(checked), np.float32)  # the caller may reuse its buffer
         with self._pool.lock:
             self._put(audio)
+            self._channels = next_channels(checked, self._channels)
 
     def gap(self, samples: int) -> None:
         """Account for `samples` that were lost; see `Stream.gap`.

@@ -6,6 +6,8 @@ A server on loopback is within reach of every page that its user's browser opens
 
 import hmac
 import ipaddress
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -93,6 +95,17 @@ def check_host(name: str) -> str:
     return name.rstrip(".").lower()
 
 
+def check_root_path(path: str) -> str:
+    """`path` without a slash at its end.
+
+    Raises:
+        ConfigError: it is not a plain path from a slash on.
+    """
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", path, re.ASCII) or "/../" in f"{path}/":
+        raise ConfigError(f"--root-path {path!r}: expected a path alone, as in /speech")
+    return path.rstrip("/")
+
+
 def check_origin(origin: str) -> str:
     """`origin` as browsers write it.
 
@@ -131,6 +144,8 @@ class Guard:
         headers = Headers(scope=scope)
         reason = self._access.refuses(headers, scope["scheme"] in ("https", "wss"))
         if reason is not None:
+            client = scope["client"][0] if scope.get("client") else "-"
+            logging.getLogger("uvicorn.error").warning("refused a request of %s: %s", client, reason)
             await _deny(scope, receive, guarded, 403, reason)
         elif (
             scope["type"] == "http"

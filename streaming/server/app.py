@@ -17,6 +17,7 @@ from . import upload
 from . import websocket as session
 from .access import Guard
 from .metrics import CONTENT_TYPE
+from .middleware import Prefix, RequestLog
 from .protocol import STREAM_PATH
 from .service import Service
 
@@ -29,14 +30,22 @@ PAGE = {
     "/spectrum.js": ("spectrum.js", "text/javascript"),
     "/server.js": ("server.js", "text/javascript"),
     "/view.js": ("view.js", "text/javascript"),
+    "/player.js": ("player.js", "text/javascript"),
+    "/transcript.js": ("transcript.js", "text/javascript"),
     "/capture.js": ("capture.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Every file that is served, by its path: no path of a request ever reaches the file system."""
 
 
-def application(service: Service) -> ASGIApp:
-    """The application around a service whose engine has not been started."""
+def application(service: Service, root_path: str = "", request_log: bool = False) -> ASGIApp:
+    """The application around a service whose engine has not been started.
+
+    Args:
+        service: what it serves.
+        root_path: where a proxy shows it, such as `/speech`.
+        request_log: whether each request is logged.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -75,16 +84,18 @@ def application(service: Service) -> ASGIApp:
     ]
     handlers = {HTTPException: _failed, Exception: _bug}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    guarded = Guard(app, service.access)
-    if not service.access.origins:
-        return guarded
-    # Outside the guard: a preflight brings no token, and a page is to read why it is refused.
-    return CORSMiddleware(
-        guarded,
-        allow_origins=tuple(service.access.origins),
-        allow_methods=("GET", "POST"),
-        allow_headers=("Authorization", "Content-Type"),
-    )
+    served: ASGIApp = Guard(app, service.access)
+    if service.access.origins:
+        # Outside the guard: a preflight brings no token, and a page is to read why it is refused.
+        served = CORSMiddleware(
+            served,
+            allow_origins=tuple(service.access.origins),
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type"),
+        )
+    if root_path:
+        served = Prefix(served, root_path)
+    return RequestLog(served) if request_log else served
 
 
 def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:

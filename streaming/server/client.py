@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from numpy.typing import ArrayLike
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from ...errors import PhonestreamError
-from ..audio.samples import check_samples, mono, slices
+from ..audio.samples import check_samples, mono, next_channels, slices
 from ..events import Failure, Final, decode
 from ..pool.results import Snapshot
 from ..spotting.keywords import THRESHOLD
@@ -98,6 +99,8 @@ class Client:
                 ping_timeout=None,  # a server that holds us back does not read our pings either
             )
             connection = closing.enter_context(connecting)
+        except InvalidStatus as error:
+            raise ServerError(f"{self.url}: refused: {refusal_reason(error.response)}") from None
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
             raise ServerError(
                 f"{self.url}: no connection: {error}; is `phonestream serve` running there?"
@@ -181,6 +184,7 @@ class RemoteStream:
         self._early: deque[Event] = deque()  # came while a snapshot was awaited
         self._saved: bytes | None = None
         self._error: str | None = None
+        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
         try:
             self._send(write_opening(opening))
             self.ready = self._receive()
@@ -195,7 +199,9 @@ class RemoteStream:
             AudioError: they are no audio.
             ServerError: the stream has ended.
         """
-        audio = mono(check_samples(samples)).astype("<f4", copy=False)
+        checked = check_samples(samples, self._channels)
+        self._channels = next_channels(checked, self._channels)
+        audio = mono(checked).astype("<f4", copy=False)
         for piece in slices(len(audio), MESSAGE_SAMPLES):
             self._send(audio[piece].tobytes())
 
@@ -270,3 +276,11 @@ class RemoteStream:
         code = error.rcvd.code if error.rcvd else None
         reason = self._error or (error.rcvd.reason if error.rcvd else "") or "the connection broke off"
         return ServerError(f"{self._url}: {reason}", code, self._saved)
+
+
+def refusal_reason(response: Response) -> str:
+    """Why a server would not open a WebSocket: in its own words, where it is one of ours."""
+    try:
+        return str(json.loads(response.body or b"")["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code} {response.reason_phrase}; is `phonestream serve` running there?"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import uvicorn
 from prometheus_client import disable_created_metrics
+from starlette.types import ASGIApp
 
 from ...errors import ConfigError
 from ..recognizer import Recognizer
@@ -22,7 +23,8 @@ from .engine import Engine
 from .limits import Limits
 from .listener import Listener
 from .metrics import Metrics
-from .service import Service
+from .middleware import log_requests
+from .service import Answers, Service
 from .wire import HTTPProtocol, WebSocketProtocol
 
 BACKLOG = 1024  # connections that wait to be accepted
@@ -53,6 +55,9 @@ def run(
     limits: Limits,
     certificate: str | None = None,
     key: str | None = None,
+    root_path: str = "",
+    request_log: bool = False,
+    answers: Answers,
     announce: Callable[[str], object] = lambda url: None,
 ) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
@@ -68,6 +73,9 @@ def run(
         limits: what the server takes on.
         certificate: file of a TLS certificate and its chain, PEM; with it the server speaks HTTPS alone.
         key: file of its private key, where the certificate's file does not hold it.
+        root_path: where a proxy shows the server, such as `/speech`.
+        request_log: whether each request is a line on standard error.
+        answers: how files are answered.
         announce: called with the page's address once the server answers.
 
     Returns:
@@ -80,23 +88,27 @@ def run(
     sys.setswitchinterval(SWITCH_SECONDS)
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a time for each counter, which nobody asks for
     with listener, log.native_output_off():
-        return asyncio.run(_serve(recognizer, listener, access, limits, certificate, key, announce))
+        if request_log:
+            log_requests()
+        metrics, limits = Metrics(), _within_descriptors(limits)
+        with asyncio.Runner() as runner:
+            service = Service(Engine(recognizer, metrics, limits), metrics, limits, access, answers)
+            app = application(service, root_path, request_log)
+            return runner.run(_serve(service, app, listener, certificate, key, announce, root_path))
 
 
 async def _serve(
-    recognizer: Recognizer,
+    service: Service,
+    app: ASGIApp,
     listener: socket.socket,
-    access: Access,
-    limits: Limits,
     certificate: str | None,
     key: str | None,
     announce: Callable[[str], object],
+    root_path: str,
 ) -> Ending:
-    limits = _within_descriptors(limits)
-    metrics = Metrics()
-    service = Service(Engine(recognizer, metrics, limits), metrics, limits, access)
+    limits = service.limits
     config = uvicorn.Config(
-        application(service),
+        app,
         ws=partial(WebSocketProtocol, service.connections, limits),  # type: ignore[arg-type]  # any maker of one
         # Beyond this the connection is cut off with the message half read. The session refuses what is over the
         # limit itself, so that the close code and the reason arrive.
@@ -121,7 +133,7 @@ async def _serve(
     log.bound()
     server = Server(config, service)
     scheme = "https" if certificate else "http"
-    await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}/"))
+    await server.start(listener, lambda: announce(f"{scheme}://{_shown(listener)}{root_path}/"))
     return server.ending
 
 

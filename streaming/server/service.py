@@ -1,12 +1,13 @@
 """What all connections of a server share: the engine, who may come in, and how many."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ..audio import resample
+from ..decode import Phone
 from ..pool.stream import PooledStream
 from .access import Access
 from .connections import Address, Connections
@@ -17,17 +18,33 @@ from .protocol import Close, Opening, RefusedError
 
 T = TypeVar("T")
 
+
+class AnswerWriter(Protocol):
+    """How a transcript of a file is answered."""
+
+    @property
+    def media_type(self) -> str: ...
+
+    def write(self, file: str, seconds: float, phones: Sequence[Phone]) -> bytes: ...
+
+
+Answers: TypeAlias = Callable[[Mapping[str, str]], AnswerWriter]
+"""What parameters of a request ask for; a ConfigError where there is no such thing."""
+
 STOPS = "the server stops; connect to another"
 
 
 class Service:
     """The state of a running server. Its methods belong to the event loop."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, limits: Limits, access: Access) -> None:
+    def __init__(
+        self, engine: Engine, metrics: Metrics, limits: Limits, access: Access, answers: "Answers"
+    ) -> None:
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
         self.access = access
+        self.answers = answers
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()

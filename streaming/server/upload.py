@@ -1,9 +1,10 @@
 """`POST /v1/transcribe`: a recording in one request, heard like any stream, in turns with the live ones."""
 
 import asyncio
+import json
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -13,49 +14,58 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
-from ...errors import AudioError
+from ...errors import AudioError, ConfigError
 from ..arrays import FloatArray
 from ..audio.channels import MixLevel
 from ..audio.files import open_audio
 from ..audio.recording import Audio
 from ..audio.samples import check_rate, slices
 from ..decode import Phone
-from ..events import Failure, Final, encode
+from ..events import Failure, Final
 from ..pool.stream import PooledStream
 from .engine import Event, put
 from .limits import Limits
 from .protocol import Close, Finish, Opening, RefusedError
-from .service import STOPS, Service
+from .service import STOPS, AnswerWriter, Service
 
 T = TypeVar("T")
 
 PIECE_SECONDS = 2.0  # of a file handed to the engine at a time
+REMARKS = "Phonestream-Remarks"  # a header: a list in JSON, where the format has no place for it
 CHUNK_SECONDS = 30.0  # a client may take so long for each piece of its file
 
 
 async def transcribe(request: Request, service: Service) -> Response:
-    """The body as a file, or the one file of a multipart form, to what `phonestream transcribe --format json` prints.
+    """The body as a file, or the one file of a multipart form, to what `phonestream transcribe` prints.
 
-    It counts as a stream from its first byte on. Remarks on a file that is heard are under `remarks`.
+    It counts as a stream from its first byte on. Remarks on a file that is heard are in a header, and in JSON under
+    `remarks`.
 
     Raises:
-        HTTPException: 400 no file, or a form that is none; 408 it comes too slowly; 413 it is too large or too
-            long; 422 it cannot be used; 503 the server has as much to do as it can, or stops; 507 its disk is full.
+        HTTPException: 400 no file, a form that is none, or an unknown parameter; 408 it comes too slowly; 413 it is
+            too large or too long; 422 it cannot be used; 503 the server has as much to do as it can, or stops;
+            507 its disk is full.
     """
     client = request.client and (request.client.host, request.client.port)
     try:
         with service.upload(), service.connections.holding(client):
-            return JSONResponse(await _transcript(request, service))
+            return await _transcript(request, service)
     except RefusedError as refusal:
         busy = refusal.code in (Close.BUSY, Close.RESTART)
         headers = {"Retry-After": "5"} if busy else None
         raise HTTPException(503 if busy else 413, str(refusal), headers) from None
 
 
-async def _transcript(request: Request, service: Service) -> dict[str, Any]:
+async def _transcript(request: Request, service: Service) -> Response:
+    parameters = dict(request.query_params)
+    given_name = parameters.pop("file", "recording")
+    writer = _writer(service, parameters)
     try:
         with tempfile.NamedTemporaryFile(prefix="phonestream-") as file:
-            name = await service.before_stop(_receive(request, file, service))
+            form_name, fields = await service.before_stop(_receive(request, file, service))
+            name = printable(form_name or given_name)
+            if fields:
+                writer = _writer(service, parameters | fields)
             await _in_thread(service, file.flush)
             try:
                 phones, seconds, remarks = await _recognize(request, service, file.name)
@@ -69,9 +79,19 @@ async def _transcript(request: Request, service: Service) -> dict[str, Any]:
         raise HTTPException(
             507, f"the server cannot keep the file: {reason}; its operator has to make room"
         ) from None
-    listed = [{key: value for key, value in encode(phone).items() if key != "event"} for phone in phones]
-    answer: dict[str, Any] = {"file": name, "seconds": round(seconds, 3), "phones": listed}
-    return answer | {"remarks": remarks} if remarks else answer
+    content = await _in_thread(service, writer.write, name, seconds, phones)
+    if not remarks:
+        return Response(content, media_type=writer.media_type)
+    if writer.media_type == "application/json":
+        return JSONResponse(json.loads(content) | {"remarks": remarks})
+    return Response(content, headers={REMARKS: json.dumps(remarks)}, media_type=writer.media_type)
+
+
+def _writer(service: Service, parameters: Mapping[str, str]) -> AnswerWriter:
+    try:
+        return service.answers(parameters)
+    except ConfigError as error:
+        raise HTTPException(400, str(error)) from None
 
 
 async def _in_thread(service: Service, function: Callable[..., T], *arguments: Any) -> T:
@@ -79,14 +99,14 @@ async def _in_thread(service: Service, function: Callable[..., T], *arguments: A
     return await asyncio.get_running_loop().run_in_executor(service.files, function, *arguments)
 
 
-async def _receive(request: Request, file: Any, service: Service) -> str:
-    """Write the recording into `file`; returns its name, as the client calls it."""
+async def _receive(request: Request, file: Any, service: Service) -> tuple[str | None, dict[str, str]]:
+    """Write the recording into `file`; returns its name in a form, and the form's other fields."""
     body = _Bounded(request, service.limits)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         async for chunk in body.stream():
             await _in_thread(service, file.write, chunk)
-        return printable(request.query_params.get("file", "recording"))
+        return None, {}
     try:
         form = await Request(request.scope, body.receive).form(max_files=1, max_fields=8)
     except (HTTPException, ClientDisconnect, OSError):
@@ -99,7 +119,8 @@ async def _receive(request: Request, file: Any, service: Service) -> str:
             raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
         while chunk := await upload.read(1 << 20):
             await _in_thread(service, file.write, chunk)
-        return printable(upload.filename or "recording")
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        return upload.filename, fields
     finally:
         await form.close()
 

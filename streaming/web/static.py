@@ -42,9 +42,21 @@ RUNTIME = {
 DESCRIPTION = "model.json"
 LANGUAGE_MODEL = "phones.lm"
 MARK = f'"{FORMAT_KEY}"'.encode()
-SHARED = ("page.js", "view.js", "spectrum.js", "audio.js", "capture.js", "ipa.js", "style.css", "icon.svg")
+SHARED = (
+    "page.js",
+    "view.js",
+    "player.js",
+    "transcript.js",
+    "spectrum.js",
+    "audio.js",
+    "capture.js",
+    "ipa.js",
+    "style.css",
+    "icon.svg",
+)
 OWN = (
     "engine.js",
+    "phonestream.js",
     "worker.js",
     "recognizer.js",
     "silence.js",

@@ -1,18 +1,23 @@
 """Debian's Chromium with a microphone that plays a recording, and what tests ask of the page in it."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from model_fixture import shipped_model
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from phonestream import Recognizer
+from phonestream import Phone, Recognizer, tile
 from phonestream.asr.evaluation.score import phone_errors
 from phonestream.asr.lexicon.phones import IPA
+from phonestream.formats.document import Document
+from phonestream.formats.registry import FORMATS, Options
 from phonestream.streaming.decoding.config import Decoding
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -98,6 +103,29 @@ def hear_microphone(page: Page, expected: list[list[str]]) -> None:
     fewest = min(map(len, expected))
     expect(page.locator("[data-symbol]").nth(fewest * 3 // 4 - 1)).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(2000)
+
+
+def check_result(page: Page, file: str, transcript: dict[str, Any]) -> None:
+    """What the page shows of `file` is saved as Python writes it, copied, and played with the time at the cursor."""
+    phones = [Phone(**phone) for phone in transcript["phones"]]
+    document = Document(file, transcript["seconds"], phones, tile(phones, transcript["seconds"]))
+    for ending, form in (("TextGrid", "textgrid"), ("srt", "srt"), ("json", "json")):
+        with page.expect_download() as saved:
+            page.locator(f"[data-format={ending}]").click()
+        assert saved.value.suggested_filename == f"{Path(file).stem}.{ending}"
+        written, expected = saved.value.path().read_text(), FORMATS[form].write(document, Options()).decode()
+        same = json.loads(written) == json.loads(expected) if form == "json" else written == expected
+        assert same, (written, expected)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#copy").click()
+    expect(page.locator("#copy")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert [word for word in copied.split() if word.isalpha()] == symbols(page)
+    page.locator("#play").press("Enter")
+    expect(page.locator("#time")).to_have_text(re.compile(r"0\.[1-9] s"), timeout=PATIENCE)
+    page.locator("#play").press("Enter")
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#time")).to_have_text(f"{transcript['seconds']:.1f} s")
 
 
 def symbols(page: Page) -> list[str]:

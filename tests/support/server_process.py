@@ -15,11 +15,13 @@ COMMAND = Path(sys.executable).parent / "phonestream"
 LIMITED = """
 import sys
 from phonestream import Recognizer
+from phonestream.formats.answers import answer_writer
 from phonestream.streaming.server.access import Access
 from phonestream.streaming.server.limits import Limits
 from phonestream.streaming.server.run import run
 limits = Limits(**eval(sys.argv[1]))
-run(Recognizer(), host="localhost", port=0, access=Access(), limits=limits, announce=lambda url: print(url, flush=True))
+run(Recognizer(), host="localhost", port=0, access=Access(), limits=limits,
+    answers=answer_writer, announce=lambda url: print(url, flush=True))
 """
 
 

@@ -89,7 +89,7 @@ def output_folder(output: Output) -> OutputFolder:
 
     Raises:
         ConfigError: nothing is known of such URLs.
-        ModuleNotFoundError: a URL needs the extra `cluster`.
+        ModuleNotFoundError: a URL needs the extra `url`.
     """
     if is_url(output.folder):
         from .remote_output import RemoteFolder

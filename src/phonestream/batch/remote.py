@@ -1,4 +1,4 @@
-"""Files behind a URL (s3://, gs://, sftp://, zip:// …), through fsspec, which the extra `cluster` brings.
+"""Files behind a URL (s3://, gs://, sftp://, zip:// …), through fsspec, which the extra `url` brings.
 
 How to reach a store, credentials among it, is configured as fsspec and its plug-ins have it: in the environment, or
 in ~/.config/fsspec.

@@ -46,7 +46,7 @@ def run(
     Raises:
         ModelError: the model cannot be used.
         ConfigError: the cluster cannot, or not for what only this process can open.
-        ModuleNotFoundError: a cluster or a URL without the extra `cluster`.
+        ModuleNotFoundError: a cluster or a URL without the extra that it needs.
     """
     tasks = [Task(entry, settings) for entry in entries if isinstance(entry, Source)]
     executor: Executor

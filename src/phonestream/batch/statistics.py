@@ -32,6 +32,7 @@ class RunStatistics:
         self._seconds = 0.0  # of audio in recordings that are done
         self._done_weight = 0.0
         self._completed = 0  # recordings
+        self._outcomes = 0  # recordings, and entries that are none
         self.failures: list[str] = []
 
     def update(self, index: int, seconds: float, length: float | None) -> None:
@@ -41,6 +42,7 @@ class RunStatistics:
 
     def complete(self, outcome: Outcome) -> None:
         """The next entry is done."""
+        self._outcomes += 1
         if isinstance(outcome.entry, Source):
             self._running.pop(self._completed, None)
             self._done_weight += self._weights[self._completed]
@@ -56,6 +58,11 @@ class RunStatistics:
         done = self._done_weight + sum(share for _, share in self._running.values())
         pace = seconds / 60 / max(1e-9, time.monotonic() - self._since)
         return done, self._total, f"{pace:.2f} audio hours per minute"
+
+    def interrupted(self) -> str:
+        """A line for a run that Ctrl-C has stopped, whose results are files."""
+        done, total = self._done_before + self._outcomes - len(self.failures), self._done_before + self._count
+        return f"interrupted; {done} of {total} done; the same command with --resume goes on"
 
     def summary(self) -> list[str]:
         """Lines for the end: recordings, hours and pace, and the failures with their reasons."""

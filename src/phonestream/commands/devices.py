@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 def devices(
     form: Annotated[
-        Format, typer.Option("--format", help="For a person to read, or one line of JSON for each device.")
+        Format,
+        typer.Option(
+            "--format",
+            case_sensitive=False,
+            help="For a person to read, or one line of JSON for each device.",
+        ),
     ] = Format.text,
 ) -> None:
     """List the microphones and other devices that can be listened to."""

@@ -19,7 +19,9 @@ def info(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model file, or the name of a bundled model.")
     ] = "default",
-    form: Annotated[Format, typer.Option("--format", help="For a person to read, or JSON.")] = Format.text,
+    form: Annotated[
+        Format, typer.Option("--format", case_sensitive=False, help="For a person to read, or JSON.")
+    ] = Format.text,
 ) -> None:
     """Describe a model file: name, licence, training data, phones, look-ahead, size."""
     facts = describe(model)

@@ -30,7 +30,10 @@ def listen(
         ),
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="For a person to read, or one line of JSON for each event.")
+        Format,
+        typer.Option(
+            "--format", case_sensitive=False, help="For a person to read, or one line of JSON for each event."
+        ),
     ] = Format.text,
     phones: Annotated[
         str,

@@ -44,6 +44,13 @@ def serve(
     allow_origin: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="Another site whose pages may use this server.")
     ] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where a proxy shows this server, as in /speech."),
+    ] = None,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="A line on standard error for each request and stream.")
+    ] = False,
     max_streams: Annotated[int, typer.Option(min=1, help="At a time; the next is refused.")] = 128,
     max_message: Annotated[int, typer.Option(min=1, metavar="KIB", help="Of one WebSocket message.")] = 1024,
     max_file: Annotated[int, typer.Option(min=1, metavar="MIB", help="Of one recording.")] = 256,
@@ -59,8 +66,9 @@ def serve(
     ] = 86400,
 ) -> None:
     """Hear streams over WebSockets and files over HTTP, and show a page with a microphone button."""
+    from ..formats.answers import answer_writer
     from ..streaming.recognizer import Recognizer
-    from ..streaming.server.access import Access, check_host, check_origin, is_loopback
+    from ..streaming.server.access import Access, check_host, check_origin, check_root_path, is_loopback
     from ..streaming.server.limits import Limits
     from ..streaming.server.run import run
 
@@ -99,6 +107,9 @@ def serve(
         limits=limits,
         certificate=certificate,
         key=key,
+        root_path="" if root_path is None else check_root_path(root_path),
+        request_log=log_requests,
+        answers=answer_writer,
         announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
     )
     if ending.cut:

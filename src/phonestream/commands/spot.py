@@ -49,7 +49,9 @@ def spot(
     form: Annotated[
         SpotFormat,
         typer.Option(
-            "--format", help="text; json, a line for each file; csv, a row for each keyword or command."
+            "--format",
+            case_sensitive=False,
+            help="text; json, a line for each file; csv, a row for each keyword or command.",
         ),
     ] = SpotFormat.text,
     model: Annotated[

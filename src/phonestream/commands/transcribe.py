@@ -61,10 +61,16 @@ def transcribe(options: TranscribeOptions) -> None:
         outcomes = run(
             entries, settings, model, jobs=options.jobs, output=output, cluster=options.ray, progress=progress
         )
-        with closing(outcomes):
-            for outcome in outcomes:
-                statistics.complete(outcome)
-                _report(outcome, printer, bar, statistics)
+        try:
+            with closing(outcomes):
+                for outcome in outcomes:
+                    statistics.complete(outcome)
+                    _report(outcome, printer, bar, statistics)
+        except KeyboardInterrupt:
+            bar.hide()
+            if output is not None:
+                complain(statistics.interrupted())
+            raise
     if output is not None or (len(entries) > 1 and sys.stderr is not None and sys.stderr.isatty()):
         for line in statistics.summary():
             complain(line)

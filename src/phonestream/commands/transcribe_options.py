@@ -149,10 +149,9 @@ class TranscribeOptions:
         from ..formats.registry import find
 
         values = self.form or ["text"]
-        formats = tuple(dict.fromkeys(name.strip() for value in values for name in value.split(",")))
+        given = [name.strip() for value in values for name in value.split(",")]
         try:
-            for name in formats:
-                find(name)
+            formats = tuple(dict.fromkeys(find(name).name for name in given))
         except ConfigError as error:
             raise typer.BadParameter(str(error), param_hint="--format") from None
         names = self._names()

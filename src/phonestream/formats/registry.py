@@ -57,14 +57,15 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def find(name: str) -> Format:
-    """The format called `name`.
+    """The format called `name`, in any case.
 
     Raises:
         ConfigError: there is none; the message lists those that there are.
     """
-    if name not in FORMATS:
+    form = FORMATS.get(name.lower())
+    if form is None:
         raise ConfigError(f"unknown format {name!r}: choose from {', '.join(FORMATS)}")
-    return FORMATS[name]
+    return form
 
 
 def needs_intervals(formats: Iterable[Format], options: Options) -> bool:

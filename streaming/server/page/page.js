@@ -8,7 +8,9 @@
 
 import { decodeFile, openMicrophone } from "./audio.js";
 import { IPA } from "./ipa.js";
+import { Player } from "./player.js";
 import { Spectrum } from "./spectrum.js";
+import { FORMATS } from "./transcript.js";
 import { View } from "./view.js";
 
 const PAUSE = 0.3; // seconds without a phoneme that begin a new line
@@ -17,6 +19,8 @@ const KEPT_LINES = 500;
 const PATIENCE = 400; // milliseconds after which it is told that a stream is not open yet
 const MOST_BEHIND = 30; // seconds by which the audio that waits may grow; then listening stops, and what waits is heard
 const PICTURE_SECONDS = 10; // of a file that are drawn at a time
+const PLAYED_SECONDS = 600; // of the microphone that can be played again; of more, nothing can
+const LIVE_NAME = "microphone"; // of a file made of what the microphone heard
 
 const at = (id) => document.getElementById(id);
 const view = new View(at("view"));
@@ -30,8 +34,22 @@ let lastEnd = 0;
 let guesses = []; // what is written of phonemes that are not certain yet
 let lostSeconds = 0;
 let latencies = [];
+let heard = { file: "", seconds: 0, phones: [] };
+let sound = null; // { samples, rate } of it
+
+const player = new Player(
+  (seconds) => {
+    view.point(seconds);
+    showStatus(seconds ?? heard.seconds);
+  },
+  () => setPlaying(false),
+);
 
 function clear() {
+  player.stop();
+  heard = { file: "", seconds: 0, phones: [] };
+  sound = null;
+  at("result").hidden = true;
   view.clear();
   at("lines").replaceChildren();
   at("spotted").replaceChildren();
@@ -58,6 +76,7 @@ function showStatus(seconds, behind = 0) {
 
 function addPhone(phone) {
   addTentative([]);
+  heard.phones.push(phone);
   view.addPhone(phone);
   addMark(phone).style.opacity = 0.35 + 0.65 * phone.confidence;
   lastEnd = phone.end;
@@ -120,6 +139,37 @@ function addSpotted({ phrase, start, score }) {
   if (at("spotted").childElementCount > KEPT_LINES) at("spotted").firstElementChild.remove();
 }
 
+// Offers what was heard, once all of it is there.
+function offer(file, seconds, samples) {
+  Object.assign(heard, { file, seconds });
+  sound = samples;
+  at("play").hidden = !sound;
+  at("result").hidden = false;
+}
+
+// The lines of text as they are shown.
+function shownText() {
+  const lines = [...at("lines").children].map((line) => {
+    const [time, phones] = line.children;
+    const words = [...phones.children].map((mark) => (mark.classList.contains("word") ? "| " : "") + mark.textContent);
+    return `${time.textContent.padStart(8)}  ${words.join(" ").replace(/^\| /, "")}\n`;
+  });
+  return lines.join("");
+}
+
+function save(ending) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([FORMATS[ending](heard, name)], { type: "text/plain" }));
+  link.download = `${heard.file.replace(/\.[^.]*$/, "") || LIVE_NAME}.${ending}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function setPlaying(on) {
+  at("play").setAttribute("aria-pressed", String(on));
+  at("play").textContent = on ? "Pause" : "Play";
+}
+
 // What the page is asked to tell when it is said; of a page that cannot, nothing.
 function keywords() {
   const phrases = (at("keywords")?.value ?? "").split(",").map((phrase) => phrase.trim());
@@ -136,11 +186,15 @@ async function listen() {
   let early = []; // blocks that came before the server was ready: the first word is not cut
   const seconds = () => (spectrum ? samples / spectrum.rate : 0);
   const show = () => showStatus(seconds(), stream?.behind());
+  let kept = []; // blocks to be played again; null when they are too many
   const forward = (block) => (block.lost ? stream.gap(block.lost) : stream.send(block.samples));
   const arrive = (block) => {
     if (!spectrum) return early.push(block);
     samples += block.lost ?? block.samples.length;
-    view.add(spectrum.push(block.samples ?? new Float32Array(block.lost)));
+    const values = block.samples ?? new Float32Array(block.lost);
+    view.add(spectrum.push(values));
+    if (samples > PLAYED_SECONDS * spectrum.rate) kept = null;
+    kept?.push(values);
     if (stream) forward(block);
     else early.push(block);
     show();
@@ -184,6 +238,7 @@ async function listen() {
     opened.finish();
     await opened.done;
     show();
+    offer(LIVE_NAME, seconds(), kept && { samples: joined(kept, samples), rate: spectrum.rate });
     if (failed) tell(failed);
   } finally {
     live = null;
@@ -197,15 +252,27 @@ async function open(file) {
   tell(`Listening to ${file.name} …`);
   const decoded = decodeFile(file);
   const progress = (share) => share > 0.1 && tell(`Listening to ${file.name}, ${10 * Math.floor(10 * share)} % …`);
-  const [picture, heard] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress)]);
-  if (heard.status === "rejected") throw heard.reason;
+  const [picture, found] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress)]);
+  if (found.status === "rejected") throw found.reason;
   if (picture.value) await draw(picture.value);
-  view.reach(heard.value.seconds);
-  heard.value.phones.forEach(addPhone);
+  view.reach(found.value.seconds);
+  found.value.phones.forEach(addPhone);
   view.rewind();
   at("lines").scrollTop = 0;
   tell(picture.value ? "" : "This browser cannot decode the recording, so there is no picture of it.");
-  showStatus(heard.value.seconds);
+  showStatus(found.value.seconds);
+  offer(file.name, found.value.seconds, picture.value);
+}
+
+// One array of `length` samples from `blocks`.
+function joined(blocks, length) {
+  const samples = new Float32Array(length);
+  let filled = 0;
+  for (const block of blocks) {
+    samples.set(block, filled);
+    filled += block.length;
+  }
+  return samples;
 }
 
 // Adds a recording to the picture, a part at a time, so that the page goes on answering meanwhile.
@@ -242,6 +309,27 @@ function setListening(on) {
 }
 
 at("listen").addEventListener("click", () => (live ? live() : alone(listen)));
+
+at("play").addEventListener("click", () => {
+  if (player.playing) return player.stop();
+  setPlaying(true);
+  player.play(sound, view.begin).catch((error) => tell(error.message));
+});
+
+at("copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(shownText());
+    tell("");
+    at("copy").textContent = "Copied";
+    setTimeout(() => (at("copy").textContent = "Copy"), 2000);
+  } catch {
+    tell("This browser does not let the page copy: mark the text and copy it.");
+  }
+});
+
+for (const button of document.querySelectorAll("[data-format]")) {
+  button.addEventListener("click", () => save(button.dataset.format));
+}
 
 at("file").addEventListener("change", ({ target }) => {
   const [file] = target.files;

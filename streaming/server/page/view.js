@@ -43,6 +43,7 @@ export class View {
     this.seconds = 0; // of audio so far, pictured or not
     this.phones = [];
     this.lost = [];
+    this.cursor = null; // seconds, while it is played
     this.ends = Array(ROWS).fill(-Infinity); // of the last label of each row, pixels
     this.edge = 0; // seconds at the right edge
     this.following = true;
@@ -86,6 +87,22 @@ export class View {
     this.following = false;
     this.edge = Math.min(this.seconds, this.span);
     this.wake();
+  }
+
+  // Shows where playing has got to, in seconds; null when it is over.
+  point(seconds) {
+    this.cursor = seconds;
+    const left = this.edge - this.span;
+    if (seconds !== null && (seconds < left || seconds > this.edge)) {
+      this.following = false;
+      this.edge = Math.max(this.span, Math.min(this.seconds, seconds + 0.9 * this.span));
+    }
+    this.wake();
+  }
+
+  // Seconds at the left edge, from where what is seen is played.
+  get begin() {
+    return Math.max(0, this.edge - this.span) < this.seconds - 0.5 ? Math.max(0, this.edge - this.span) : 0;
   }
 
   get span() {
@@ -175,6 +192,10 @@ export class View {
       pen.globalAlpha = 1;
     }
     this.drawTimes(left, x, height, width);
+    if (this.cursor !== null) {
+      pen.fillStyle = theme.lost;
+      pen.fillRect(x(this.cursor) - 1, 0, 2, height + 18);
+    }
     pen.font = FONT;
     pen.textAlign = "center";
     pen.textBaseline = "middle";

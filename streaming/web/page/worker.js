@@ -1,8 +1,8 @@
 // The recogniser, on a thread of its own, so that the page stays smooth while it works.
 //
 // It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
-// { open: rate }, { samples }, { gap } and { finish }, each with the stream's `id`, and answers for that stream with
-// { phones, tentative, heard: seconds } and at its end { final: seconds } or { error: message }. A new stream ends the one before.
+// { open: rate }, { samples }, { gap }, { finish } and { close }, each with the stream's `id`, and answers for that stream with
+// { phones, tentative, heard: seconds } and at its end { final: seconds } or { error: message }.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
 import { BeamDecoder } from "./beam.js";
@@ -11,8 +11,8 @@ import { readPhoneLM } from "./phone_lm.js";
 import { Model, Stream } from "./recognizer.js";
 
 const queue = []; // of what came and was not dealt with yet
+const streams = new Map(); // by id
 let model = null;
-let current = null; // { id, stream }
 let working = false;
 
 self.onmessage = ({ data }) => {
@@ -26,46 +26,51 @@ async function work() {
   working = true;
   while (queue.length) {
     const message = queue.shift();
-    try {
-      await obey(message);
-    } catch (error) {
-      current = null;
-      postMessage({ id: message.id, error: error.message });
-    }
+    await alone(message.id, () => obey(message));
+    if (!queue.length) for (const id of [...streams.keys()]) await alone(id, () => advance(id));
   }
   working = false;
 }
 
-async function obey({ id, open, samples, gap, finish }) {
-  if (open) {
-    current = { id, stream: new Stream(model, open) };
-    return;
+// What goes wrong ends its own stream.
+async function alone(id, task) {
+  try {
+    await task();
+  } catch (error) {
+    streams.delete(id);
+    postMessage({ id, error: error.message });
   }
-  if (current?.id !== id) return; // of a stream that has failed or was given up
-  const { stream } = current;
+}
+
+async function obey({ id, open, samples, gap, finish, close }) {
+  if (open) streams.set(id, new Stream(model, open));
+  if (close) streams.delete(id);
+  const stream = streams.get(id);
+  if (!stream) return; // it has failed or was given up
   if (samples) {
     stream.hear(samples);
-    if (!queue.length || stream.ready(true)) await advance();
+    if (stream.ready(true)) await advance(id);
   }
   for (let left = gap ?? 0; left > 0; left -= stream.rate) {
     stream.hear(new Float32Array(Math.min(left, stream.rate))); // a second at a time, so that memory stays bounded
-    await advance();
+    await advance(id);
   }
   if (finish) {
-    await advance();
-    report(await stream.finish());
+    await advance(id);
+    report(id, await stream.finish());
     postMessage({ id, final: stream.seconds });
-    current = null;
+    streams.delete(id);
   }
 }
 
-async function advance() {
-  while (current.stream.ready(false)) report(await current.stream.advance());
+async function advance(id) {
+  const stream = streams.get(id);
+  while (stream.ready(false)) report(id, await stream.advance());
 }
 
-function report(phones) {
-  const { decoder, heard } = current.stream;
-  postMessage({ id: current.id, phones, tentative: decoder.tentative(), heard });
+function report(id, phones) {
+  const { decoder, heard } = streams.get(id);
+  postMessage({ id, phones, tentative: decoder.tentative(), heard });
 }
 
 async function load() {

@@ -1,0 +1,50 @@
+"""What `POST /v1/transcribe` answers: the format and the names that a request asks for."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ..errors import ConfigError
+from ..streaming.decode import Phone
+from .document import Document
+from .options import Options
+from .registry import Format, find, needs_intervals
+from .tiling import tile
+
+PARAMETERS = ("format", "phones")
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "eaf": "application/xml",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+}
+OTHER = "text/plain; charset=utf-8"
+
+
+class AnswerWriter(NamedTuple):
+    """How a request wants its transcript."""
+
+    form: Format
+    options: Options
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES.get(self.form.name, OTHER)
+
+    def write(self, file: str, seconds: float, phones: Sequence[Phone]) -> bytes:
+        """The transcript of `file`."""
+        intervals = tile(phones, seconds) if needs_intervals([self.form], self.options) else ()
+        return self.form.write(Document(file, seconds, phones, intervals), self.options)
+
+
+def answer_writer(parameters: Mapping[str, str]) -> AnswerWriter:
+    """What `parameters` of a request ask for: `format`, by default json, and `phones`, by default arpabet.
+
+    Raises:
+        ConfigError: there is no such format, phone set or parameter.
+    """
+    unknown = [name for name in parameters if name not in PARAMETERS]
+    if unknown:
+        raise ConfigError(f"unknown parameter {unknown[0][:80]!r}: expected file, {' or '.join(PARAMETERS)}")
+    return AnswerWriter(find(parameters.get("format", "json")), Options(parameters.get("phones", "arpabet")))

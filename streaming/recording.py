@@ -1,0 +1,69 @@
+"""A whole audio file through a stream."""
+
+import warnings
+from contextlib import closing
+from functools import cache
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+from ..errors import AudioError
+from .audio.channels import MixLevel
+from .audio.files import open_audio
+from .audio.samples import mono
+from .decode import Phone
+from .decoding.config import Decoding
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .recognizer import Recognizer
+
+
+def transcribe(
+    path: str | PathLike[str],
+    recognizer: "Recognizer | None" = None,
+    *,
+    channel: int | None = None,
+    decoder: Decoding | None = None,
+) -> list[Phone]:
+    """All phones of an audio file, of any format that `phonestream transcribe` reads, at any sample rate.
+
+    >>> for phone in phonestream.transcribe("speech.flac"):
+    ...     print(phone.symbol, phone.start, phone.end, phone.confidence)
+
+    Args:
+        path: of the file; `-` is standard input.
+        recognizer: hears it; the bundled model by default, which is opened by the first call and kept.
+        channel: the one to be heard, counted from 1; None: their mean.
+        decoder: as for `Recognizer.stream`.
+
+    Raises:
+        AudioError, ConfigError, ModelError: as for `Recognizer.transcribe_file`.
+    """
+    return (recognizer or _default()).transcribe_file(path, channel=channel, decoder=decoder)
+
+
+@cache
+def _default() -> "Recognizer":
+    from .recognizer import Recognizer
+
+    return Recognizer()
+
+
+def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | None) -> list[Phone]:
+    """`Recognizer.transcribe_file`, with a stream that has heard nothing."""
+    name, phones, level = fspath(path), [], MixLevel()
+    with closing(open_audio(name)) as audio:
+        if channel is not None and not 1 <= channel <= audio.channels:
+            raise AudioError(f"{name}: channel={channel!r}: expected a number from 1 to {audio.channels}")
+        for block in audio.blocks():
+            if channel is None:
+                level.add(block)
+            samples = mono(block if channel is None else block[:, channel - 1])
+            try:
+                phones += stream.accept(samples, audio.sample_rate)
+            except AudioError as error:
+                raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
+    remark = level.describe(f"{name}: the", "hear one alone: channel=1")
+    if remark is not None:
+        warnings.warn(remark, stacklevel=3)
+    return phones + stream.finish()

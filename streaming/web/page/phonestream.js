@@ -1,0 +1,107 @@
+// Phonestream's recogniser for any page: it hears in a worker, and no audio leaves the browser.
+//
+//     const recognizer = await Recognizer.load();
+//     const { seconds, phones } = await recognizer.transcribe(samples, rate);
+//
+// docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start }, times in seconds.
+
+const PIECE_SECONDS = 4; // of a recording sent to the worker at a time
+
+export class Recognizer {
+  // Promises a recogniser with its model loaded; `onProgress` gets shares of it, from 0 to 1. Fails with the reason.
+  static load(onProgress = () => {}) {
+    return new Promise((resolve, reject) => new Recognizer(onProgress, resolve, reject));
+  }
+
+  constructor(onProgress, resolve, reject) {
+    this.streams = new Map(); // by id, what takes the worker's messages
+    this.lastId = 0;
+    // A worker from a blob's address is under this page's Content-Security-Policy; one from a file's has only what
+    // headers the server sends, and static servers send none.
+    const script = `import ${JSON.stringify(new URL("worker.js", import.meta.url).href)};`;
+    const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    this.worker = new Worker(address, { type: "module" });
+    this.worker.onmessage = ({ data }) => {
+      if (data.loaded !== undefined) onProgress(data.loaded);
+      else if (data.ready) resolve(this);
+      else if (data.broken) reject(new Error(`The recogniser cannot start: ${data.broken}.`));
+      else this.streams.get(data.id)?.(data);
+    };
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      const reason = event.message || "its script cannot be loaded";
+      const error = new Error(`The recogniser has stopped (${reason}). Reload the page.`);
+      reject(error);
+      for (const [id, take] of this.streams) take({ id, error: error.message });
+    };
+  }
+
+  // A stream of `rate` Hz. `onEvent` gets { event: "phone", … } when a phone is certain, { event: "tentative", phones } for
+  // the guess at what follows and { event: "lost", start, seconds }; `onHeard` the seconds that were heard.
+  stream(rate, onEvent, onHeard = () => {}) {
+    const { worker, streams } = this;
+    const id = ++this.lastId;
+    let sent = 0; // samples, lost ones too
+    let heard = 0; // seconds
+    const done = new Promise((resolve, reject) => {
+      streams.set(id, ({ phones, tentative, heard: seconds, final, error }) => {
+        phones?.forEach((phone) => onEvent({ event: "phone", ...phone }));
+        if (tentative) onEvent({ event: "tentative", phones: tentative });
+        if (seconds !== undefined) onHeard((heard = seconds));
+        if (final !== undefined) resolve(final);
+        if (error) reject(new Error(error));
+      });
+    });
+    const forget = () => streams.delete(id);
+    done.then(forget, forget);
+    worker.postMessage({ id, open: rate });
+    return {
+      done, // promises the stream's seconds, after `finish`
+      behind: () => Math.max(0, sent / rate - heard), // seconds that wait
+      // Samples of one channel, a Float32Array in [-1, 1] of any length.
+      send(samples) {
+        sent += samples.length;
+        worker.postMessage({ id, samples });
+      },
+      // So many samples never came: the clock goes on over them.
+      gap(count) {
+        onEvent({ event: "lost", start: sent / rate, seconds: count / rate });
+        sent += count;
+        worker.postMessage({ id, gap: count });
+      },
+      finish() {
+        worker.postMessage({ id, finish: true });
+      },
+      // Gives the stream up; `done` never settles.
+      close() {
+        forget();
+        worker.postMessage({ id, close: true });
+      },
+    };
+  }
+
+  // All phones of a recording: promises { seconds, phones }. `onProgress` gets shares of it.
+  async transcribe(samples, rate, onProgress = () => {}) {
+    const phones = [];
+    let turn = () => {}; // called when the worker has heard more
+    const take = ({ event, ...phone }) => event === "phone" && phones.push(phone);
+    const stream = this.stream(rate, take, (heard) => {
+      onProgress((heard * rate) / samples.length);
+      turn();
+    });
+    const piece = PIECE_SECONDS * rate;
+    for (let first = 0; first < samples.length; first += piece) {
+      stream.send(samples.slice(first, first + piece));
+      while (stream.behind() > 2 * PIECE_SECONDS) {
+        await Promise.race([stream.done, new Promise((resolve) => (turn = resolve))]);
+      }
+    }
+    stream.finish();
+    return { seconds: await stream.done, phones };
+  }
+
+  // Ends the worker and frees its memory.
+  close() {
+    this.worker.terminate();
+  }
+}
