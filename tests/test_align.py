@@ -546,7 +546,10 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
         (("--text", "yes", "--visemes", "disney"), 2, "unknown visemes 'disney'"),
         (("--text", "yes", "--visemes", "oculus", "--phones", "ipa"), 2, "with --visemes there are none"),
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
-        (("{audio}",), 1, "is not text in UTF-8"),
+        (("{audio}",), 1, "{audio}: is a recording"),
+        (("--text", "yes", "--output", "x.xyz"), 2, "x.xyz: no format has this ending"),
+        (("--text", "yes", "--channel", "0"), 2, "'0' is none of mix, 1, 2, 3"),
+        (("--text", "yes", "--channel", "2"), 1, "{audio}: channel 2 was asked for, and there are 1"),
         (("--text", ""), 1, "--text: the transcript has no words"),
         (("--text", "HH QQ", "--phonemes"), 1, "--text: unknown phone 'QQ'"),
         (("--text", "yes", "--lexicon", "no-such.dict"), 1, "no-such.dict"),
@@ -564,6 +567,16 @@ def test_what_cannot_be_done_is_one_line(
     assert (left, out) == (status, b"")
     assert err.count("\n") == 1
     assert words.format(audio=audio) in err
+
+
+def test_channels_that_cancel_are_told_and_one_alone_is_aligned(
+    run: Run, corpus: list[Recording], tmp_path: Path
+) -> None:
+    samples = corpus[1].samples
+    soundfile.write(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 16_000, "FLOAT")
+    status, _, err = run(tmp_path / "a.wav", "--text", corpus[1].text)
+    assert (status, "its 2 channels cancel each other" in err, err.count("\n")) == (1, True, 1)
+    assert run(tmp_path / "a.wav", "--text", corpus[1].text, "--channel", "1")[0] == 0
 
 
 def test_a_damaged_recording_is_named_once(run: Run, corpus: list[Recording], tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchaudio.functional import forced_align
 
+from phonestream.asr.align.anchors import Heard, find_cuts
 from phonestream.asr.align.graph import PLAIN, Costs, Graph, build, emissions
+from phonestream.asr.align.spikes import find_spikes
 from phonestream.asr.align.viterbi import STRIDE, best_path
 
 LABELS = 4  # the blank and three phones
@@ -154,3 +156,73 @@ def test_what_lies_beyond_the_window_is_given_up_and_said() -> None:
     path, score = best_path(graph, emissions(rows, blank=0, costs=LENIENT), window=60)
     assert score == -NEVER
     assert set(range(10)) <= set(words_on(graph, path))
+
+
+# Transcripts that are longer than the search's window
+
+
+@pytest.fixture(scope="module")
+def hour() -> tuple[list[list[list[int]]], np.ndarray, list[Heard]]:
+    """Words, rows in which each phone is heard for a row and one in eight is heard as another, and what is heard."""
+    random = np.random.default_rng(0)
+    words = [[random.integers(1, 40, random.integers(2, 7)).tolist()] for _ in range(300)]
+    phones = [phone for (word,) in words for phone in word]
+    rows = clear_rows(*phones) + random.normal(0, 0.5, (2 * len(phones), 40)).astype(np.float32)
+    for place in np.flatnonzero(random.random(len(phones)) < 1 / 8):
+        wrong = random.integers(1, 40)
+        rows[2 * place, [wrong, phones[place]]] = rows[2 * place, [phones[place], wrong]]
+    heard = [
+        Heard(int(row[1:].argmax()) + 1, 2 * place, 2 * place + 1) for place, row in enumerate(rows[::2])
+    ]
+    return words, rows, heard
+
+
+def test_a_long_transcript_is_aligned_in_parts_as_in_one(
+    hour: tuple[list[list[list[int]]], np.ndarray, list[Heard]],
+) -> None:
+    words, rows, heard = hour
+    cuts = find_cuts(words, heard)
+    assert len(cuts) > 3
+    firsts = np.cumsum([0, *(len(word) for (word,) in words)])
+    assert [cut.row for cut in cuts] == [2 * firsts[cut.word] - 1 for cut in cuts]
+    found = find_spikes(rows, words, heard, blank=0, costs=LENIENT, window=500)
+    graph = build(words, label_count=40, costs=LENIENT)
+    path, _ = best_path(graph, emissions(rows, blank=0, costs=LENIENT), window=graph.states)
+    begins = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist()]
+    spikes = [begin for begin in begins if graph.phone[path[begin]] >= 0]
+    assert [begin for begin, _ in found.runs] == spikes
+    assert found.words.tolist() == graph.word[path[spikes]].tolist()
+
+
+def test_what_is_missing_or_not_said_costs_the_rest_nothing(
+    hour: tuple[list[list[list[int]]], np.ndarray, list[Heard]],
+) -> None:
+    """A passage left out, one put in that is longer than the window, and another in the place of one."""
+    words, rows, heard = hour
+    options = {"blank": 0, "costs": LENIENT, "window": 500}
+    whole = find_spikes(rows, words, heard, **options)
+    random = np.random.default_rng(1)
+    foreign = [[random.integers(1, 40, 4).tolist()] for _ in range(150)]
+    changed = [*words[:70], *words[100:180], *foreign[:120], *words[180:240], *foreign[120:], *words[260:]]
+    said_not = [-1] * 30
+    kept = [*range(70), *range(100, 180), *said_not * 4, *range(180, 240), *said_not, *range(260, 300)]
+    found = find_spikes(rows, changed, heard, **options)
+    wanted = set(kept) - {-1}
+    expected = [
+        (word, run) for word, run in zip(whole.words.tolist(), whole.runs, strict=True) if word in wanted
+    ]
+    own = [
+        (kept[word], run)
+        for word, run in zip(found.words.tolist(), found.runs, strict=True)
+        if kept[word] >= 0
+    ]
+    assert len(set(own) & set(expected)) > 0.99 * len(expected)
+    assert len(own) == pytest.approx(len(expected), rel=0.01)
+
+
+def test_what_is_often_said_or_not_at_all_is_no_reason_to_cut() -> None:
+    refrain = [[[1, 2, 3]], [[4, 5, 6]]] * 300
+    heard = [Heard(phone, 2 * place, 2 * place + 1) for place, phone in enumerate([1, 2, 3, 4, 5, 6] * 300)]
+    assert find_cuts(refrain, heard) == []
+    assert find_cuts([[[phone]] for phone in range(7, 40)] * 30, heard) == []
+    assert find_cuts(refrain, []) == []

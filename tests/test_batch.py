@@ -141,6 +141,10 @@ def test_two_inputs_for_one_output_are_refused_before_any_work(
     result = transcribe("--output", tmp_path / "out", folder / "a/00.wav", twin)
     assert result.status == 1
     assert f"{folder}/a/00.wav and {twin} would both be written to {tmp_path}/out/00.txt" in result.err
+    beside = tmp_path / "00.wav"
+    soundfile.write(beside, np.zeros(10), RATE)
+    result = transcribe("--output", tmp_path / "out", tmp_path)
+    assert f"{twin} and {beside} differ in their endings alone" in result.err
     result = transcribe("--output", tmp_path / "out", twin, twin)
     assert "is given twice" in result.err
     assert not (tmp_path / "out").exists()
@@ -150,6 +154,22 @@ def test_two_inputs_for_one_output_are_refused_before_any_work(
     soundfile.write(audacity, np.zeros(10), RATE)
     result = transcribe("--output", tmp_path / "out", "--format", "text,audacity", twin, audacity)
     assert "00.audacity.txt" in result.err
+
+
+def test_a_file_is_what_would_be_printed_in_the_format_that_its_name_tells(
+    folder: Path, transcribe: Callable[..., Result], tmp_path: Path
+) -> None:
+    files = [folder / "a/00.wav", folder / "a/03.wav"]
+    for form in FORMATS.values():
+        several = files if form.joins else files[:1]
+        target = tmp_path / f"x.{form.extension.upper()}"
+        assert transcribe("--output", target, *several).status == 0
+        assert target.read_text() == transcribe("--format", form.name, *several).out
+    assert "exists already; --overwrite" in transcribe("--output", target, *files).err
+    before = tree(tmp_path)
+    for options in (["y.TextGrid", *files], ["y.lab", "--resume", files[0]], ["y.csv", folder / "none.wav"]):
+        assert transcribe("--output", tmp_path / options[0], *options[1:]).status != 0
+    assert tree(tmp_path) == before
 
 
 def test_what_exists_is_neither_replaced_nor_mixed_unasked(

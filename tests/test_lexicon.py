@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phonestream import pronounce
+from phonestream.asr.align.transcript import words_of
 from phonestream.asr.lexicon.lexicon import Lexicon, normalise
-from phonestream.asr.lexicon.numbers import readings
+from phonestream.asr.lexicon.numbers import readings, roman
 from phonestream.asr.lexicon.phones import PHONES, encode
 from phonestream.asr.lexicon.written import written_words
 from phonestream.errors import DataError
@@ -192,6 +193,31 @@ def test_what_is_no_number_is_refused(wrong: str) -> None:
         readings(wrong)
 
 
+@given(st.integers(1, 3999))
+def test_roman_numerals_are_numbers_where_they_are_no_words(number: int) -> None:
+    left, written = number, ""
+    for value, letters in zip(
+        (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
+        ["M", "CM", "D", "CD", "C", "XC", "L", "XL", "X", "IX", "V", "IV", "I"],
+        strict=True,
+    ):
+        written += letters * (left // value)
+        left %= value
+    short = len(written) < (2 if set(written) <= set("IVX") else 4)
+    assert roman(written) == (None if short else number)
+    assert roman(f"{written}A") is roman(f"IIX{written}") is roman(written.lower()) is None
+
+
+def test_a_roman_numeral_is_read_as_a_number_or_a_ruler_s(lexicon: Lexicon) -> None:
+    cardinal, ruler, ordinal = (lexicon.phones(text) for text in ("fourteen", "the fourteenth", "fourteenth"))
+    said = [list(way.phones) for way in lexicon.pronunciations("XIV")]
+    assert said == [cardinal, ruler, ordinal]
+    assert [word.variants[0] for word in words_of("(Louis XIV), AT&T", lexicon)][1:] == [
+        tuple(cardinal),
+        ("EY", "T", "IY", "AH", "N", "D", "T", "IY"),
+    ]
+
+
 def test_abbreviations_are_spelled(lexicon: Lexicon) -> None:
     assert first(lexicon, "x.k.c.d.") == "EH K S K EY S IY D IY"
     assert first(lexicon, "XKCD") == "EH K S K EY S IY D IY"
@@ -268,7 +294,7 @@ def test_what_is_no_guess_is_not_flagged(lexicon: Lexicon, word: str) -> None:
         ),
         ("a word¹ and another.²", ["a", "word", "and", "another"]),
         ("20 °C, 5°", ["20", "degrees", "celsius", "5", "degrees"]),
-        ("AT&amp;T&nbsp;caf&eacute; &#189; R&D;", ["at", "and", "t", "café", "half", "r", "and", "d"]),
+        ("AT&amp;T&nbsp;caf&eacute; &#189; R&D;", ["a.t.", "and", "t", "café", "half", "r", "and", "d"]),
         ("the <b>sea</b>,<br>un<i>broken</i> 1 < 2", ["the", "sea", "unbroken", "1", "2"]),
     ],
 )

@@ -1,7 +1,7 @@
 """Forced alignment: where in a recording each word and phone of its transcript is, and how well it was said.
 
-`posteriors` runs the model on the recording, `graph` builds a graph of the transcript's pronunciations. `viterbi` finds
-the best path through the graph; `times` turns it into times and `score` into scores.
+`posteriors` runs the model on the recording, `spikes` finds the best path of the transcript's pronunciations through
+its rows; `times` turns it into times and `score` into scores.
 
 Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them, and of the search, which
 `viterbi` bounds. The audio itself need not be in memory.
@@ -18,25 +18,18 @@ from ...errors import DataError
 from ...streaming.decode import Phone
 from ...streaming.recognizer import Recognizer
 from ..lexicon.lexicon import Lexicon, bundled
-from . import (
-    graph as align_graph,
-)
-from . import (
-    score as align_score,
-)
-from . import (
-    times as align_times,
-)
-from . import (
-    transcript as align_transcript,
-)
+from . import score as align_score
+from . import times as align_times
+from . import transcript as align_transcript
 from .alignment import AlignedPhone, AlignedWord, Alignment, Extra
+from .anchors import Heard
+from .graph import Costs
 from .posteriors import TIME_SHIFTS, Posteriors, compute_posteriors
 from .pronunciation import most_likely_instead, probability_right
+from .spikes import Spikes, find_spikes
 from .transcript import Spoken
-from .viterbi import best_path
 
-COSTS = align_graph.Costs(skip_word=2.0, skip_phone=3.0, skip_least=9.0, filler=6.0, dwell=0.1)
+COSTS = Costs(skip_word=2.0, skip_phone=3.0, skip_least=9.0, filler=6.0, dwell=0.1)
 MISMATCH = (
     0.3  # an alignment's score below which audio and transcript are not of each other; see docs/alignment.md
 )
@@ -126,10 +119,13 @@ def fit(
             f"the transcript is too long for the audio: {least} phones in {posteriors.seconds:.2f} s, in which at most "
             f"{int(posteriors.seconds / meta.row_seconds)} fit; give the transcript of this recording"
         )
-    graph = align_graph.build(variants, label_count=len(label_of) + 1, costs=COSTS, unread=unread)
-    emissions = align_graph.emissions(posteriors.rows, blank=meta.blank, costs=COSTS)
-    path, _ = best_path(graph, emissions)
-    alignment = _alignment(recognizer, posteriors, words, readable, graph, path)
+    middles = posteriors.fine_times[posteriors.time_shifts - 1 :: posteriors.time_shifts]
+    heard = [
+        Heard(label_of[phone.symbol], *np.searchsorted(middles, (phone.start, phone.end)).tolist())
+        for phone in posteriors.phones
+    ]
+    found = find_spikes(posteriors.rows, variants, heard, blank=meta.blank, costs=COSTS, unread=unread)
+    alignment = _alignment(recognizer, posteriors, words, readable, found)
     if refuse and alignment.score < MISMATCH:
         raise DataError(_mismatch(alignment, posteriors.phones))
     return alignment
@@ -140,12 +136,11 @@ def _alignment(
     posteriors: Posteriors,
     words: Sequence[Spoken],
     readable: Sequence[int],
-    graph: align_graph.Graph,
-    path: align_graph.Integers,
+    spikes: Spikes,
 ) -> Alignment:
     meta = recognizer.metadata
-    states, runs = _spikes(graph, path)
-    labels, owners = graph.label[states], [readable[word] for word in graph.word[states]]
+    labels, runs = spikes.labels, spikes.runs
+    owners = [readable[word] for word in spikes.words]
     reach = max(1, round(align_score.REACH / meta.row_seconds))
     shares = align_score.said(
         posteriors.rows, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
@@ -180,31 +175,6 @@ def _alignment(
         score=sum(phone.score for phone in phones) / expected,
         seconds=posteriors.seconds,
         extra=_extra(aligned, posteriors),
-    )
-
-
-def _spikes(
-    graph: align_graph.Graph, path: align_graph.Integers
-) -> tuple[align_graph.Integers, list[tuple[int, int]]]:
-    """The states of phones on a path, and for each its rows [first, behind last).
-
-    The last word may be unfinished, where the path could not get to the end of the graph; it then has none.
-    """
-    last = int(path[-1])
-    unfinished = graph.word[last] if graph.word[last] >= 0 and _goes_on(graph, last) else -1
-    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-    runs = [
-        (begin, end)
-        for begin, end in pairwise(edges)
-        if graph.phone[path[begin]] >= 0 and graph.word[path[begin]] != unfinished
-    ]
-    return path[[begin for begin, _ in runs]], runs
-
-
-def _goes_on(graph: align_graph.Graph, state: int) -> bool:
-    """Whether the state behind is of the same pronunciation."""
-    return bool(
-        graph.word[state + 1] == graph.word[state] and graph.variant[state + 1] == graph.variant[state]
     )
 
 

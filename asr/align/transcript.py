@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ...errors import DataError
 from ..lexicon.lexicon import Lexicon
+from ..lexicon.numbers import roman
 from ..lexicon.written import Written, written_words
 
 _EDGES = re.compile(r"^\W+|\W+$")  # of "ice-cream," what a dictionary has no part of
@@ -48,8 +49,9 @@ def words_of(text: str, lexicon: Lexicon) -> list[Spoken]:
 def _spoken(word: Written, lexicon: Lexicon) -> Spoken:
     place = (word.begin, word.end)
     bare = _EDGES.sub("", word.text)
+    as_it_is = bare in lexicon or roman(bare) is not None
     try:
-        ways = lexicon.pronunciations(bare if bare in lexicon else " ".join(word.words))
+        ways = lexicon.pronunciations(bare if as_it_is else " ".join(word.words))
     except DataError as error:
         return Spoken(word.text, (), False, place, word.attached, str(error))
     variants = tuple(dict.fromkeys(way.phones for way in ways))

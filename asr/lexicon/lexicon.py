@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 from ...errors import DataError
 from . import dictionary
 from . import g2p as _g2p
-from .numbers import readings
+from .numbers import readings, roman
 from .phones import PHONES
 from .text import clean, fold, normalise
 
@@ -126,8 +126,11 @@ class Lexicon:
         Raises:
             DataError: `word` has nothing that can be said (%%%), or a letter that English does not have (й).
         """
-        if entry := self._entry(clean(word.strip())):  # before normalising: entries may have hyphens and dots
-            return _mark(entry, "dictionary")
+        entry = _mark(self._entry(clean(word.strip())), "dictionary")
+        if (number := roman(word.strip())) is not None:
+            return self._roman(number) + entry
+        if entry:  # before normalising: entries may have hyphens and dots
+            return entry
         words = normalise(word)
         if not words:
             raise DataError(f"no letters or digits to pronounce in {word!r}")
@@ -194,6 +197,14 @@ class Lexicon:
             return _extend(self._piece(piece[:-1]), _plural, "number")
         read = [_join([self._pronounce(word)[:1] for word in reading]) for reading in readings(piece)]
         return _extend(itertools.chain.from_iterable(read), _same, "number")
+
+    def _roman(self, number: int) -> list[Pronunciation]:
+        """Chapter XIV is chapter fourteen, Louis XIV is Louis the fourteenth."""
+        ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+        ordinals = readings(f"{number}{ending}")
+        read = [*readings(str(number)), *(["the", *words] for words in ordinals), *ordinals]
+        said = [_join([self._pronounce(word)[:1] for word in words]) for words in read]
+        return _extend(itertools.chain.from_iterable(said), _same, "number")
 
 
 @functools.cache

@@ -6,6 +6,8 @@ from ...errors import DataError
 
 _NUMBER = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)((?:\.[0-9]+)*)(st|nd|rd|th)?")
 _LONGEST = 15  # digits: beyond hundreds of trillions nobody says the name, but the digits
+_ROMAN = re.compile(r"(M{0,3})(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -60,3 +62,17 @@ def readings(number: str) -> list[list[str]]:
     tail = [word for part in fraction[1:].split(".") for word in ("point", *_digits(part))]
     heads = _whole(whole, year=False) if whole else [[]]
     return [head + tail for head in heads]
+
+
+def roman(word: str) -> int | None:
+    """The value of a Roman numeral in capitals, None for what is rather a word or an initialism (I, MIX, CD).
+
+    With the letters L, C, D and M a numeral has four letters at least, with I, V and X alone two.
+    """
+    if len(word) < (2 if set(word) <= set("IVX") else 4) or not _ROMAN.fullmatch(word):
+        return None
+    values = [_VALUES[letter] for letter in word]
+    behind = [*values[1:], 0]
+    return sum(
+        -value if value < following else value for value, following in zip(values, behind, strict=True)
+    )

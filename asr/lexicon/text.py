@@ -13,6 +13,9 @@ _TO_ASCII = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", "þ": "th", "ł": "l", "ı": "i"}
 )
 
+# An initialism about an "and", AT&T or R&D: its letters are said by name, in a pair of them too.
+_INITIALS = re.compile(r"(?<![^\W_])([a-z]{1,2})&([a-z]{1,2})(?![^\W_])")
+
 _CURRENCY = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen"}
 _AMOUNT = re.compile(
     r"([$£€¥])\s?([0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?)(?:\s(hundred|thousand|(?:m|b|tr)illion)\b)?"
@@ -91,7 +94,9 @@ def normalise(text: str) -> list[str]:
     The symbols &, %, °, $, £, € and ¥ become the words they are read as: $2.50 is 2 dollars 50, ½ half.
     """
     text = _AMOUNT.sub(_amount, read_degrees(read_fractions(clean(text))))
-    text = re.sub(r"(?<=\d)\s?%", " percent ", text).replace("&", " and ")
+    text = re.sub(r"(?<=\d)\s?%", " percent ", text)
+    text = _INITIALS.sub(lambda found: f"{'.'.join(found[1])} and {'.'.join(found[2])}", text)
+    text = text.replace("&", " and ")
     words = []
     for match in _TOKEN.finditer(text):
         word = match[0]

@@ -95,5 +95,27 @@ def _usage(error: Exception) -> str:
     """A wrong call in one line."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "phonestream"
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error, typer.BadParameter) and error.message:
+        message = f"{getattr(error.param, 'opts', [error.param_hint])[0]}{_expected(error)}"
+    else:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
     return f"{message.rstrip('.')}; see: {path} --help"
+
+
+def _expected(error: typer.BadParameter) -> str:
+    """What is wrong with an option's value: in our words where typer's own check refused it."""
+    problems = getattr(
+        error.__cause__, "errors", list
+    )()  # of pydantic, which newer versions of typer check with
+    if not problems:
+        return f": {error.message}"
+    kind, limits = problems[0]["type"], problems[0].get("ctx", {})
+    wanted = {
+        "int_parsing": "a whole number",
+        "float_parsing": "a number",
+        "greater_than_equal": f"{limits.get('ge', 0):g} or more",
+        "less_than_equal": f"{limits.get('le', 0):g} or less",
+    }.get(kind)
+    if wanted is None:
+        return f": {problems[0]['msg'].removeprefix('Value error, ')}"
+    return f" {problems[0]['input']!r}: expected {wanted}"

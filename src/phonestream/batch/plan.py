@@ -103,6 +103,11 @@ def _both(one: Source, other: Source, target: str) -> str:
     first, second = f"{one.where}{one.path}", f"{other.where}{other.path}"
     if first == second:
         return f"{first} is given twice, and would be written to {target} twice; give it once"
+    if os.path.splitext(one.path)[0] == os.path.splitext(other.path)[0]:
+        return (
+            f"{first} and {second} differ in their endings alone, and would both be written to {target}; "
+            "rename one, or leave it out"
+        )
     return (
         f"{first} and {second} would both be written to {target}; "
         "give the folder above them, or --root, so that results mirror the tree"

@@ -2,22 +2,19 @@
 
 import io
 import os
-import stat
-import tempfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, PhonestreamError
+from ..errors import ConfigError
 from .align_output import remarks, render
-from .align_recording import Said, align_said, compute, read_transcript
+from .align_recording import Computed, Said, align_said, compute, read_transcript
 from .existing import check_new
+from .one_file import format_of, is_special, save
 from .output import complain, copy
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from ..asr.align.posteriors import Posteriors
     from ..formats.options import Options
 
 TIME_SHIFTS = (
@@ -68,6 +65,9 @@ def align(
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.", show_default="1")
     ] = None,
+    channel: Annotated[
+        str, typer.Option(metavar="mix|N", help="All channels mixed, or number N alone.")
+    ] = "mix",
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = "arpabet",
@@ -128,6 +128,7 @@ def align(
             phonemes=phonemes,
             dictionary=lexicon,
             time_shifts=time_shifts,
+            channel=_channel(channel),
             refuse=refuse,
         )
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
@@ -144,7 +145,7 @@ def align(
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name, options = _format(form, output), _options(phones, visemes)
+    name, options, number = _format(form, output), _options(phones, visemes), _channel(channel)
     if output is not None:
         check_new(output, overwrite)
     from ..asr.lexicon.lexicon import Lexicon
@@ -152,9 +153,9 @@ def align(
 
     recognizer = Recognizer(model, threads=threads)
 
-    def posteriors() -> "Posteriors":
+    def posteriors() -> Computed:
         with Bar("aligning") as bar:
-            return compute(recognizer, audio, time_shifts, bar)
+            return compute(recognizer, audio, time_shifts, number, bar)
 
     alignment = align_said(
         recognizer,
@@ -169,7 +170,7 @@ def align(
     if output is None:
         copy(io.BytesIO(data))
     else:
-        _save(output, data)
+        save(output, io.BytesIO(data))
     remarked = remarks(alignment)
     for remark in remarked:
         complain(f"{audio}: {remark}")
@@ -181,22 +182,34 @@ def _format(form: str | None, output: str | None) -> str:
     """The format that is asked for, by name or by the ending of the output's name.
 
     Raises:
-        typer.BadParameter: there is none of that name.
+        typer.BadParameter: there is none of that name or with that ending.
     """
-    from ..formats.registry import FORMATS, find
+    from ..formats.registry import find
 
     if form is not None:
         try:
             return find(form).name
         except ConfigError as error:
             raise typer.BadParameter(str(error), param_hint="--format") from None
-    by_length = sorted(FORMATS.values(), key=lambda known: -len(known.extension))
-    endings = (
-        known.name
-        for known in by_length
-        if output is not None and output.lower().endswith(f".{known.extension.lower()}")
-    )
-    return next(endings, "text")
+    if output is None or is_special(output) or not os.path.splitext(output)[1]:
+        return "text"
+    known = format_of(output)
+    if known is None:
+        raise typer.BadParameter(f"{output}: no format has this ending; give one", param_hint="--format")
+    return known
+
+
+def _channel(channel: str) -> int | None:
+    """The number of a channel, counted from 1; None for all of them mixed.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if channel == "mix":
+        return None
+    if not (channel.isascii() and channel.isdecimal() and int(channel) > 0):
+        raise typer.BadParameter(f"{channel!r} is none of mix, 1, 2, 3 …", param_hint="--channel")
+    return int(channel)
 
 
 def _options(phones: str, visemes: str | None) -> "Options":
@@ -211,35 +224,3 @@ def _options(phones: str, visemes: str | None) -> "Options":
     except ConfigError as error:
         option = "--phones" if visemes is None else "--visemes"
         raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def _save(path: str, data: bytes) -> None:
-    """Write a file that takes its name when it is whole; what is no file (a device, a pipe) is written to.
-
-    Raises:
-        PhonestreamError: it cannot be written.
-    """
-    temporary = None
-    try:
-        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "wb", buffering=0) as device:
-                device.write(data)
-            return
-        target = os.path.realpath(path)  # through a link, to the file that it leads to
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target) or ".")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # temporary files are private, results like any other file
-        os.replace(temporary, target)
-    except (OSError, ValueError) as error:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
-        reason = getattr(error, "strerror", None) or error
-        raise PhonestreamError(
-            f"{path}: cannot be written: {reason}; make room, or give another --output"
-        ) from None

@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     phonemes: bool
     dictionary: str | None
     time_shifts: int
+    channel: int | None
+    """The one that is aligned, counted from 1; None for all of them mixed."""
     refuse: bool
     """Whether a transcript that does not fit is an error."""
 
@@ -81,7 +83,7 @@ class AlignTask(NamedTuple):
             alignment = align_said(
                 recognizer,
                 read_transcript(self.transcript),
-                lambda: compute(recognizer, file, settings.time_shifts),
+                lambda: compute(recognizer, file, settings.time_shifts, settings.channel),
                 names=(self.transcript, file),
                 phonemes=settings.phonemes,
                 lexicon=lexicon,

@@ -1,5 +1,6 @@
 """One recording and its transcript as `phonestream align` takes them: read, transcribed, aligned."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -29,18 +30,33 @@ class Said(NamedTuple):
     """None: the recording's."""
 
 
+class Computed(NamedTuple):
+    """What the model makes of a recording."""
+
+    posteriors: "Posteriors"
+    remark: str | None
+    """Of channels that cancel each other when they are mixed."""
+
+
 def read_transcript(path: str) -> list[Said]:
     """The transcript in a file or, for -, on standard input: of a TextGrid each interval of its tier with text.
 
     Raises:
         DataError: it cannot be read, or is not text in UTF-8, or a TextGrid has no tier or several with text.
     """
+    from ..batch.entries import SUFFIXES
+
     data = _read(path)
     if path.lower().endswith(TEXTGRID):
         return _utterances(path, data)
     try:
         return [Said(data.decode("utf-8-sig"))]
     except UnicodeDecodeError as error:
+        if os.path.splitext(path)[1].lower() in SUFFIXES:
+            raise DataError(
+                f"{path}: is a recording, and its place is that of the transcript of the one before; "
+                "align recordings one at a time, or the folder that they are in"
+            ) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}: line {line} is not text in UTF-8; save the transcript as UTF-8, or give words with --text"
@@ -77,34 +93,42 @@ def compute(
     recognizer: "Recognizer",
     file: str,
     time_shifts: int,
+    channel: int | None = None,
     progress: Callable[[float, float], object] = lambda done, total: None,
-) -> "Posteriors":
+) -> Computed:
     """Posteriors of a recording.
 
     Args:
+        channel: the one to align, counted from 1; None for all of them mixed.
         progress: called with the seconds that are done and how many there are, if that is known.
 
     Raises:
         AudioError: it cannot be used; the message begins with its name.
     """
     from ..asr.align.posteriors import compute_posteriors
+    from ..streaming.audio.channels import MixLevel
     from ..streaming.audio.files import open_audio
 
     with native_remarks_off():
         audio = open_audio(file)
     with closing(audio):
-        done = 0
+        done, level = 0, MixLevel()
+        if channel is not None and channel > audio.channels:
+            raise AudioError(f"{file}: channel {channel} was asked for, and there are {audio.channels}")
 
         def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
-                yield block
+                if channel is None:
+                    level.add(block)
+                yield block if channel is None else block[:, channel - 1]
                 done += len(block)
                 if audio.seconds:
                     progress(done / audio.sample_rate, audio.seconds)
 
         try:
-            return compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
+            found = compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
+            return Computed(found, level.remark)
         except AudioError as error:
             if str(error).startswith(f"{file}: "):
                 raise
@@ -145,7 +169,7 @@ def align_said(
             offset += len(part.text) + 1
     except DataError as error:
         raise DataError(f"{names[0]}: {error}") from None
-    computed = posteriors()
+    computed, cancelled = posteriors()
     try:
         if said[0].end is None:
             return fit(recognizer, computed, parts[0], refuse=refuse)
@@ -159,4 +183,4 @@ def align_said(
             refuse=refuse,
         )
     except DataError as error:
-        raise DataError(f"{names[1]}: {error}") from None
+        raise DataError(f"{names[1]}: {cancelled or error}") from None

@@ -1,13 +1,19 @@
 """`phonestream transcribe`: recordings in, each one's phones out as soon as it is done."""
 
+import io
+import os
+import shutil
 import sys
+import tempfile
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import typer
 
 from .command_options import options_from
-from .output import complain, copy, printable, write
+from .existing import check_new
+from .one_file import save
+from .output import complain, copy, printable
 from .progress import Bar
 from .transcribe_options import TranscribeOptions
 
@@ -37,8 +43,10 @@ def transcribe(options: TranscribeOptions) -> None:
     entries: Sequence[Entry] = list(expand(names, root=options.root, raw=raw))
     output = None
     done_before = 0
-    if options.output is None:
+    if options.output is None or options.file:
         _check_printable(settings, len(entries))
+        if options.file:
+            check_new(options.file, options.overwrite)
     else:
         output = new_output(options.output)
         existing = (
@@ -51,7 +59,7 @@ def transcribe(options: TranscribeOptions) -> None:
         entries, done_before = plan_outputs(entries, settings, output, existing, [*names, *listing])
 
     statistics = RunStatistics(entries, done_before)
-    printer = Printer(settings, headings=len(entries) > 1) if output is None else None
+    printer = None if output else Printer(settings, headings=len(entries) > 1, file=options.file)
     with Bar("transcribing") as bar:
 
         def progress(index: int, seconds: float, length: float | None) -> None:
@@ -71,7 +79,9 @@ def transcribe(options: TranscribeOptions) -> None:
             if output is not None:
                 complain(statistics.interrupted())
             raise
-    if output is not None or (len(entries) > 1 and sys.stderr is not None and sys.stderr.isatty()):
+    if printer is not None:
+        printer.close()
+    if options.output is not None or (len(entries) > 1 and sys.stderr is not None and sys.stderr.isatty()):
         for line in statistics.summary():
             complain(line)
     if statistics.failures:
@@ -94,10 +104,14 @@ def _report(outcome: "Outcome", printer: "Printer | None", bar: Bar, statistics:
 
 
 class Printer:
-    """Puts results on standard output, one behind the other, as their format has it."""
+    """Puts results on standard output or into a file, one behind the other, as their format has it."""
 
-    def __init__(self, settings: "Settings", headings: bool) -> None:
+    def __init__(self, settings: "Settings", headings: bool, file: str | None) -> None:
+        from ..batch.sinks import SPOOL
         from ..formats.registry import FORMATS
+
+        self._name = file
+        self._file = None if file is None else tempfile.SpooledTemporaryFile(max_size=SPOOL)  # noqa: SIM115
 
         self._form = FORMATS[settings.formats[0]]
         self._headings = headings or settings.channel == "each"
@@ -112,11 +126,30 @@ class Printer:
             with payload.file as file:
                 if self._form.name == "text" and self._headings:
                     number = "" if payload.channel is None else f", channel {payload.channel}"
-                    write(("\n" if self._printed else "") + printable(name) + number)
+                    heading = ("\n" if self._printed else "") + printable(name) + number
+                    self._copy(io.BytesIO(os.fsencode(f"{heading}\n")))
                 if self._printed:
                     file.seek(len(self._form.header))
-                copy(file)
+                self._copy(file)
                 self._printed = True
+
+    def close(self) -> None:
+        """Give the file its name, if there is anything to write.
+
+        Raises:
+            PhonestreamError: it cannot be written.
+        """
+        if self._file is not None and self._name is not None:
+            with self._file as file:
+                if self._printed:
+                    file.seek(0)
+                    save(self._name, cast(BinaryIO, file))
+
+    def _copy(self, content: BinaryIO) -> None:
+        if self._file is None:
+            copy(content)
+        else:
+            shutil.copyfileobj(content, self._file)
 
 
 def _check_printable(settings: "Settings", count: int) -> None:
@@ -130,5 +163,5 @@ def _check_printable(settings: "Settings", count: int) -> None:
     form = FORMATS[settings.formats[0]]
     if not form.joins and (count > 1 or settings.channel == "each"):
         raise typer.BadParameter(
-            f"{form.name} is a file for each recording; give --output", param_hint="--format"
+            f"{form.name} is a file for each recording; give --output, a folder", param_hint="--format"
         )

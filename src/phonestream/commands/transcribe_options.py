@@ -1,5 +1,6 @@
 """The options of `phonestream transcribe`, and what they ask for together."""
 
+import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .decoding import DecoderOption, Decoding, chosen
+from .one_file import format_of
 from .output import styled
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ class TranscribeOptions:
     output: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Write each result to a file of its own in this folder, made if need be."
+            metavar="DIR|FILE",
+            help="Write each result to a file of its own in this folder, made if need be; or, where the name ends "
+            "as a format's does (x.TextGrid), all of them to this file.",
         ),
     ] = None
     root: Annotated[
@@ -125,18 +129,24 @@ class TranscribeOptions:
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1
     provider: Annotated[Provider, typer.Option(help="What runs the model.")] = Provider.cpu
 
+    @property
+    def file(self) -> str | None:
+        """The file that `output` names by its ending, None where it is a folder."""
+        is_file = self.output is not None and not os.path.isdir(self.output) and format_of(self.output)
+        return self.output if is_file else None
+
     def check_files(self) -> None:
         """Refuse options about inputs and files that do not go together."""
         if not self.files and self.listing is None:
             raise typer.BadParameter("give at least one, or --list", param_hint="FILE")
-        if self.output is None:
-            for option, given in (
-                ("--resume", self.resume),
-                ("--overwrite", self.overwrite),
-                ("--root", self.root),
-            ):
-                if given:
-                    raise typer.BadParameter("is about files, so it needs --output", param_hint=option)
+        for option, given, needs in (
+            ("--overwrite", self.overwrite, self.output is None),
+            ("--resume", self.resume, self.output is None or self.file),
+            ("--root", self.root, self.output is None or self.file),
+            ("--posteriors", self.posteriors, self.output is None or self.file),
+        ):
+            if given and needs:
+                raise typer.BadParameter("needs --output, a folder", param_hint=option)
         if self.resume and self.overwrite:
             raise typer.BadParameter(
                 "keeps what --overwrite replaces; give one of them", param_hint="--resume"
@@ -148,7 +158,7 @@ class TranscribeOptions:
         from ..errors import ConfigError
         from ..formats.registry import find
 
-        values = self.form or ["text"]
+        values = self.form or [(self.file and format_of(self.file)) or "text"]
         given = [name.strip() for value in values for name in value.split(",")]
         try:
             formats = tuple(dict.fromkeys(find(name).name for name in given))
@@ -162,10 +172,8 @@ class TranscribeOptions:
                     f"{channel!r} is none of mix, each, 1, 2, 3 …", param_hint="--channel"
                 )
             channel = int(channel)
-        if self.output is None and len(formats) > 1:
-            raise typer.BadParameter("several at once need --output", param_hint="--format")
-        if self.output is None and self.posteriors:
-            raise typer.BadParameter("need --output", param_hint="--posteriors")
+        if (self.output is None or self.file) and len(formats) > 1:
+            raise typer.BadParameter("several at once need --output, a folder", param_hint="--format")
         if self.n_best > 1 and (formats != ("json",) or self.visemes is not None):
             raise typer.BadParameter(
                 "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
