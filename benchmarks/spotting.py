@@ -17,11 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,25 +31,17 @@ from phonestream import DataError, Keywords, Recognizer, Spotted
 from phonestream.asr.align.aligner import fit, spoken
 from phonestream.asr.align.posteriors import compute_posteriors
 from phonestream.asr.corpora.corpus import load_cuts, load_samples, speech_root
+from phonestream.asr.evaluation.spotting import Judged, Said, judge, occurrences
 from phonestream.streaming.spotting.spotter import Spotter, boundary_model
 
 RATE = 16_000  # Hz
 FRAME_SECONDS = 0.01  # of pocketsphinx
 SHORTEST, LONGEST, LETTERS, TIMES = 4, 12, 5, 3  # phones, phones, letters at least, times said at least
+LENGTHS = ((4, 6), (7, 9), (10, 12))  # phones
 ALARMS = (0.5, 1, 5)  # for each keyword and hour
 LOWEST = 1e-40  # pocketsphinx's threshold: nearly everything, to be put in order by its score
 
 Samples = NDArray[np.float32]
-
-
-class Said(NamedTuple):
-    """A keyword in a recording, by the transcript or by a detector."""
-
-    recording: int
-    phrase: str
-    start: float
-    end: float
-    score: float = 0.0
 
 
 def choose(texts: Sequence[str], count: int) -> list[str]:
@@ -75,18 +66,6 @@ def choose(texts: Sequence[str], count: int) -> list[str]:
     while len(chosen) < count and any(lengths.values()):
         chosen += [same.pop() for _, same in sorted(lengths.items()) if same]
     return chosen[:count]
-
-
-def said_in(
-    recording: int, words: Sequence[tuple[str, float, float]], phrases: Sequence[str]
-) -> Iterator[Said]:
-    """Where keywords are said, `words` being all words of the recording with their times."""
-    for phrase in phrases:
-        parts = phrase.split()
-        for first in range(len(words) - len(parts) + 1):
-            piece = words[first : first + len(parts)]
-            if [word for word, _, _ in piece] == parts:
-                yield Said(recording, phrase, piece[0][1], piece[-1][2])
 
 
 def pocketsphinx(phrases: Sequence[str], folder: Path) -> tuple[Decoder, list[str]]:
@@ -119,30 +98,49 @@ def pocketsphinx_spots(decoder: Decoder, recording: int, samples: Samples) -> li
     ]
 
 
-def hits(found: Sequence[Said], truth: Sequence[Said]) -> list[tuple[float, bool]]:
-    """Score of each detection, the best first, and whether it is the first of one that is said."""
-    places = defaultdict(list)
-    for index, one in enumerate(truth):
-        places[one.recording, one.phrase].append((index, one.start, one.end))
-    seen = set[int]()
-    judged = []
-    for one in sorted(found, key=lambda found: -found.score):
-        middle = (one.start + one.end) / 2
-        hit = next((n for n, start, end in places[one.recording, one.phrase] if start <= middle <= end), None)
-        judged.append((one.score, hit is not None and hit not in seen))
-        seen |= {hit} if hit is not None else set()
-    return judged
-
-
-def detected(judged: Sequence[tuple[float, bool]], said: int, alarms: float) -> float:
+def detected(judged: Sequence[Judged], said: int, alarms: float) -> float:
     """% of those said that come before more than so many false alarms in all."""
     right = wrong = 0
-    for _, hit in judged:
-        wrong += not hit
+    for one in judged:
+        wrong += not one.hit
         if wrong > alarms:
             break
-        right += hit
+        right += one.hit
     return 100 * right / max(1, said)
+
+
+def merit(judged: Sequence[Judged], said: int, unit: float) -> float:
+    """The figure of merit, `unit` false alarms in all being one for each keyword and hour."""
+    return float(np.mean([detected(judged, said, alarms * unit) for alarms in range(1, 11)]))
+
+
+def by_length(
+    report: Report,
+    systems: dict[str, list[Judged]],
+    truth: Sequence[Said],
+    lengths: dict[str, int],
+    hours: float,
+) -> None:
+    """A table of what is found of keywords of like length."""
+    table = report.table(
+        ("phones", ""),
+        ("keywords", ""),
+        ("said", ""),
+        *(
+            (f"{name}, {figure}", ".1f")
+            for name in systems
+            for figure in ("figure of merit", "detected at 1, %")
+        ),
+        title="By length",
+    )
+    for shortest, longest in LENGTHS:
+        some = {phrase for phrase, phones in lengths.items() if shortest <= phones <= longest}
+        said, unit = sum(one.phrase in some for one in truth), len(some) * hours
+        cells: list[float] = []
+        for judged in systems.values():
+            own = [one for one in judged if one.phrase in some]
+            cells += [merit(own, said, unit), detected(own, said, unit)]
+        table.add(f"{shortest} to {longest}", len(some), said, *cells)
 
 
 def main() -> None:
@@ -175,8 +173,7 @@ def main() -> None:
             except DataError:
                 continue
             seconds += posteriors.seconds
-            words = [(word.text, word.start, word.end) for word in alignment.words]
-            truth += said_in(index, words, phrases)
+            truth += occurrences(index, alignment.words, phrases)
             certain, state = spotter.decode(spotter.initial(), posteriors.rows)
             events: list[Spotted] = [one.event for one in certain] + spotter.finish(state)
             ours += [Said(index, one.phrase, one.start, one.end, one.score) for one in events]
@@ -195,12 +192,14 @@ def main() -> None:
         ("at 0.9", ".2f"),
     )
     unit = len(phrases) * hours  # false alarms in all that are one for each keyword and hour
-    for name, found in (("phonestream", ours), ("pocketsphinx", theirs)):
-        judged = hits(found, truth)
-        merit = np.mean([detected(judged, len(truth), alarms * unit) for alarms in range(1, 11)])
+    systems = {"phonestream": judge(ours, truth), "pocketsphinx": judge(theirs, truth)}
+    for name, judged in systems.items():
         at = [detected(judged, len(truth), alarms * unit) for alarms in ALARMS]
-        wrong = [sum(not hit and score >= least for score, hit in judged) / unit for least in (0.5, 0.9)]
-        table.add(name, float(merit), *at, *(wrong if name == "phonestream" else (None, None)))
+        wrong = [sum(not one.hit and one.score >= least for one in judged) / unit for least in (0.5, 0.9)]
+        scale = wrong if name == "phonestream" else [None, None]
+        table.add(name, merit(judged, len(truth), unit), *at, *scale)
+    lengths = {word.phrase: len(word.variants[0].phones) for word in spotter.keywords}
+    by_length(report, systems, truth, lengths, hours)
     report.save()
 
 

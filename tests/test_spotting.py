@@ -1,13 +1,18 @@
 """Keywords are found where they are said, whatever the chunks, in a batch as alone, saved and restored."""
 
+import csv
+import io
+import itertools
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import soundfile
+import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
@@ -17,10 +22,12 @@ import phonestream
 from phonestream import ConfigError, DataError, Keywords, Recognizer, SnapshotError, Spotted
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
+from phonestream.formats.spotted import SPOT_FORMATS, Spots, tiers
+from phonestream.formats.textgrid_reader import read_tiers
 from phonestream.streaming.decode import Decoder
 from phonestream.streaming.spotting import calibration
 from phonestream.streaming.spotting.boundary import Boundaries, Surroundings
-from phonestream.streaming.spotting.search import DWELL, LOWEST, Search
+from phonestream.streaming.spotting.search import DWELL, LOWEST, SURE, Search
 from phonestream.streaming.spotting.spotter import Spotter
 
 SPEECH = Path(__file__).parent / "data/speech/dev/237-126133-0002.opus"
@@ -121,6 +128,7 @@ def test_the_search_is_the_best_path_over_all_starts(rows: np.ndarray) -> None:
     )
     relative = rows[:60].astype(float) - rows[:60].max(axis=1, keepdims=True)
     relative = np.maximum(relative, -30)
+    blank_is_sure = relative[:, 1:].max(axis=1) <= -SURE
     best = np.full(60, -np.inf)
     for start in range(60):
         phone, blank = np.full(4, -np.inf), np.full(4, -np.inf)
@@ -132,7 +140,7 @@ def test_the_search_is_the_best_path_over_all_starts(rows: np.ndarray) -> None:
             if row == start:
                 new[0] = 0.0
             blank = np.maximum(phone, blank) + relative[row, 0] - DWELL
-            phone = new + relative[row, phones]
+            phone = new + relative[row, phones] - (np.inf if blank_is_sure[row] else 0)
             best[row] = max(best[row], phone[3])
     for peak in [*peaks, *state.pending]:
         assert peak.score == pytest.approx(best[peak.end] / 2, abs=0.02)
@@ -359,9 +367,63 @@ def test_the_command_tells_what_python_tells(capfd: pytest.CaptureFixture[str], 
     assert told["seconds"] == pytest.approx(len(speech()) / 16000, abs=1e-3)
     assert {one["phrase"] for one in told["spotted"]} == {"among", "then dear"}
     assert all(0.5 <= one["score"] <= 1 for one in told["spotted"])
-    status, output, _ = run(capfd, SPEECH, "--keyword", "then dear", "--format", "csv")
-    assert output.splitlines()[0] == "file,phrase,start,end,score,word_boundary"
-    assert len(output.splitlines()) == 2
+
+
+def test_the_command_writes_files_and_goes_on(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no audio")
+    found, folder = tmp_path / "found.csv", tmp_path / "results"
+    sought = SPEECH, bad, "--keyword", "then dear"
+    status, output, errors = run(capfd, *sought, "--output", found)
+    assert (status, output) == (1, "")
+    assert "bad.wav" in errors
+    header, *rows = csv.reader(found.read_text().splitlines())
+    assert header == ["file", "phrase", "start", "end", "score", "word_boundary", "channel"]
+    assert [row[:2] for row in rows] == [[str(SPEECH), "then dear"]]
+    status, _, errors = run(capfd, *sought, "--output", found)
+    assert status == 1
+    assert "--overwrite" in errors
+    status, _, _ = run(capfd, *sought, "--output", folder, "--format", "json,textgrid", "--channel", "each")
+    assert status == 1
+    assert {path.name for path in folder.iterdir()} == {f"{SPEECH.stem}.1.json", f"{SPEECH.stem}.1.TextGrid"}
+    (spotted,) = json.loads((folder / f"{SPEECH.stem}.1.json").read_text())["spotted"]
+    assert [f"{spotted['start']:.3f}", f"{spotted['end']:.3f}"] == rows[0][2:4]
+    status, _, errors = run(
+        capfd, *sought, "--output", folder, "--format", "json,textgrid", "--channel", "each", "--resume"
+    )
+    assert "1 done before" in errors
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 300).map(lambda row: row / 50),
+            st.integers(1, 50).map(lambda rows: rows / 50),
+            st.sampled_from(["ever", "then dear", 'say "so"', "quinoa <&>"]),
+        ),
+        max_size=6,
+    )
+)
+def test_keywords_that_overlap_are_all_in_every_format(drawn: list[tuple[float, float, str]]) -> None:
+    spotted = [Spotted(phrase, start, start + length, 0.5, None) for start, length, phrase in drawn]
+    laid = tiers(spotted)
+    assert sorted(label for tier in laid.values() for label in tier) == sorted(
+        (one.phrase, one.start, one.end) for one in spotted
+    )
+    for tier in laid.values():
+        assert all(one[2] <= other[1] for one, other in itertools.pairwise(tier))
+    written = {name: form.write(Spots("a b.wav", 9.0, spotted)) for name, form in SPOT_FORMATS.items()}
+    grid = read_tiers("found.TextGrid", written["textgrid"])
+    assert sum(len(tier.intervals) for tier in grid) == len(spotted)
+    assert len(json.loads(written["json"])["spotted"]) == len(spotted)
+    assert len(list(csv.reader(written["csv"].decode().splitlines()))) == len(spotted) + 1
+    assert len(webvtt.from_buffer(io.StringIO(written["vtt"].decode())).captions) == len(spotted)
+    assert written["srt"].count(b" --> ") == len(spotted)
+    assert len(ElementTree.fromstring(written["eaf"]).findall(".//ANNOTATION_VALUE")) == len(spotted)
+    assert [line.split("\t")[2] for line in written["audacity"].decode().splitlines()] == [
+        one.phrase for one in spotted
+    ]
 
 
 def test_the_command_goes_on_after_a_bad_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -3,6 +3,11 @@
 The command line prints a `PhonestreamError` as one line and never a traceback; anything else is a bug.
 """
 
+import re
+
+# Control characters and line separators; a file's name may hold any of them.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class PhonestreamError(Exception):
     """Base of every error that Phonestream raises on purpose."""
@@ -26,3 +31,8 @@ class DataError(PhonestreamError, ValueError):
 
 class ConfigError(PhonestreamError, ValueError):
     """A configuration or checkpoint that is malformed, or does not fit what it is used with."""
+
+
+def printable(text: str) -> str:
+    """`text` on one line: control characters, which move the cursor or worse, become escapes."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

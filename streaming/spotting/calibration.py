@@ -10,7 +10,12 @@ The score is 1 / (1 + f), f being the false alarms of an average keyword in an h
 pairs of words of 2 to 18 phones that are said there, in 1.1 hours: below one alarm in 100 hours the scale is a guess.
 """
 
+import math
+from functools import lru_cache
+
 import numpy as np
+
+from .search import LOWEST
 
 LONGEST = 10  # phones: longer keywords are as sure
 
@@ -49,3 +54,16 @@ def false_alarms(level: float, bounded: bool) -> float:
 def score(fit: float, phones: int, boundary: float | None) -> float:
     """The score of a peak, in [0, 1]; arguments as of `level`."""
     return 1 / (1 + false_alarms(level(fit, phones, boundary), boundary is not None))
+
+
+@lru_cache(maxsize=1000)
+def least_fit(threshold: float, phones: int, bounded: bool) -> float:
+    """The search's score below which no peak has the score `threshold`, whatever is around it; inf where none can."""
+    boundary = 0.0 if bounded else None
+    if score(0.0, phones, boundary) < threshold:
+        return math.inf
+    low, high = LOWEST, 0.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if score(middle, phones, boundary) < threshold else (low, middle)
+    return low

@@ -1,5 +1,6 @@
 """A command in a recording of its own."""
 
+from collections.abc import Iterable
 from contextlib import closing
 from os import PathLike, fspath
 
@@ -34,29 +35,29 @@ def recognize_command(
     """
     recognizer = recognizer or Recognizer(decoder="greedy")
     ready = CommandRecognizer(recognizer.metadata.decoder, commands)
-    return recognize_audio(open_audio(fspath(path)), ready, recognizer)[1]
+    with closing(open_audio(fspath(path))) as audio:
+        samples = mono(read_clip(audio.blocks(), audio))
+    return ready.recognize(*hear_clip(samples, audio.sample_rate, recognizer))
 
 
-def recognize_audio(
-    audio: Audio, commands: CommandRecognizer, recognizer: Recognizer
-) -> tuple[float, CommandResult]:
-    """`recognize_command` for an open file, which is closed: its seconds, and what was said.
+def read_clip(blocks: Iterable[FloatArray], audio: Audio) -> FloatArray:
+    """The samples [n, channels] in `blocks` of a recording, all of them.
 
     Raises:
         AudioError: it breaks off, is damaged, has no samples or is longer than 30 s.
     """
-    blocks: list[FloatArray] = []
+    parts: list[FloatArray] = []
     length = 0
-    with closing(audio):
-        for block in audio.blocks():
-            blocks.append(mono(block))
-            length += len(block)
-            if length > MAX_SECONDS * audio.sample_rate:
-                raise AudioError(
-                    f"longer than {MAX_SECONDS:g} s: a command is one utterance: cut it, or look for keywords"
-                )
-    samples = np.concatenate(blocks)
-    return length / audio.sample_rate, commands.recognize(*hear_clip(samples, audio.sample_rate, recognizer))
+    for block in blocks:
+        parts.append(block)
+        length += len(block)
+        if length > MAX_SECONDS * audio.sample_rate:
+            raise AudioError(
+                f"{audio.path}: longer than {MAX_SECONDS:g} s: a command is one utterance: cut it, or look for keywords"
+            )
+    if not length:
+        raise AudioError(f"{audio.path}: holds no samples")
+    return np.concatenate(parts)
 
 
 def hear_clip(samples: FloatArray, sample_rate: int, recognizer: Recognizer) -> tuple[FloatArray, FloatArray]:

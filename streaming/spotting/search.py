@@ -8,6 +8,9 @@ Rows are divided by their maximum: a path costs nothing where it follows the bes
 A keyword that ends at `row` has the score path(row) / max(n - 2, 1): a longer one has more phones that may be
 misheard. The best of its pronunciations counts. Where it is highest within `WINDOW_SECONDS` is a *peak*.
 
+In a row where the blank is *sure*, all phones being less probable by `SURE` nats and more, paths are in a blank. A
+quarter of all rows are so, and next to nothing is to be done in them.
+
 A path's score and its first row are one 64-bit integer, score * 2^32 + 2^32 - 1 - row, the score in units of 2^-12 nat.
 So maxima carry the row along, the earlier of equals, and sums are exact: cutting rows into calls changes nothing.
 """
@@ -26,10 +29,12 @@ LOWEST = -3.0
 DWELL = 0.01  # nats for each blank within a keyword: one cannot wait for its end for ever
 UNITS = 4096  # in a nat
 STEEPEST = -30.0  # nats: no column counts as less probable than that beside the best
+SURE = 7.0  # nats
 
 _ROW = 32  # bits
 _NEVER = -(1 << 60)
 _BARRED = -(1 << 50)
+_OUT_OF_REACH = 1 << 62
 _MASK = (1 << _ROW) - 1
 BLOCK = 64  # rows whose emissions are looked up together
 
@@ -49,13 +54,16 @@ class Peak(NamedTuple):
 
 
 class SearchState(NamedTuple):
-    """All that the search remembers: 16 bytes for each phone of each pronunciation, and the peaks to come."""
+    """All that the search remembers, and the peaks to come.
+
+    Pronunciations lie one behind the other in *cells*: one where they are entered, and one for each phone.
+    """
 
     row: int
     phone: AnyArray
-    """int64 [variants, n]: the best path to each phone."""
+    """int64 [cells]: the best path to each phone."""
     blank: AnyArray
-    """int64 [variants, n]: to the blank after it."""
+    """int64 [cells]: to the blank after it."""
     pending: tuple[Peak, ...] = ()
     """Of each keyword that may have a peak the best so far, by keyword."""
 
@@ -64,7 +72,13 @@ class Search:
     """The graphs of keywords. It never changes, and streams may share it."""
 
     def __init__(
-        self, variants: Sequence[Sequence[int]], owners: Sequence[int], *, blank: int, row_seconds: float
+        self,
+        variants: Sequence[Sequence[int]],
+        owners: Sequence[int],
+        *,
+        blank: int,
+        row_seconds: float,
+        lowest: Sequence[float] | None = None,
     ):
         """
         Args:
@@ -72,21 +86,23 @@ class Search:
             owners: which keyword each belongs to, ascending from 0 without gaps.
             blank: the blank's column.
             row_seconds: of a row.
+            lowest: of each keyword, score below which nothing is a peak, `LOWEST` at least; None: `LOWEST`.
         """
         self.window = max(1, round(WINDOW_SECONDS / row_seconds))
         self.owner = np.array(owners)
         length = np.array([len(phones) for phones in variants])
         self._blank = blank
-        self._column = np.full((len(variants), int(length.max())), blank)
-        for index, phones in enumerate(variants):
-            self._column[index, : len(phones)] = phones
-        self._barred = np.zeros(self._column.shape, np.int64)  # from a phone to an equal one without a blank
-        self._barred[:, 1:] = np.where(self._column[:, 1:] == self._column[:, :-1], _BARRED, 0)
-        self._barred[:, 0] = _BARRED
-        self._last = np.arange(len(variants)) * self._column.shape[1] + length - 1
+        self._entry = np.concatenate([[0], np.cumsum(length + 1)[:-1]])
+        self._last = self._entry + length
+        self._column = np.array([column for phones in variants for column in (blank, *phones)])
+        # From a phone to an equal one no path leads without a blank; nor to a cell of entry, whose column is the blank.
+        self._barred = np.where(self._column[1:] == self._column[:-1], _BARRED, 0)
         self._scale = 1.0 / (UNITS * np.maximum(length - 2, 1))
         self._first = np.flatnonzero(np.diff(self.owner, prepend=-1))  # variant of each keyword
         self._end = np.append(self._first[1:], len(variants))
+        self._lowest = np.full(len(self._first), LOWEST) if lowest is None else np.array(lowest, np.float64)
+        least = np.ceil(self._lowest[self.owner] / self._scale)  # in units; above 0 nothing is
+        self._least = np.where(least > 0, _OUT_OF_REACH, np.minimum(least, 0).astype(np.int64) << _ROW)
 
     def initial(self) -> SearchState:
         """The state before the first row."""
@@ -108,47 +124,52 @@ class Search:
     def _block(self, state: SearchState, rows: FloatArray) -> tuple[list[Peak], SearchState]:
         emissions = quantise(rows)
         row = state.row
-        width = self._column.shape[1]
-        # Column 0 is where a keyword is entered: at no cost, in any row.
-        phone = np.full((len(self._column), width + 1), _NEVER, np.int64)
-        after = phone.copy()
-        phone[:, 1:], after[:, 1:] = state.phone, state.blank
+        phone, after = state.phone.copy(), state.blank.copy()
+        best, stepped = np.empty_like(phone), np.empty_like(self._barred)
         pending = {peak.keyword: peak for peak in state.pending}
         peaks: list[Peak] = []
         due = min((peak.end for peak in state.pending), default=row) + self.window
-        silence = emissions[:, self._blank] - (round(DWELL * UNITS) << _ROW)
-        for emission, silent in zip(emissions, silence.tolist(), strict=True):
-            after[:, 0] = _MASK - (row & _MASK)
-            best = np.maximum(phone[:, 1:], after[:, :-1])
-            np.maximum(best, phone[:, :-1] + self._barred, out=best)
-            best += emission.take(self._column)
-            np.maximum(phone, after, out=after)
-            after += silent
-            phone[:, 1:] = best
-            scores = (best.take(self._last) >> _ROW) * self._scale
-            if scores.max() >= LOWEST:
-                self._note(pending, scores, best, row)
-                due = min(due, row + self.window)
+        silence = (emissions[:, self._blank] - (round(DWELL * UNITS) << _ROW)).tolist()
+        emissions[:, self._blank] = _NEVER  # what is left are phones
+        sure = (emissions.max(axis=-1) <= -round(SURE * UNITS) << _ROW).tolist()
+        for emission, silent, is_sure in zip(emissions, silence, sure, strict=True):
+            if is_sure:
+                np.maximum(phone, after, out=after)
+                after += silent
+                phone.fill(_NEVER)
+            else:
+                after[self._entry] = _MASK - (row & _MASK)  # a keyword is entered at no cost, in any row
+                np.add(phone[:-1], self._barred, out=stepped)
+                np.maximum(stepped, after[:-1], out=stepped)
+                np.maximum(phone[1:], stepped, out=best[1:])
+                best += emission.take(self._column)
+                best[self._entry] = _NEVER
+                np.maximum(phone, after, out=after)
+                after += silent
+                phone, best = best, phone
+                ends = phone.take(self._last)
+                if (ends >= self._least).any():
+                    self._note(pending, ends, row)
+                    due = min(due, row + self.window)
             if pending and row >= due:
                 settled = sorted(key for key, peak in pending.items() if row - peak.end >= self.window)
                 peaks += [pending.pop(key) for key in settled]
                 due = min((peak.end for peak in pending.values()), default=row) + self.window
             row += 1
-        return peaks, SearchState(
-            row, phone[:, 1:].copy(), after[:, 1:].copy(), tuple(pending[key] for key in sorted(pending))
-        )
+        return peaks, SearchState(row, phone, after, tuple(pending[key] for key in sorted(pending)))
 
-    def _note(self, pending: dict[int, Peak], scores: AnyArray, best: AnyArray, row: int) -> None:
+    def _note(self, pending: dict[int, Peak], ends: AnyArray, row: int) -> None:
         """Keep what is better than what there was of its keyword."""
+        scores = (ends >> _ROW) * self._scale
         highest = np.maximum.reduceat(scores, self._first)
-        for keyword in np.flatnonzero(highest >= LOWEST).tolist():
+        for keyword in np.flatnonzero(highest >= self._lowest).tolist():
             known = pending.get(keyword)
             score = float(highest[keyword])
             if known is not None and score <= known.score:
                 continue
             first = int(self._first[keyword])
             variant = first + int(scores[first : self._end[keyword]].argmax())
-            age = (row + int(best.take(self._last[variant])) + 1) & _MASK
+            age = (row + int(ends[variant]) + 1) & _MASK
             pending[keyword] = Peak(keyword, variant, row - age, row, score)
 
 

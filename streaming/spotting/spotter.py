@@ -76,6 +76,13 @@ class Spotter:
             [index for index, word in enumerate(keywords) for _ in word.variants],
             blank=decoder.blank,
             row_seconds=decoder.row_seconds,
+            lowest=[
+                min(
+                    calibration.least_fit(keywords.threshold_of(index), len(said.phones), lm is not None)
+                    for said in word.variants
+                )
+                for index, word in enumerate(keywords)
+            ],
         )
         self._boundaries = Boundaries(lm) if lm is not None else None
         pronunciations = [[variant.phones, variant.starts] for variant in self._variants]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
 from ..native_output import redirect_to_null
+from .executor import Work
 from .ray_worker import Answer, AttemptCounter, Transcriber, WorkerSpec
-from .task import Task
 from .worker import Crashed, Unusable, end_with_parent
 
 LOCAL = "local"  # the address that means: start a cluster on this machine, and end it afterwards
@@ -26,7 +26,7 @@ class Job(NamedTuple):
     """All that Ray is to do."""
 
     address: str
-    tasks: Sequence[Task]
+    tasks: Sequence[Work]
     worker: WorkerSpec
     jobs: int | None  # workers; None: as many as there is room for
     ordered: bool  # whether results are wanted in the order of tasks, those that wait being kept by Ray

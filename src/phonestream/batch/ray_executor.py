@@ -11,14 +11,15 @@ from pathlib import Path
 
 from ..errors import ConfigError, PhonestreamError
 from ..streaming.model import read_model
-from .executor import Completed, Progress
+from .executor import Completed, Progress, Work
 from .output import Output
 from .processes import interrupts_held
 from .ray_driver import Answered, Connected, Job, Missing, drive
 from .ray_worker import WorkerSpec
 from .remote import is_url
 from .sinks import HIDDEN, unwritable
-from .task import ModelSpec, Result, Task
+from .spot_task import SpotSpec
+from .task import ModelSpec, Result
 from .worker import Crashed, Unusable
 
 GRACE = 20  # seconds for Ray to end by itself
@@ -29,7 +30,9 @@ PATIENCE = 300  # seconds for a cluster to be joined or started
 class RayExecutor:
     """The workers of a Ray cluster."""
 
-    def __init__(self, address: str, jobs: int | None, model: ModelSpec, output: Output | None) -> None:
+    def __init__(
+        self, address: str, jobs: int | None, model: ModelSpec | SpotSpec, output: Output | None
+    ) -> None:
         """Prepare; the cluster is joined when there is work.
 
         Args:
@@ -43,7 +46,7 @@ class RayExecutor:
         self._model = model
         self._output = output
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> Generator[Completed, None, None]:
+    def run(self, tasks: Sequence[Work], progress: Progress) -> Generator[Completed, None, None]:
         """As `Executor.run`. Files are such as all machines see, or URLs.
 
         Raises:
@@ -69,7 +72,7 @@ class RayExecutor:
             _end(process, connection)
 
 
-def _worker_spec(model: ModelSpec, output: Output | None) -> WorkerSpec:
+def _worker_spec(model: ModelSpec | SpotSpec, output: Output | None) -> WorkerSpec:
     from .. import __version__
 
     if output is not None and not is_url(output.folder):

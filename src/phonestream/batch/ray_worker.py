@@ -1,4 +1,4 @@
-"""A worker of Ray Data's pool: one recogniser for whatever task comes, on whatever machine it is."""
+"""A worker of Ray Data's pool: one model for whatever task comes, on whatever machine it is."""
 
 import os
 import pickle
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigError, PhonestreamError
-from ..streaming.recognizer import Recognizer
 from .entries import Source
+from .executor import Work
 from .output import Output
 from .remote import is_url
 from .sinks import HIDDEN
-from .task import ModelSpec, Result, Task, run_task
+from .spot_task import SpotSpec
+from .task import ModelSpec, Result
 from .worker import Crashed, Unusable
 
 TRIES = 3  # of a recording whose worker dies; a cluster's machines are taken away more often than a process is killed
@@ -31,7 +32,7 @@ class WorkerSpec(NamedTuple):
     """What a worker needs to do as the machine that called would do."""
 
     model_file: bytes  # so that it need not be on every machine, and is the same on each
-    model: ModelSpec
+    model: ModelSpec | SpotSpec
     output: Output | None  # where results are written; None: they are handed back
     working_folder: str  # what relative names are relative to
     machine: str
@@ -67,24 +68,24 @@ class Transcriber:
         self._attempts = attempts
         with suppress(OSError):
             os.chdir(spec.working_folder)
-        self._recognizer: Recognizer | Unusable
+        self._opened: Any
         try:
             check_machine(spec)
-            self._recognizer = open_model(spec)
+            self._opened = open_model(spec)
         except PhonestreamError as error:
-            self._recognizer = Unusable(error)
+            self._opened = Unusable(error)
         except ModuleNotFoundError as error:
-            self._recognizer = Unusable(_lacks(error))
+            self._opened = Unusable(_lacks(error))
 
     def __call__(self, row: Row) -> Row:
         index = int(row["index"])
         return {"index": index, "answer": pickle.dumps(self._answer(index, pickle.loads(row["task"])))}
 
-    def _answer(self, index: int, task: Task) -> Answer:
+    def _answer(self, index: int, task: Work) -> Answer:
         import ray
 
-        if isinstance(self._recognizer, Unusable):
-            return self._recognizer
+        if isinstance(self._opened, Unusable):
+            return self._opened
         source = task.source
         if ray.get(self._attempts.start.remote(index)) > TRIES:
             return Result(
@@ -92,7 +93,7 @@ class Transcriber:
                 "it may need more memory than there is"
             )
         try:
-            result = run_task(task, self._recognizer, self._spec.output).in_memory()
+            result = task.run(self._opened, self._spec.output, lambda *_: None).in_memory()
         except ModuleNotFoundError as error:
             return Unusable(_lacks(error))
         except Exception:
@@ -127,8 +128,8 @@ def check_machine(spec: WorkerSpec) -> None:
         )
 
 
-def open_model(spec: WorkerSpec) -> Recognizer:
-    """The recogniser.
+def open_model(spec: WorkerSpec) -> Any:
+    """What tasks need: the recogniser, above all.
 
     Raises:
         ModelError: it cannot run here.

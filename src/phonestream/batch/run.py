@@ -1,15 +1,16 @@
 """A whole run: what came of every entry, in the order of entries, whatever does the work."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 from .entries import Entry, Failure, Source
-from .executor import Executor, Progress, in_order
+from .executor import Executor, Progress, Work, in_order
 from .output import Output
 from .output_folder import output_folder
 from .processes import local_executor
-from .task import ModelSpec, Result, Settings, Task
+from .spot_task import SpotSpec
+from .task import ModelSpec, Result
 
 
 class Outcome(NamedTuple):
@@ -21,23 +22,23 @@ class Outcome(NamedTuple):
 
 def run(
     entries: Sequence[Entry],
-    settings: Settings,
-    model: ModelSpec,
+    task: Callable[[Source], Work],
+    model: ModelSpec | SpotSpec,
     *,
     jobs: int | None = None,
     output: Output | None = None,
     cluster: str | None = None,
     progress: Progress = lambda *_: None,
 ) -> Generator[Outcome, None, None]:
-    """Transcribe every recording among `entries`; an outcome for each entry, in order.
+    """Do the work on every recording among `entries`; an outcome for each entry, in order.
 
     Results do not depend on `jobs` or `cluster`. With one job all is done in this process,
     and so is what only this process can open: standard input, and pipes that a shell made for it.
 
     Args:
         entries: from `sources.expand`.
-        settings: what is wanted of each.
-        model: what transcribes them.
+        task: the work on one of them.
+        model: what it needs.
         jobs: processes; None: one, or as many as a cluster has room for.
         output: where results are written; None: they come with the outcomes.
         cluster: address of the Ray cluster whose machines do the work; None: this machine does.
@@ -48,7 +49,7 @@ def run(
         ConfigError: the cluster cannot, or not for what only this process can open.
         ModuleNotFoundError: a cluster or a URL without the extra that it needs.
     """
-    tasks = [Task(entry, settings) for entry in entries if isinstance(entry, Source)]
+    tasks = [task(entry) for entry in entries if isinstance(entry, Source)]
     executor: Executor
     if cluster is not None:
         from .ray_executor import RayExecutor

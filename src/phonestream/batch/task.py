@@ -1,6 +1,6 @@
 """The work on one recording as a pure function, `Task` in and `Result` out, for whatever runs it where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import NamedTuple, TypeAlias
@@ -110,15 +110,33 @@ def run_task(
         progress: see `Progress`.
     """
     source, settings = task
-    name = f"{source.where}{source.path}"
-    sink = MemorySink() if output is None else output_folder(output).sink(source.stem)
-    try:
+
+    def write(sink: ResultSink) -> tuple[float, Sequence[str]]:
         channels = _transcribe(sink, task, recognizer, progress)
         for channel in channels:
             document = _document(source, settings, channel)
             number = channel.channel if settings.channel == EACH else None
             for form in map(FORMATS.__getitem__, settings.formats):
                 sink.open(number, form.extension).writelines(form.chunks(document, settings.options))
+        return channels[0].seconds, channels[0].remarks
+
+    return whole_result(source, output, write)
+
+
+def whole_result(
+    source: Source, output: Output | None, write: Callable[[ResultSink], tuple[float, Sequence[str]]]
+) -> Result:
+    """What `write` makes of a recording, kept whole or not at all; what is wrong with the recording is a result, too.
+
+    Args:
+        source: the recording.
+        output: where results are written; None: they come with the result.
+        write: puts them into a sink; returns seconds of audio, and warnings in lines that do not name it.
+    """
+    name = f"{source.where}{source.path}"
+    sink = MemorySink() if output is None else output_folder(output).sink(source.stem)
+    try:
+        seconds, remarks = write(sink)
         sink.commit()
     except PhonestreamError as error:
         sink.discard()
@@ -131,9 +149,9 @@ def run_task(
         sink.discard()
         raise
     return Result(
-        channels[0].seconds,
+        seconds,
         payloads=tuple(sink.payloads) if isinstance(sink, MemorySink) else (),
-        remarks=tuple(f"{name}: {remark}" for remark in channels[0].remarks),
+        remarks=tuple(f"{name}: {remark}" for remark in remarks),
     )
 
 

@@ -1,8 +1,8 @@
 """A recording through the model, a block at a time and every channel in a stream of its own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from typing import NamedTuple
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
 
 from ..errors import AudioError, PhonestreamError
 from ..native_output import native_remarks_off
@@ -14,6 +14,8 @@ from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
+from ..streaming.spotting.keywords import Keywords
+from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Stream
 from .entries import Source
 from .phone_array import PhoneArray
@@ -33,6 +35,7 @@ class ChannelResult(NamedTuple):
     seconds: float
     phones: PhoneArray
     alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
+    spotted: tuple[Spotted, ...] = ()  # in the order in which they end, where there were keywords
     remarks: tuple[str, ...] = ()  # warnings about the recording, in lines that do not name it
 
 
@@ -42,6 +45,7 @@ def transcribe_source(
     *,
     channel: str | int = MIX,
     n_best: int = 1,
+    keywords: Keywords | None = None,
     on_rows: OnRows | None = None,
     progress: Callable[[float, float | None], object] = lambda *_: None,
 ) -> list[ChannelResult]:
@@ -52,6 +56,7 @@ def transcribe_source(
         recognizer: transcribes it.
         channel: `mix`, `each`, or the number of one, counted from 1.
         n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
+        keywords: what is spotted, too.
         on_rows: where log-probabilities go.
         progress: called with the seconds that are decoded, and how many there are if that is known.
 
@@ -62,11 +67,23 @@ def transcribe_source(
         AudioError: the recording cannot be used; the message begins with its manifest's row, if it has one, and
             its name.
     """
+    with opened(source) as audio:
+        return _transcribe(source, audio, recognizer, channel, n_best, keywords, on_rows, progress)
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[Audio]:
+    """The recording, open. Whatever is wrong with it is an AudioError whose message names it and its place.
+
+    Raises:
+        AudioError: it cannot be opened, or what is done with it raises anything but errors of the model and of the
+            system.
+    """
     try:
         with native_remarks_off():
             audio = _open(source)
         with closing(audio):
-            return _transcribe(source, audio, recognizer, channel, n_best, on_rows, progress)
+            yield audio
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
     except (PhonestreamError, OSError):  # of the model, and of what is written meanwhile
@@ -89,53 +106,67 @@ def _transcribe(
     recognizer: Recognizer,
     channel: str | int,
     n_best: int,
+    keywords: Keywords | None,
     on_rows: OnRows | None,
     progress: Callable[[float, float | None], object],
 ) -> list[ChannelResult]:
-    chosen = _chosen(source, audio, channel)
+    chosen = choose_channels(source, audio, channel)
     columns = None if source.columns is None else list(source.columns)
-    streams = [recognizer.stream(posteriors=on_rows is not None) for _ in chosen]
+    streams = [recognizer.stream(posteriors=on_rows is not None, keywords=keywords) for _ in chosen]
     phones = [PhoneArray() for _ in chosen]
+    spotted: list[list[Spotted]] = [[] for _ in chosen]
     length = source.seconds if source.seconds is not None else audio.seconds
 
     def pass_on_rows(index: int) -> None:
         if on_rows is not None and len(rows := streams[index].take_posteriors()):
             on_rows(chosen[index][0], rows)
 
+    def keep(index: int, events: Sequence[Phone | Spotted]) -> None:
+        phones[index].extend(event for event in events if isinstance(event, Phone))
+        spotted[index] += (event for event in events if isinstance(event, Spotted))
+
     level = MixLevel()
-    for block in _part(source, audio):
+    for block in source_blocks(source, audio):
         if channel == MIX:
             level.add(block if columns is None else block[:, columns])
         for index, (_, own) in enumerate(chosen):
             samples = block if own is None else block[:, own]
-            phones[index].extend(_accept(streams[index], samples, audio))
+            keep(index, _accept(streams[index], samples, audio))
             pass_on_rows(index)
         progress(streams[0].seconds, length)
     alternatives = []
     for index, stream in enumerate(streams):
         last = stream.finish()
         alternatives.append(_alternatives(stream, phones[index], n_best))
-        phones[index].extend(last)
+        keep(index, last)
         pass_on_rows(index)
     if streams[0].seconds == 0:
         raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
     _check_length(source, audio, streams[0].seconds)
     remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
     return [
-        ChannelResult(number, stream.seconds, own, ways, remarks)
-        for (number, _), stream, own, ways in zip(chosen, streams, phones, alternatives, strict=True)
+        ChannelResult(number, stream.seconds, own, ways, tuple(found), remarks)
+        for (number, _), stream, own, ways, found in zip(
+            chosen, streams, phones, alternatives, spotted, strict=True
+        )
     ]
 
 
-def _alternatives(stream: Stream, final: PhoneArray, n_best: int) -> tuple[Hypothesis, ...]:
+def _alternatives(stream: Stream[Any], final: PhoneArray, n_best: int) -> tuple[Hypothesis, ...]:
     """The ways to read a finished stream, `final` being what was certain before its end."""
     if n_best == 1:
         return ()
     return tuple(way._replace(phones=(*final, *way.phones)) for way in stream.n_best(n_best))
 
 
-def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int | None, list[int] | None]]:
-    """For each result the number of its channel, and the columns of the file that it is made from."""
+def choose_channels(
+    source: Source, audio: Audio, channel: str | int
+) -> list[tuple[int | None, list[int] | None]]:
+    """For each result the number of its channel, and the columns of the file that it is made from.
+
+    Raises:
+        AudioError: there is no such channel, or there are too many.
+    """
     columns = None if source.columns is None else list(source.columns)
     if columns is not None and max(columns) >= audio.channels:
         raise AudioError(
@@ -154,7 +185,7 @@ def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int 
     return [(number, [among[number - 1]])]
 
 
-def _part(source: Source, audio: Audio) -> Iterator[FloatArray]:
+def source_blocks(source: Source, audio: Audio) -> Iterator[FloatArray]:
     """The blocks that are meant."""
     if source.start == 0 and source.seconds is None:
         return audio.blocks()
@@ -163,7 +194,7 @@ def _part(source: Source, audio: Audio) -> Iterator[FloatArray]:
     return audio.blocks(first, None if count is None else first + count)
 
 
-def _accept(stream: Stream, block: FloatArray, audio: Audio) -> list[Phone]:
+def _accept(stream: Stream[Any], block: FloatArray, audio: Audio) -> "list[Phone | Spotted]":
     try:
         return stream.accept(block, audio.sample_rate)
     except AudioError as error:

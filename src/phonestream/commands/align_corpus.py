@@ -128,7 +128,7 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     from ..batch.task import Settings as Files
     from ..formats.registry import find
 
-    entries, transcripts = _with_transcripts(list(expand([folder])))
+    entries, transcripts = with_transcripts(list(expand([folder])))
     results_folder = output_folder(output)
     extension = find(settings.form).extension
     for entry in entries:
@@ -164,7 +164,7 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     return fine and not failures
 
 
-def _with_transcripts(entries: "Sequence[Entry]") -> "tuple[list[Entry], dict[str, str]]":
+def with_transcripts(entries: "Sequence[Entry]") -> "tuple[list[Entry], dict[str, str]]":
     """Entries, a failure in the place of each without a transcript; the transcripts by the recordings' paths."""
     from ..batch.entries import Failure, Source
 

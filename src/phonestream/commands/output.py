@@ -1,21 +1,19 @@
 """Writing results and errors: plain bytes, one line each, whatever a file is called and whoever reads."""
 
 import os
-import re
 import sys
 from contextlib import suppress
 from enum import StrEnum
 from typing import BinaryIO, NoReturn, TextIO
 
 from ..errors import PhonestreamError
+from ..errors import printable as printable
 from ..native_output import native_remarks_off as native_remarks_off
 from ..native_output import redirect_to_null
 
 WIDTH = 80  # columns of a line of text
 PIECE = 1 << 20  # bytes that are copied at a time
 
-# Control characters and line separators; a file's name may hold any of them.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
 
 
@@ -51,11 +49,6 @@ def complain(message: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             _put(sys.stderr, os.fsencode(f"phonestream: {printable(message)}\n"))
-
-
-def printable(text: str) -> str:
-    """`text` on one line: control characters, which move the cursor or worse, become escapes."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def dim(text: str) -> str:

@@ -8,6 +8,11 @@ from .units import named
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
-    """Lines of start, end and symbol between tabs, in seconds with the six decimals that Audacity writes itself."""
+    """A `line` for each phone."""
     for symbol, start, end, _ in named(document, options):
-        yield f"{start:.6f}\t{end:.6f}\t{symbol}\n".encode()
+        yield line(start, end, symbol).encode()
+
+
+def line(start: float, end: float, label: str) -> str:
+    """Start, end and label between tabs, in seconds with the six decimals that Audacity writes itself."""
+    return f"{start:.6f}\t{end:.6f}\t{label}\n"

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from .document import Document
 from .options import Options
-from .units import milliseconds, named, tier
+from .units import Label, milliseconds, named, tier
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
@@ -21,10 +21,21 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
+    """`write_tiers` of phones and words. Silence is where no annotation is."""
+    tiers = {tier(options): [(entry.symbol, entry.start, entry.end) for entry in named(document, options)]}
+    if document.words:
+        tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
+    yield write_tiers(tiers, document.file, document.channel)
+
+
+def write_tiers(tiers: Mapping[str, Sequence[Label]], file: str, channel: int | None) -> bytes:
     """A document after the schema EAF 3.0 (Max Planck Institute for Psycholinguistics), times in milliseconds.
 
-    Silence is where no annotation is. The recording is named as it was given and, for ELAN to find it again when
-    both files were moved, as lying beside the document.
+    Args:
+        tiers: by name, labels that do not overlap.
+        file: the recording as it was given; it is named so and, for ELAN to find it again when both files were
+            moved, as lying beside the document.
+        channel: counted from 1; None where channels were mixed.
     """
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
@@ -37,13 +48,10 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
             "xsi:noNamespaceSchemaLocation": _SCHEMA,
         },
     )
-    tiers = {tier(options): [(entry.symbol, entry.start, entry.end) for entry in named(document, options)]}
-    if document.words:
-        tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
     annotations = sum(map(len, tiers.values()))
 
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(document.file))
+    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(file))
     last = ElementTree.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId")
     last.text = str(annotations)
 
@@ -58,8 +66,8 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     before = 0
     for name, entries in tiers.items():
         attributes = {"LINGUISTIC_TYPE_REF": name, "TIER_ID": name}
-        if document.channel is not None:
-            attributes["PARTICIPANT"] = f"channel {document.channel}"
+        if channel is not None:
+            attributes["PARTICIPANT"] = f"channel {channel}"
         element = ElementTree.SubElement(root, "TIER", attributes)
         _annotate(element, entries, slots, before)
         before += len(entries)
@@ -72,14 +80,14 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
             TIME_ALIGNABLE="true",
         )
     ElementTree.indent(root)
-    yield (
+    return (
         b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode").encode() + b"\n"
     )
 
 
 def _annotate(
     element: ElementTree.Element,
-    entries: Sequence[tuple[str, float, float]],
+    entries: Sequence[Label],
     slots: Mapping[int, str],
     before: int,
 ) -> None:

@@ -1,6 +1,6 @@
 """Subtitles, SubRip's (SRT) and the web's (WebVTT): what was heard between two pauses on screen at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .document import Document
@@ -28,22 +28,32 @@ class _Token(NamedTuple):
 
 
 def write_srt(document: Document, options: Options) -> Iterator[bytes]:
+    """SubRip of `cues`."""
+    yield as_srt(cues(document, options))
+
+
+def as_srt(cues: Iterable[Cue]) -> bytes:
     """SubRip: numbered cues, times with a comma."""
-    yield "\n".join(
+    return "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
         + "".join(f"{line}\n" for line in cue.lines)
-        for number, cue in enumerate(cues(document, options), start=1)
+        for number, cue in enumerate(cues, start=1)
     ).encode(errors="backslashreplace")
 
 
 def write_vtt(document: Document, options: Options) -> Iterator[bytes]:
+    """WebVTT of `cues`."""
+    yield as_vtt(cues(document, options))
+
+
+def as_vtt(cues: Iterable[Cue]) -> bytes:
     """WebVTT (W3C, "WebVTT: The Web Video Text Tracks Format"): cues with the three reserved characters escaped."""
-    yield (
+    return (
         "WEBVTT\n"
         + "".join(
             f"\n{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
             + "".join(f"{_escaped(line)}\n" for line in cue.lines)
-            for cue in cues(document, options)
+            for cue in cues
         )
     ).encode(errors="backslashreplace")
 

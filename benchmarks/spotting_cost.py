@@ -1,0 +1,111 @@
+"""What keywords cost a stream: processor time, snapshot and memory, from 1 keyword to 1,000, in one run.
+
+    python benchmarks/spotting_cost.py [--recording FILE] [--seconds 60]
+
+Keywords are words of CMUdict of 4 to 12 phones, drawn at random, with all their pronunciations. The recording goes
+through a stream in one thread, greedily, once without keywords and once with each number of them, in chunks of 40 ms as
+from a microphone and of 0.64 s as from a file; time is that of the process, so that other programs on the machine
+matter less. The target is that 100 keywords cost at most a fifth of the model.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import time
+import tracemalloc
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from tables import Report, add_option
+
+from phonestream import Keywords, Recognizer
+from phonestream.asr.lexicon.lexicon import Lexicon
+
+COUNTS = (1, 10, 100, 300, 1000)
+CHUNKS = (0.04, 0.64)  # seconds
+SHORTEST, LONGEST = 4, 12  # phones
+SPEECH = Path(__file__).parent.parent / "tests/data/speech/test/1284-1180-0000.opus"
+
+Samples = NDArray[np.float32]
+
+
+def draw(count: int) -> list[str]:
+    """So many words, the same ones each time; fewer are a part of more."""
+    lexicon = Lexicon()
+    words = sorted(word for word in lexicon if word.isalpha())
+    Random(5).shuffle(words)
+    drawn = []
+    for word in words:
+        if SHORTEST <= len(lexicon.pronunciations(word)[0].phones) <= LONGEST:
+            drawn.append(word)
+        if len(drawn) == count:
+            break
+    return drawn
+
+
+def spent(recognizer: Recognizer, samples: Samples, chunk: float, keywords: Keywords | None) -> float:
+    """Seconds of processor time for each second of audio: the least of three runs."""
+    step = round(chunk * 16_000)
+    times = []
+    for _ in range(3):
+        stream = recognizer.stream(decoder="greedy", keywords=keywords)
+        began = time.process_time()
+        for first in range(0, len(samples), step):
+            stream.accept(samples[first : first + step])
+        stream.finish()
+        times.append(time.process_time() - began)
+    return min(times) / (len(samples) / 16_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--recording", default=str(SPEECH), help="at 16 kHz")
+    parser.add_argument("--seconds", type=float, default=60, help="of it, over and over where it is shorter")
+    add_option(parser)
+    options = parser.parse_args()
+    recognizer = Recognizer(options.model, decoder="greedy")
+    once, rate = soundfile.read(options.recording, dtype="float32")
+    if rate != 16_000 or once.ndim != 1:
+        parser.error(f"{options.recording}: expected one channel at 16000 Hz")
+    samples = np.resize(once, round(options.seconds * 16_000))
+    words = draw(max(COUNTS))
+    report = Report(options)
+    table = report.table(
+        ("keywords", ""),
+        ("pronunciations", ""),
+        *(
+            (f"{1000 * chunk:.0f} ms chunks: ms a second" if at == 0 else "of the model", ".2f")
+            for chunk in CHUNKS
+            for at in range(2)
+        ),
+        ("snapshot, KB", ".1f"),
+        ("memory, MB", ".2f"),
+    )
+    alone = [spent(recognizer, samples, chunk, None) for chunk in CHUNKS]
+    plain = len(recognizer.stream(decoder="greedy").save())
+    table.add("none", 0, *(value for one in alone for value in (1000 * one, None)), plain / 1000, None)
+    for count in COUNTS:
+        keywords = Keywords(words[:count])
+        tracemalloc.start()
+        stream = recognizer.stream(decoder="greedy", keywords=keywords)
+        stream.accept(samples[:16_000])
+        memory = tracemalloc.get_traced_memory()[0] / 1e6
+        tracemalloc.stop()
+        times = [spent(recognizer, samples, chunk, keywords) for chunk in CHUNKS]
+        more = [time - one for time, one in zip(times, alone, strict=True)]
+        cells = [value for one, base in zip(more, alone, strict=True) for value in (1000 * one, one / base)]
+        variants = sum(len(word.variants) for word in keywords)
+        table.add(count, variants, *cells, len(stream.save()) / 1000, memory)
+    report.save()
+
+
+if __name__ == "__main__":
+    main()

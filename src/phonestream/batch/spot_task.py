@@ -1,0 +1,106 @@
+"""Keywords in a recording of a run, or which command it is: work for the executors, as `task.Task` is."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from ..formats.spotted import COMMAND_FORMATS, SPOT_FORMATS, Spots, Told
+from ..streaming.arrays import FloatArray
+from ..streaming.audio.samples import mono
+from ..streaming.recognizer import Recognizer
+from ..streaming.spotting.command_clip import hear_clip, read_clip
+from ..streaming.spotting.commands import CommandRecognizer, Commands
+from ..streaming.spotting.keywords import Keywords
+from .entries import Source
+from .output import Output
+from .sinks import ResultSink
+from .task import Progress, Result, Settings, whole_result
+from .transcription import EACH, choose_channels, opened, source_blocks, transcribe_source
+
+Opened: TypeAlias = tuple[Recognizer, Keywords | CommandRecognizer]
+
+
+class SpotSpec(NamedTuple):
+    """How to open the model and what is looked for, in this process or another."""
+
+    model: str
+    threads: int
+    provider: str
+    sought: Keywords | Commands
+
+    def open(self) -> Opened:
+        """The recogniser, and what is looked for in a form that is ready.
+
+        Raises:
+            ModelError: the model cannot be had, or not run here.
+            ConfigError: keywords or commands in phones that the model has not.
+        """
+        recognizer = Recognizer(self.model, threads=self.threads, provider=self.provider, decoder="greedy")
+        if isinstance(self.sought, Commands):
+            return recognizer, CommandRecognizer(recognizer.metadata.decoder, self.sought)
+        recognizer.open_spotter(self.sought)
+        return recognizer, self.sought
+
+
+class SpotTask(NamedTuple):
+    """A recording in which keywords are looked for, or that is a command."""
+
+    source: Source
+    settings: Settings
+    """Formats are names in `SPOT_FORMATS`, or for commands in `COMMAND_FORMATS`."""
+
+    def run(self, opened: Opened, output: Output | None, progress: Progress) -> Result:
+        """Do it, in memory that does not grow with the audio. Equal tasks, models and keywords give equal bytes.
+
+        Args:
+            opened: from `SpotSpec.open`.
+            output: where its results are written, each whole or not at all; None: they come with the result.
+            progress: see `task.Progress`; not called for commands, which are short.
+        """
+        recognizer, sought = opened
+
+        def write(sink: ResultSink) -> tuple[float, Sequence[str]]:
+            if isinstance(sought, Keywords):
+                return self._spot(sink, recognizer, sought, progress)
+            return self._tell(sink, recognizer, sought)
+
+        return whole_result(self.source, output, write)
+
+    def _spot(
+        self, sink: ResultSink, recognizer: Recognizer, keywords: Keywords, progress: Progress
+    ) -> tuple[float, Sequence[str]]:
+        channels = transcribe_source(
+            self.source, recognizer, channel=self.settings.channel, keywords=keywords, progress=progress
+        )
+        for one in channels:
+            found = Spots(self.source.name, one.seconds, one.spotted, one.channel)
+            for form in map(SPOT_FORMATS.__getitem__, self.settings.formats):
+                sink.open(self._number(one.channel), form.extension).write(form.write(found))
+        return channels[0].seconds, channels[0].remarks
+
+    def _tell(
+        self, sink: ResultSink, recognizer: Recognizer, commands: CommandRecognizer
+    ) -> tuple[float, Sequence[str]]:
+        seconds = 0.0
+        for channel, samples, rate in _clips(self.source, self.settings.channel):
+            seconds = len(samples) / rate
+            told = Told(self.source.name, commands.recognize(*hear_clip(samples, rate, recognizer)), channel)
+            for form in map(COMMAND_FORMATS.__getitem__, self.settings.formats):
+                sink.open(self._number(channel), form.extension).write(form.write(told))
+        return seconds, ()
+
+    def _number(self, channel: int | None) -> int | None:
+        """In a result's name."""
+        return channel if self.settings.channel == EACH else None
+
+
+def _clips(source: Source, channel: str | int) -> Iterator[tuple[int | None, FloatArray, int]]:
+    """Of each channel that is meant its number, its samples [n] and their rate.
+
+    Raises:
+        AudioError: the recording cannot be used, or is longer than a command may be.
+    """
+    with opened(source) as audio:
+        chosen = choose_channels(source, audio, channel)
+        samples = read_clip(source_blocks(source, audio), audio)
+        for number, columns in chosen:
+            yield number, mono(samples if columns is None else samples[:, columns]), audio.sample_rate
