@@ -306,7 +306,7 @@ def test_lists_have_comments_and_thresholds(tmp_path: Path) -> None:
 
 
 def test_all_pronunciations_count() -> None:
-    words = Keywords(["either"])
+    words = Keywords(["either"], threshold=0.3)
     assert len(words[0].variants) == 2
     for variant in words[0].variants:
         assert spot(said(" ".join(variant.phones)), words)
@@ -373,9 +373,10 @@ def test_the_command_writes_files_and_goes_on(capfd: pytest.CaptureFixture[str],
     bad = tmp_path / "bad.wav"
     bad.write_text("no audio")
     found, folder = tmp_path / "found.csv", tmp_path / "results"
-    sought = SPEECH, bad, "--keyword", "then dear"
+    sought = SPEECH, bad, "--keyword", "then dear", "--keyword", "on"
     status, output, errors = run(capfd, *sought, "--output", found)
     assert (status, output) == (1, "")
+    assert "'on' is too short" in errors
     assert "bad.wav" in errors
     header, *rows = csv.reader(found.read_text().splitlines())
     assert header == ["file", "phrase", "start", "end", "score", "word_boundary", "channel"]

@@ -2,6 +2,7 @@
 
 import io
 from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,9 @@ from .one_file import save
 from .output import complain, copy
 from .run_batch import Printer, check_joins, run_batch
 from .spot_options import SpotOptions
+
+if TYPE_CHECKING:
+    from ..batch.spot_task import SpotSpec
 
 
 @options_from(SpotOptions)
@@ -39,6 +43,8 @@ def spot(options: SpotOptions) -> None:
         complain(
             "--threshold 0 tells every peak, false ones above all: give 0.5 for about one false alarm an hour"
         )
+    if options.commands is None:
+        _warn_of_short(spec)
     read = [name for name in (*names, options.listing, options.commands) if name is not None]
     if not run_batch(
         entries,
@@ -51,6 +57,22 @@ def spot(options: SpotOptions) -> None:
         printer=printer,
     ):
         raise typer.Exit(1)
+
+
+def _warn_of_short(spec: "SpotSpec") -> None:
+    """Say which keywords reach their threshold nowhere, however clearly they are said."""
+    from ..streaming.spotting.calibration import score
+    from ..streaming.spotting.keywords import Keywords
+
+    assert isinstance(spec.sought, Keywords)
+    for index, word in enumerate(spec.sought):
+        highest = max(score(0.0, len(said.phones), 0.0) for said in word.variants)
+        threshold = spec.sought.threshold_of(index)
+        if highest < threshold < 1:
+            complain(
+                f"keyword {word.phrase!r} is too short for the threshold {threshold:g}: its score is at most "
+                f"{highest:.2f}; give a longer phrase, or behind a tab in --list a threshold of its own"
+            )
 
 
 def _tune(folder: str, options: SpotOptions) -> None:

@@ -53,7 +53,7 @@ class TuneTask(NamedTuple):
             return Result(failure=str(error))
         except Exception as error:  # whatever it is, the other recordings go on
             return Result(failure=str(unexpected(file, error)))
-        certain, state = spotter.decode(spotter.initial(), computed.rows)
+        certain, state = spotter.decode(spotter.initial(), computed.posteriors.rows)
         spotted = [*(one.event for one in certain), *spotter.finish(state)]
         phrases = [word.phrase for word in keywords]
         found = {
@@ -61,7 +61,7 @@ class TuneTask(NamedTuple):
             "spotted": [[one.phrase, one.start, one.end, one.score] for one in spotted],
         }
         payload = Payload(None, "json", io.BytesIO(json.dumps(found).encode()))
-        return Result(computed.seconds, payloads=(payload,))
+        return Result(computed.posteriors.seconds, payloads=(payload,))
 
 
 def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, jobs: int) -> tuple[str, bool]:
