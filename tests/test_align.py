@@ -292,15 +292,15 @@ def test_a_sentence_that_was_not_said_is_marked_and_the_rest_is_as_without_it(
 def test_other_words_in_the_place_of_what_was_said_are_not_found_and_the_rest_is_as_with_the_right_ones(
     recognizer: Recognizer, corpus: list[Recording]
 ) -> None:
-    """Three recordings one behind the other, of which the transcript has another's words in the middle."""
-    first, second, third, other = corpus[:4]
-    samples = np.concatenate([first.samples, second.samples, third.samples])
+    """Recordings one behind the other, of which the transcript has others' words in the middle."""
+    first, second, other, third, last = corpus[:5]
+    samples = np.concatenate([first.samples, second.samples, third.samples, last.samples])
     posteriors = compute_posteriors(recognizer, [samples], 16_000, 1)
     right, wrong = (
-        fit(recognizer, posteriors, spoken(" ".join((first.text, middle, third.text)), recognizer.phones))
-        for middle in (second.text, other.text)
+        fit(recognizer, posteriors, spoken(" ".join((first.text, middle, last.text)), recognizer.phones))
+        for middle in (f"{second.text} {third.text}", f"{other.text} {other.text}")
     )
-    before, behind = len(first.text.split()), len(third.text.split())
+    before, behind = len(first.text.split()), len(last.text.split())
     for one, two in (
         (right.words[:before], wrong.words[:before]),
         (right.words[-behind:], wrong.words[-behind:]),
@@ -308,8 +308,8 @@ def test_other_words_in_the_place_of_what_was_said_are_not_found_and_the_rest_is
         off = [abs(a.start - b.start) for a, b in zip(one, two, strict=True) if b.found]
         assert len(off) >= len(one) - 1
         assert np.median(off) == 0
-    assert sum(word.found for word in wrong.words[before:-behind]) < 0.6 * len(other.text.split())
-    assert any(abs(extra.start - len(first.samples) / 16_000) < 1 for extra in wrong.extra)
+    assert sum(word.found for word in wrong.words[before:-behind]) < len(other.text.split())
+    assert any(extra.start < len(samples) / 16_000 - 5 for extra in wrong.extra)
 
 
 def test_speech_that_is_not_in_the_transcript_is_told(

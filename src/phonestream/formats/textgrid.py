@@ -16,7 +16,9 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     """
     tiers: dict[str, list[tuple[str, float, float]]] = {}
     if document.lines:
-        tiers["utterances"] = _fill([tuple(line[:3]) for line in document.lines], document.seconds)
+        tiers["utterances"] = _fill(
+            [(line.symbol, line.start, line.end) for line in document.lines], document.seconds
+        )
     if document.words:
         tiers["words"] = _fill(
             [(word.text, word.start, word.end) for word in document.words], document.seconds
