@@ -148,13 +148,12 @@ def _alignment(
     meta = recognizer.metadata
     labels, runs = spikes.labels, spikes.runs
     owners = [readable[word] for word in spikes.words]
-    options = {
-        "blank": meta.blank,
-        "reach": max(1, round(align_score.REACH / meta.row_seconds)),
-        "temperature": meta.temperature,
-    }
-    shares = align_score.said(posteriors.rows, runs, **options)
-    between = align_score.inserted(posteriors.rows, labels, runs, **options)
+    blank, temperature = meta.blank, meta.temperature
+    reach = max(1, round(align_score.REACH / meta.row_seconds))
+    shares = align_score.said(posteriors.rows, runs, blank=blank, reach=reach, temperature=temperature)
+    between = align_score.inserted(
+        posteriors.rows, labels, runs, blank=blank, reach=reach, temperature=temperature
+    )
     scores = shares[np.arange(len(labels)), labels]
     centres = align_times.centres(
         posteriors.fine, posteriors.fine_times, labels, runs, posteriors.time_shifts

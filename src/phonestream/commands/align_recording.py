@@ -138,7 +138,7 @@ def compute(
 def align_said(
     recognizer: "Recognizer",
     said: Sequence[Said],
-    posteriors: "Callable[[], Posteriors]",
+    posteriors: Callable[[], Computed],
     *,
     names: tuple[str, str],
     phonemes: bool = False,
