@@ -136,7 +136,7 @@ def test_examples_of_formats_are_what_is_written() -> None:
         r"(^\*\*(\w+)\*\*(?:(?!^\*\*).)*?^```(?:text|xml)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
     )
     examples = sections.sub(written, text)
-    assert len(sections.findall(text)) == 7
+    assert len(sections.findall(text)) == 8
     if os.environ.get("UPDATE_EXAMPLES"):
         page.write_text(examples, "utf-8")
     else:

@@ -7,7 +7,7 @@ one line on standard error; any other exception is a bug and shows its traceback
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -104,7 +104,7 @@ def _usage(error: Exception) -> str:
 
 def _expected(error: typer.BadParameter) -> str:
     """What is wrong with an option's value: in our words where typer's own check refused it."""
-    problems = getattr(
+    problems: list[dict[str, Any]] = getattr(
         error.__cause__, "errors", list
     )()  # of pydantic, which newer versions of typer check with
     if not problems:

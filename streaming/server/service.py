@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ..audio import resample
 from ..decode import Phone
@@ -15,6 +15,9 @@ from .engine import Engine, Listener
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
+
+if TYPE_CHECKING:
+    from .alignment import Aligner
 
 T = TypeVar("T")
 
@@ -38,13 +41,20 @@ class Service:
     """The state of a running server. Its methods belong to the event loop."""
 
     def __init__(
-        self, engine: Engine, metrics: Metrics, limits: Limits, access: Access, answers: "Answers"
+        self,
+        engine: Engine,
+        metrics: Metrics,
+        limits: Limits,
+        access: Access,
+        answers: Answers,
+        align: "Aligner | None" = None,
     ) -> None:
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
         self.access = access
         self.answers = answers
+        self.align = align
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()
@@ -59,7 +69,9 @@ class Service:
         self._resumers = ThreadPoolExecutor(1, "resume")
         self._designers = ThreadPoolExecutor(1, "design")
         self.files = ThreadPoolExecutor(2, "files")
-        """For all that is done with uploaded files."""
+        """For all that is done with uploaded files ..."""
+        self.aligners = ThreadPoolExecutor(1, "align")
+        """... but aligning them."""
 
     @property
     def streams(self) -> int:

@@ -53,6 +53,7 @@ def document(alignment: "Alignment", file: str) -> "Document":
             for word in alignment.words
             if word.found
         ),
+        lines=tuple(Interval(line.text, line.start, line.end, 1.0) for line in alignment.lines),
     )
 
 
@@ -88,7 +89,12 @@ def _symbols(word: "AlignedWord", options: "Options") -> list[str]:
 
 
 def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
-    """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called.
+    """`as_fields` in one line of JSON, ASCII whatever the file is called."""
+    return f"{json.dumps(as_fields(alignment, file, options))}\n".encode()
+
+
+def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str, Any]:
+    """All that is known of an alignment, for JSON; times in seconds to the millisecond.
 
     With visemes there is a list of them besides, which cover the whole recording. A word's `place` is where it is in
     the transcript: its first character's index and that behind its last.
@@ -114,6 +120,11 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
                         "symbol": phone.instead.symbol and rename(phone.instead.symbol, options.phone_set),
                         "probability": round(phone.instead.probability, 3),
                     },
+                    "inserted": phone.inserted
+                    and {
+                        "symbol": rename(phone.inserted.symbol, options.phone_set),
+                        "probability": round(phone.inserted.probability, 3),
+                    },
                 }
                 for phone in word.phones
             ],
@@ -136,6 +147,11 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             for extra in alignment.extra
         ],
     }
+    if alignment.lines:
+        fields["lines"] = [
+            {"text": line.text, "start": round(line.start, 3), "end": round(line.end, 3)}
+            for line in alignment.lines
+        ]
     if options.visemes is not None:
         shapes = intervals(document(alignment, file), options)
         fields["visemes"] = [
@@ -147,7 +163,7 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             }
             for shape in shapes
         ]
-    return f"{json.dumps(fields)}\n".encode()
+    return fields
 
 
 def remarks(alignment: "Alignment") -> list[str]:

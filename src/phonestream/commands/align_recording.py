@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,7 +95,7 @@ def compute(
     file: str,
     time_shifts: int,
     channel: int | None = None,
-    progress: Callable[[float, float], object] = lambda done, total: None,
+    progress: Callable[[float, float | None], object] = lambda done, total: None,
 ) -> Computed:
     """Posteriors of a recording.
 
@@ -123,8 +124,7 @@ def compute(
                     level.add(block)
                 yield block if channel is None else block[:, channel - 1]
                 done += len(block)
-                if audio.seconds:
-                    progress(done / audio.sample_rate, audio.seconds)
+                progress(done / audio.sample_rate, audio.seconds)
 
         try:
             found = compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
@@ -138,7 +138,7 @@ def compute(
 def align_said(
     recognizer: "Recognizer",
     said: Sequence[Said],
-    posteriors: "Callable[[], Posteriors]",
+    posteriors: Callable[[], Computed],
     *,
     names: tuple[str, str],
     phonemes: bool = False,
@@ -157,6 +157,7 @@ def align_said(
         AudioError, DataError: as `aligner.fit` and `aligner.spoken`; the message begins with a name.
     """
     from ..asr.align.aligner import fit, spoken
+    from ..asr.align.alignment import lines_of
     from ..asr.align.utterances import Utterance, fit_utterances
 
     parts, offset = [], 0
@@ -172,15 +173,13 @@ def align_said(
     computed, cancelled = posteriors()
     try:
         if said[0].end is None:
-            return fit(recognizer, computed, parts[0], refuse=refuse)
-        return fit_utterances(
-            recognizer,
-            computed,
-            [
+            found = fit(recognizer, computed, parts[0], refuse=refuse)
+        else:
+            timed = [
                 Utterance(part.start, computed.seconds if part.end is None else part.end, words)
                 for part, words in zip(said, parts, strict=True)
-            ],
-            refuse=refuse,
-        )
+            ]
+            found = fit_utterances(recognizer, computed, timed, refuse=refuse)
     except DataError as error:
         raise DataError(f"{names[1]}: {cancelled or error}") from None
+    return replace(found, lines=lines_of("\n".join(part.text for part in said), found.words))

@@ -71,6 +71,7 @@ def serve(
     from ..streaming.server.access import Access, check_host, check_origin, check_root_path, is_loopback
     from ..streaming.server.limits import Limits
     from ..streaming.server.run import run
+    from .align_upload import upload_aligner
 
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
         raise ConfigError(
@@ -99,8 +100,9 @@ def serve(
         idle_seconds=max_idle,
         duration_seconds=max_duration,
     )
+    recognizer = Recognizer(model, decoder=chosen(decoder))
     ending = run(
-        Recognizer(model, decoder=chosen(decoder)),
+        recognizer,
         host=host,
         port=port,
         access=access,
@@ -111,6 +113,7 @@ def serve(
         request_log=log_requests,
         answers=answer_writer,
         announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
+        align=upload_aligner(recognizer),
     )
     if ending.cut:
         complain(f"{ending.cut} streams and files were cut off before their end, and have no snapshot")

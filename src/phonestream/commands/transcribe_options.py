@@ -55,7 +55,7 @@ class TranscribeOptions:
         typer.Option(
             "--format",
             help="text, for a person to read; json, a line for each file; ctm, textgrid, eaf, srt, vtt, audacity, "
-            "lab, csv. Several, with commas between, need --output.",
+            "lab, moho, csv. Several, with commas between, need --output.",
             show_default="text",
         ),
     ] = None
@@ -97,6 +97,12 @@ class TranscribeOptions:
     visemes: Annotated[
         str | None,
         typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
+    ] = None
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"
+        ),
     ] = None
     posteriors: Annotated[
         bool, typer.Option("--posteriors", help="Save log-probabilities too, as STEM.safetensors.")
@@ -164,6 +170,8 @@ class TranscribeOptions:
             formats = tuple(dict.fromkeys(find(name).name for name in given))
         except ConfigError as error:
             raise typer.BadParameter(str(error), param_hint="--format") from None
+        if self.frame_rate is not None and "moho" not in formats:
+            raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
         names = self._names()
         channel: str | int = self.channel
         if channel not in ("mix", "each"):
@@ -188,7 +196,12 @@ class TranscribeOptions:
         if self.phones is not None and self.visemes is not None:
             raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
         try:
-            return Options(self.phones or "arpabet", self.visemes, styled=self.output is None and styled())
+            return Options(
+                self.phones or "arpabet",
+                self.visemes,
+                frame_rate=self.frame_rate or Options.frame_rate,
+                styled=self.output is None and styled(),
+            )
         except ConfigError as error:
             hint = "--phones" if self.visemes is None else "--visemes"
             raise typer.BadParameter(str(error), param_hint=hint) from None

@@ -37,9 +37,14 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
             "xsi:noNamespaceSchemaLocation": _SCHEMA,
         },
     )
-    tiers = {tier(options): [(entry.symbol, entry.start, entry.end) for entry in named(document, options)]}
+    heard = named(document, options)
+    tiers = {tier(options): [(entry.symbol, entry.start, entry.end) for entry in heard]}
+    if options.scores:
+        tiers["scores"] = [(f"{entry.confidence:.2f}", entry.start, entry.end) for entry in heard]
     if document.words:
         tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
+    if document.lines:
+        tiers["utterances"] = [(line.symbol, line.start, line.end) for line in document.lines]
     annotations = sum(map(len, tiers.values()))
 
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")

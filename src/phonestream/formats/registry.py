@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import ConfigError
-from . import audacity, csv_rows, ctm, eaf, json_lines, lab, subtitles, text, textgrid
+from . import audacity, csv_rows, ctm, eaf, json_lines, lab, moho, subtitles, text, textgrid
 from .document import Document
 from .options import Options
 
@@ -47,6 +47,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("vtt", "vtt", needs_intervals=True, chunks=subtitles.write_vtt),
             Format("audacity", "audacity.txt", needs_intervals=True, chunks=audacity.write),
             Format("lab", "lab", needs_intervals=True, chunks=lab.write),
+            Format("moho", "dat", needs_intervals=True, chunks=moho.write),
             Format(
                 "csv", "csv", needs_intervals=True, chunks=csv_rows.write, header=csv_rows.HEADER, joins=True
             ),

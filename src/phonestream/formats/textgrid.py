@@ -1,10 +1,10 @@
-"""Praat's TextGrid: a tier of phones, and above it one of words where there are words, each without gaps."""
+"""Praat's TextGrid: a tier of phones, above it those of words and utterances where there are any; all without gaps."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .document import Document, Word
+from .document import Document
 from .options import Options
 from .units import intervals, tier
 
@@ -14,8 +14,21 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
 
     Silence is an interval with an empty label, as Praat has it. The end is the recording's to the last digit.
     """
-    tiers = {"words": _fill(document.words, document.seconds)} if document.words else {}
-    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
+    tiers: dict[str, list[tuple[str, float, float]]] = {}
+    if document.lines:
+        tiers["utterances"] = _fill(
+            [(line.symbol, line.start, line.end) for line in document.lines], document.seconds
+        )
+    if document.words:
+        tiers["words"] = _fill(
+            [(word.text, word.start, word.end) for word in document.words], document.seconds
+        )
+    heard = intervals(document, options)
+    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in heard]
+    if options.scores:
+        tiers["scores"] = [
+            (f"{entry.confidence:.2f}" if entry.symbol else "", entry.start, entry.end) for entry in heard
+        ]
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -45,17 +58,17 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     yield "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
-def _fill(words: Sequence[Word], seconds: float) -> list[tuple[str, float, float]]:
-    """Words and the empty intervals around them, from 0 to `seconds`. A word without any length has no interval."""
+def _fill(entries: Sequence[tuple[str, float, float]], seconds: float) -> list[tuple[str, float, float]]:
+    """Entries and the empty intervals around them, from 0 to `seconds`; one without any length has no interval."""
     filled: list[tuple[str, float, float]] = []
     done = 0.0
-    for word in words:
-        start, end = max(word.start, done), min(word.end, seconds)
+    for text, begin, behind in entries:
+        start, end = max(begin, done), min(behind, seconds)
         if start >= end:
             continue
         if start > done:
             filled.append(("", done, start))
-        filled.append((word.text, start, end))
+        filled.append((text, start, end))
         done = end
     if done < seconds:
         filled.append(("", done, seconds))
