@@ -13,7 +13,23 @@ from .units import milliseconds, named, tier
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-_MEDIA_TYPES = {".wav": "audio/x-wav", ".mp4": "video/mp4", ".mpg": "video/mpeg", ".mov": "video/quicktime"}
+_MEDIA_TYPES = {  # ELAN's own names, where it has any
+    ".wav": "audio/x-wav",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".aif": "audio/x-aiff",
+    ".aiff": "audio/x-aiff",
+    ".mp4": "video/mp4",
+    ".mpg": "video/mpeg",
+    ".mov": "video/quicktime",
+    ".webm": "video/webm",
+}
+_NESTED = "Included_In"
+_NESTED_MEANS = "Time alignable annotations within the parent annotation's time interval, gaps are allowed"
 # A date is required, and the time of writing would make equal results differ.
 _DATE = "1970-01-01T00:00:00Z"
 # XML 1.0 (2.2) knows no other characters, however they are escaped.
@@ -40,6 +56,7 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     tiers = {tier(options): [(entry.symbol, entry.start, entry.end) for entry in named(document, options)]}
     if document.words:
         tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
+    parents = _parents(tiers)
     annotations = sum(map(len, tiers.values()))
 
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
@@ -60,21 +77,46 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
         attributes = {"LINGUISTIC_TYPE_REF": name, "TIER_ID": name}
         if document.channel is not None:
             attributes["PARTICIPANT"] = f"channel {document.channel}"
+        if name in parents:
+            attributes["PARENT_REF"] = parents[name]
         element = ElementTree.SubElement(root, "TIER", attributes)
         _annotate(element, entries, slots, before)
         before += len(entries)
     for name in tiers:
+        constraint = {"CONSTRAINTS": _NESTED} if name in parents else {}
         ElementTree.SubElement(
             root,
             "LINGUISTIC_TYPE",
+            constraint,
             GRAPHIC_REFERENCES="false",
             LINGUISTIC_TYPE_ID=name,
             TIME_ALIGNABLE="true",
         )
+    if parents:
+        ElementTree.SubElement(root, "CONSTRAINT", DESCRIPTION=_NESTED_MEANS, STEREOTYPE=_NESTED)
     ElementTree.indent(root)
     yield (
         b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode").encode() + b"\n"
     )
+
+
+def _parents(tiers: Mapping[str, Sequence[tuple[str, float, float]]]) -> dict[str, str]:
+    """Tiers whose annotations all lie within words, one each: they hang under the tier of words."""
+    words = [(milliseconds(start), milliseconds(end)) for _, start, end in tiers.get("words", ())]
+
+    def nested(entries: Sequence[tuple[str, float, float]]) -> bool:
+        place = 0
+        for _, start, end in entries:
+            while place < len(words) and words[place][1] <= milliseconds(start):
+                place += 1
+            if (
+                place == len(words)
+                or not words[place][0] <= milliseconds(start) <= milliseconds(end) <= words[place][1]
+            ):
+                return False
+        return True
+
+    return {name: "words" for name, entries in tiers.items() if words and name != "words" and nested(entries)}
 
 
 def _annotate(
