@@ -252,6 +252,9 @@ def test_elan_hangs_phones_under_their_words(folder: Path) -> None:
     eaf = Elan.Eaf(written("eaf", Document("a.opus", 1.0, phones, pieces, words), Options(), folder))
     assert eaf.get_child_tiers_for("words") == ["phones"]
     assert eaf.get_linked_files()[0]["MIME_TYPE"] == "audio/ogg"
+    elsewhere = Document("speech/a b.opus", 1.0, phones, pieces, words)
+    eaf = Elan.Eaf(written("eaf", elsewhere, Options(folder="results/speech"), folder))
+    assert eaf.get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "../../speech/a%20b.opus"
 
 
 def test_elan_has_no_characters_that_xml_has_not() -> None:

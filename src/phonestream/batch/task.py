@@ -1,7 +1,7 @@
 """The work on one recording as a pure function, `Task` in and `Result` out, for whatever runs it where."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import NamedTuple, TypeAlias
 
@@ -14,7 +14,7 @@ from ..streaming.decoding.config import Decoding
 from ..streaming.recognizer import Recognizer
 from . import posteriors
 from .entries import Source
-from .output import Output
+from .output import Output, result_folder
 from .output_folder import output_folder
 from .posteriors import PosteriorsWriter
 from .sinks import MemorySink, Payload, ResultSink
@@ -114,11 +114,12 @@ def run_task(
     sink = MemorySink() if output is None else output_folder(output).sink(source.stem)
     try:
         channels = _transcribe(sink, task, recognizer, progress)
+        options = replace(settings.options, folder=result_folder(output, source.stem))
         for channel in channels:
             document = _document(source, settings, channel)
             number = channel.channel if settings.channel == EACH else None
             for form in map(FORMATS.__getitem__, settings.formats):
-                sink.open(number, form.extension).writelines(form.chunks(document, settings.options))
+                sink.open(number, form.extension).writelines(form.chunks(document, options))
         sink.commit()
     except PhonestreamError as error:
         sink.discard()

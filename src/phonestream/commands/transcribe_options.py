@@ -75,6 +75,12 @@ class TranscribeOptions:
         bool, typer.Option("--resume", help="Go on with a run that was stopped: what is done stays.")
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Write what failed and why to this file, a line of JSON each."
+        ),
+    ] = None
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the work.", show_default="1; with --ray all CPUs"),

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -39,8 +40,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write(document: Document, options: Options) -> Iterator[bytes]:
     """A document after the schema EAF 3.0 (Max Planck Institute for Psycholinguistics), times in milliseconds.
 
-    Silence is where no annotation is. The recording is named as it was given and, for ELAN to find it again when
-    both files were moved, as lying beside the document.
+    Silence is where no annotation is. The recording is named as it was given and, for ELAN to find it, by the way
+    to it from the document, which is beside it unless `options` say otherwise.
     """
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
@@ -60,7 +61,7 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     annotations = sum(map(len, tiers.values()))
 
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(document.file))
+    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(document.file, options.folder))
     last = ElementTree.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId")
     last.text = str(annotations)
 
@@ -138,12 +139,16 @@ def _annotate(
         ElementTree.SubElement(inner, "ANNOTATION_VALUE").text = _NOT_XML.sub("\ufffd", label)
 
 
-def _media(file: str) -> dict[str, str]:
-    """Where the recording is: URLs, in which every byte of a name has its place."""
+def _media(file: str, folder: str | None) -> dict[str, str]:
+    """Where the recording is, and where as seen from `folder`: URLs, in which every byte of a name has its place."""
     path = PurePath(file)
+    way = os.path.join(".", path.name)
+    if folder is not None and "://" not in file:
+        with suppress(ValueError):  # they are on two drives of Windows: then no way leads there
+            way = os.path.relpath(file, folder)
     url = Path(file).as_uri() if path.is_absolute() else quote(os.fsencode(file), safe="/:")
     return {
         "MEDIA_URL": url,
-        "RELATIVE_MEDIA_URL": "./" + quote(os.fsencode(path.name)),
+        "RELATIVE_MEDIA_URL": quote(os.fsencode(way).replace(os.fsencode(os.sep), b"/")),
         "MIME_TYPE": _MEDIA_TYPES.get(path.suffix.lower(), "unknown"),
     }

@@ -21,6 +21,8 @@ class Options:
     """One of `VISEMES`: mouth shapes in the place of phones. A shape is held, so they need intervals."""
     styled: bool = False
     """Whether text draws doubtful phones faintly, for a terminal."""
+    folder: str | None = None
+    """Where the result will lie, for formats that say where the recording is; None: beside it."""
 
     def __post_init__(self) -> None:
         if self.phone_set not in PHONE_SETS:
