@@ -95,7 +95,10 @@ class TranscribeOptions:
     ] = None
     channel: Annotated[
         str,
-        typer.Option(metavar="mix|each|N", help="All channels mixed, each on its own, or number N alone."),
+        typer.Option(
+            metavar="mix|each|tiers|N",
+            help="All channels mixed, each on its own, each a tier of one TextGrid, or number N alone.",
+        ),
     ] = "mix"
     phones: Annotated[
         str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
@@ -172,10 +175,14 @@ class TranscribeOptions:
             raise typer.BadParameter(str(error), param_hint="--format") from None
         names = self._names()
         channel: str | int = self.channel
-        if channel not in ("mix", "each"):
+        if channel == "tiers" and (formats != ("textgrid",) or self.posteriors):
+            raise typer.BadParameter(
+                "tiers are a TextGrid's: give --format textgrid alone", param_hint="--channel"
+            )
+        if channel not in ("mix", "each", "tiers"):
             if not (self.channel.isascii() and self.channel.isdecimal() and int(channel) > 0):
                 raise typer.BadParameter(
-                    f"{channel!r} is none of mix, each, 1, 2, 3 …", param_hint="--channel"
+                    f"{channel!r} is none of mix, each, tiers, 1, 2, 3 …", param_hint="--channel"
                 )
             channel = int(channel)
         if (self.output is None or self.file) and len(formats) > 1:

@@ -1,38 +1,48 @@
 """Praat's TextGrid: a tier of phones, and above it one of words where there are words, each without gaps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .document import Document, Word
+from .document import Document
 from .options import Options
-from .units import intervals, tier
+from .units import Label, intervals, tier
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
+    """`write_tiers` of phones and words. Silence is an interval with an empty label, as Praat has it."""
+    tiers = {}
+    if document.words:
+        tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
+    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
+    yield write_tiers(tiers, document.seconds)
+
+
+def write_tiers(tiers: Mapping[str, Sequence[Label]], seconds: float) -> bytes:
     """The long text format (Praat's manual, "TextGrid file formats"), in UTF-8.
 
-    Silence is an interval with an empty label, as Praat has it. The end is the recording's to the last digit.
+    Args:
+        tiers: by name, labels in the order of time; what lies between two becomes an interval without text.
+        seconds: the recording's, which the end is to the last digit.
     """
-    tiers = {"words": _fill(document.words, document.seconds)} if document.words else {}
-    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
+    filled = {name: _fill(labels, seconds) for name, labels in tiers.items()}
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
         "",
         "xmin = 0 ",
-        f"xmax = {_number(document.seconds)} ",
+        f"xmax = {_number(seconds)} ",
         "tiers? <exists> ",
-        f"size = {len(tiers)} ",
+        f"size = {len(filled)} ",
         "item []: ",
     ]
-    for position, (name, entries) in enumerate(tiers.items(), start=1):
+    for position, (name, entries) in enumerate(filled.items(), start=1):
         lines += [
             f"    item [{position}]:",
             '        class = "IntervalTier" ',
             f"        name = {_quoted(name)} ",
             "        xmin = 0 ",
-            f"        xmax = {_number(document.seconds)} ",
+            f"        xmax = {_number(seconds)} ",
             f"        intervals: size = {len(entries)} ",
         ]
         for number, (label, start, end) in enumerate(entries, start=1):
@@ -42,20 +52,20 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
                 f"            xmax = {_number(end)} ",
                 f"            text = {_quoted(label)} ",
             ]
-    yield "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
-def _fill(words: Sequence[Word], seconds: float) -> list[tuple[str, float, float]]:
-    """Words and the empty intervals around them, from 0 to `seconds`. A word without any length has no interval."""
-    filled: list[tuple[str, float, float]] = []
+def _fill(labels: Sequence[Label], seconds: float) -> list[Label]:
+    """Labels and the empty intervals around them, from 0 to `seconds`. One without any length has no interval."""
+    filled: list[Label] = []
     done = 0.0
-    for word in words:
-        start, end = max(word.start, done), min(word.end, seconds)
+    for text, begin, finish in labels:
+        start, end = max(begin, done), min(finish, seconds)
         if start >= end:
             continue
         if start > done:
             filled.append(("", done, start))
-        filled.append((word.text, start, end))
+        filled.append((text, start, end))
         done = end
     if done < seconds:
         filled.append(("", done, seconds))
