@@ -546,6 +546,7 @@ def test_intervals_fill_the_recording(recognizer: Recognizer, corpus: list[Recor
         for one, two in pairwise(made.intervals):
             assert one.end == two.start
             assert one.symbol or two.symbol
+            assert one.end == round(one.end, 3)  # whole milliseconds
         assert [i.symbol for i in made.intervals if i.symbol] == [phone.symbol for phone in made.phones]
 
 

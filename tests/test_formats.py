@@ -238,6 +238,8 @@ def test_elan(folder: Path, document: Document, options: Options) -> None:
     if document.words:
         words = sorted(eaf.get_annotation_data_for_tier("words"))
         assert [word[2] for word in words] == [word.text for word in document.words]
+        inside = all(any(word[0] <= start and end <= word[1] for word in words) for start, end, _ in expected)
+        assert eaf.get_parameters_for_tier(name).get("PARENT_REF") == ("words" if inside else None)
     (media,) = eaf.get_linked_files()
     url = media["MEDIA_URL"]
     assert unquote_to_bytes(url.removeprefix("file://")) == os.fsencode(document.file)
@@ -252,7 +254,7 @@ def test_elan(folder: Path, document: Document, options: Options) -> None:
 def test_elan_refers_only_to_what_is_there_in_the_order_of_the_schema(document: Document) -> None:
     root = ElementTree.fromstring(FORMATS["eaf"].write(document, Options()))
     order = [element.tag for element in root]
-    ranks = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE"]
+    ranks = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "CONSTRAINT"]
     assert order == sorted(order, key=ranks.index)
     slots = {slot.attrib["TIME_SLOT_ID"]: int(slot.attrib["TIME_VALUE"]) for slot in root.iter("TIME_SLOT")}
     assert list(slots.values()) == sorted(set(slots.values()))
@@ -262,6 +264,22 @@ def test_elan_refers_only_to_what_is_there_in_the_order_of_the_schema(document: 
         assert slots[annotation.attrib["TIME_SLOT_REF1"]] <= slots[annotation.attrib["TIME_SLOT_REF2"]]
     types = {element.attrib["LINGUISTIC_TYPE_ID"] for element in root.iter("LINGUISTIC_TYPE")}
     assert {element.attrib["LINGUISTIC_TYPE_REF"] for element in root.iter("TIER")} == types
+
+
+def test_elan_hangs_phones_under_their_words(folder: Path) -> None:
+    phones = [Phone("S", 0.2, 0.24, 0.9), Phone("IY", 0.3, 0.34, 0.9), Phone("AO", 0.7, 0.74, 0.9)]
+    pieces = tile(phones, 1.0)
+    spoken = [interval for interval in pieces if interval.symbol]
+    words = (
+        Word("sea", spoken[0].start, spoken[1].end, 0.9, True),
+        Word("awe", spoken[2].start, spoken[2].end, 0.9, True),
+    )
+    eaf = Elan.Eaf(written("eaf", Document("a.opus", 1.0, phones, pieces, words), Options(), folder))
+    assert eaf.get_child_tiers_for("words") == ["phones"]
+    assert eaf.get_linked_files()[0]["MIME_TYPE"] == "audio/ogg"
+    elsewhere = Document("speech/a b.opus", 1.0, phones, pieces, words)
+    eaf = Elan.Eaf(written("eaf", elsewhere, Options(folder="results/speech"), folder))
+    assert eaf.get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "../../speech/a%20b.opus"
 
 
 def test_elan_has_no_characters_that_xml_has_not() -> None:

@@ -21,6 +21,7 @@ from .raw import RawInput
 from .remote import fetch_audio, is_url
 
 MIX, EACH = "mix", "each"
+TIERS = "tiers"  # as each, in one file
 
 OnRows = Callable[[int | None, FloatArray], object]
 """Called with a channel, None where they are mixed, and the next rows of log-probabilities."""
@@ -50,7 +51,7 @@ def transcribe_source(
     Args:
         source: the recording, or the part of one.
         recognizer: transcribes it.
-        channel: `mix`, `each`, or the number of one, counted from 1.
+        channel: `mix`, `each` or `tiers`, or the number of one, counted from 1.
         n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
         on_rows: where log-probabilities go.
         progress: called with the seconds that are decoded, and how many there are if that is known.
@@ -144,7 +145,7 @@ def _chosen(source: Source, audio: Audio, channel: str | int) -> list[tuple[int 
     if channel == MIX:
         return [(None, columns)]
     among: Sequence[int] = columns if columns is not None else range(audio.channels)
-    if channel == EACH:
+    if channel in (EACH, TIERS):
         if len(among) > MAX_CHANNELS:
             raise AudioError(f"{audio.path}: has {len(among)} channels; expected at most {MAX_CHANNELS}")
         return [(number, [column]) for number, column in enumerate(among, start=1)]

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -176,6 +177,8 @@ def align(
         lexicon=Lexicon(lexicon) if lexicon else None,
         refuse=refuse,
     )
+    if output is not None:
+        options = replace(options, folder=os.path.dirname(output))
     data = render(alignment, audio, name, options)
     if output is None:
         copy(io.BytesIO(data))

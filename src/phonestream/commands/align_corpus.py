@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
@@ -70,6 +71,7 @@ class AlignTask(NamedTuple):
             output: the output folder.
             progress: not called; a recording is one step.
         """
+        from ..batch.output import result_folder
         from ..batch.output_folder import output_folder
         from ..batch.task import Result
         from ..formats.registry import find
@@ -89,7 +91,8 @@ class AlignTask(NamedTuple):
                 lexicon=lexicon,
                 refuse=settings.refuse,
             )
-            data = render(alignment, file, settings.form, settings.options)
+            options = replace(settings.options, folder=result_folder(output, self.source.stem))
+            data = render(alignment, file, settings.form, options)
             sink.open(None, find(settings.form).extension).write(data)
             sink.commit()
         except PhonestreamError as error:

@@ -1,6 +1,7 @@
 """An alignment as `phonestream align` writes it: a table, JSON, every other format, and remarks on what did not fit."""
 
 import json
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,19 @@ def render(alignment: "Alignment", file: str, form: str, options: "Options") -> 
 
 
 def document(alignment: "Alignment", file: str) -> "Document":
-    """What the formats write: words that were found, their phones, and silence between them."""
+    """What the formats write: words that were found, their phones, and silence between them, in whole milliseconds."""
     from ..formats.document import Document, Interval, Word
     from ..streaming.decode import Phone
 
+    def whole(time: float) -> float:
+        return min(math.floor(time * 1000 + 0.5) / 1000, alignment.seconds)
+
     intervals: list[Interval] = []
     for phone in alignment.phones:
-        before = intervals[-1].end if intervals else 0.0
-        if phone.start > before:
-            intervals.append(Interval("", before, phone.start, 1.0))
-        intervals.append(Interval(phone.symbol, phone.start, phone.end, phone.score))
+        before, start = intervals[-1].end if intervals else 0.0, whole(phone.start)
+        if start > before:
+            intervals.append(Interval("", before, start, 1.0))
+        intervals.append(Interval(phone.symbol, start, whole(phone.end), phone.score))
     end = intervals[-1].end if intervals else 0.0
     if end < alignment.seconds:
         intervals.append(Interval("", end, alignment.seconds, 1.0))
@@ -49,7 +53,7 @@ def document(alignment: "Alignment", file: str) -> "Document":
         phones=tuple(Phone(phone.symbol, phone.start, phone.end, phone.score) for phone in alignment.phones),
         intervals=tuple(intervals),
         words=tuple(
-            Word(word.text, word.start, word.end, word.score, word.known, word.attached)
+            Word(word.text, whole(word.start), whole(word.end), word.score, word.known, word.attached)
             for word in alignment.words
             if word.found
         ),

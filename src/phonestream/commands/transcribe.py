@@ -12,6 +12,7 @@ import typer
 
 from .command_options import options_from
 from .existing import check_new
+from .failures import failure_list
 from .one_file import save
 from .output import complain, copy, printable
 from .progress import Bar
@@ -60,7 +61,7 @@ def transcribe(options: TranscribeOptions) -> None:
 
     statistics = RunStatistics(entries, done_before)
     printer = None if output else Printer(settings, headings=len(entries) > 1, file=options.file)
-    with Bar("transcribing") as bar:
+    with failure_list(options.failures) as note_failure, Bar("transcribing") as bar:
 
         def progress(index: int, seconds: float, length: float | None) -> None:
             statistics.update(index, seconds, length)
@@ -73,6 +74,7 @@ def transcribe(options: TranscribeOptions) -> None:
             with closing(outcomes):
                 for outcome in outcomes:
                     statistics.complete(outcome)
+                    note_failure(outcome)
                     _report(outcome, printer, bar, statistics)
         except KeyboardInterrupt:
             bar.hide()

@@ -75,6 +75,12 @@ class TranscribeOptions:
         bool, typer.Option("--resume", help="Go on with a run that was stopped: what is done stays.")
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Write what failed and why to this file, a line of JSON each."
+        ),
+    ] = None
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the work.", show_default="1; with --ray all CPUs"),
@@ -89,7 +95,10 @@ class TranscribeOptions:
     ] = None
     channel: Annotated[
         str,
-        typer.Option(metavar="mix|each|N", help="All channels mixed, each on its own, or number N alone."),
+        typer.Option(
+            metavar="mix|each|tiers|N",
+            help="All channels mixed, each on its own, each a tier of one TextGrid, or number N alone.",
+        ),
     ] = "mix"
     phones: Annotated[
         str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
@@ -174,10 +183,14 @@ class TranscribeOptions:
             raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
         names = self._names()
         channel: str | int = self.channel
-        if channel not in ("mix", "each"):
+        if channel == "tiers" and (formats != ("textgrid",) or self.posteriors):
+            raise typer.BadParameter(
+                "tiers are a TextGrid's: give --format textgrid alone", param_hint="--channel"
+            )
+        if channel not in ("mix", "each", "tiers"):
             if not (self.channel.isascii() and self.channel.isdecimal() and int(channel) > 0):
                 raise typer.BadParameter(
-                    f"{channel!r} is none of mix, each, 1, 2, 3 …", param_hint="--channel"
+                    f"{channel!r} is none of mix, each, tiers, 1, 2, 3 …", param_hint="--channel"
                 )
             channel = int(channel)
         if (self.output is None or self.file) and len(formats) > 1:

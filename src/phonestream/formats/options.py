@@ -25,6 +25,8 @@ class Options:
     """Frames a second, for formats that count them."""
     styled: bool = False
     """Whether text draws doubtful phones faintly, for a terminal."""
+    folder: str | None = None
+    """Where the result will lie, for formats that say where the recording is; None: beside it."""
 
     def __post_init__(self) -> None:
         if self.phone_set not in PHONE_SETS:

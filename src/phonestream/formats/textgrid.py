@@ -1,51 +1,55 @@
 """Praat's TextGrid: a tier of phones, above it those of words and utterances where there are any; all without gaps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .document import Document
 from .options import Options
-from .units import intervals, tier
+from .units import Label, intervals, tier
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
-    """The long text format (Praat's manual, "TextGrid file formats"), in UTF-8.
-
-    Silence is an interval with an empty label, as Praat has it. The end is the recording's to the last digit.
-    """
-    tiers: dict[str, list[tuple[str, float, float]]] = {}
+    """`write_tiers` of what the document has. Silence is an interval with an empty label, as Praat has it."""
+    tiers: dict[str, Sequence[Label]] = {}
     if document.lines:
-        tiers["utterances"] = _fill(
-            [(line.symbol, line.start, line.end) for line in document.lines], document.seconds
-        )
+        tiers["utterances"] = [(line.symbol, line.start, line.end) for line in document.lines]
     if document.words:
-        tiers["words"] = _fill(
-            [(word.text, word.start, word.end) for word in document.words], document.seconds
-        )
+        tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
     heard = intervals(document, options)
     tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in heard]
     if options.scores:
         tiers["scores"] = [
             (f"{entry.confidence:.2f}" if entry.symbol else "", entry.start, entry.end) for entry in heard
         ]
+    yield write_tiers(tiers, document.seconds)
+
+
+def write_tiers(tiers: Mapping[str, Sequence[Label]], seconds: float) -> bytes:
+    """The long text format (Praat's manual, "TextGrid file formats"), in UTF-8.
+
+    Args:
+        tiers: by name, labels in the order of time; what lies between two becomes an interval without text.
+        seconds: the recording's, which the end is to the last digit.
+    """
+    filled = {name: _fill(labels, seconds) for name, labels in tiers.items()}
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
         "",
         "xmin = 0 ",
-        f"xmax = {_number(document.seconds)} ",
+        f"xmax = {_number(seconds)} ",
         "tiers? <exists> ",
-        f"size = {len(tiers)} ",
+        f"size = {len(filled)} ",
         "item []: ",
     ]
-    for position, (name, entries) in enumerate(tiers.items(), start=1):
+    for position, (name, entries) in enumerate(filled.items(), start=1):
         lines += [
             f"    item [{position}]:",
             '        class = "IntervalTier" ',
             f"        name = {_quoted(name)} ",
             "        xmin = 0 ",
-            f"        xmax = {_number(document.seconds)} ",
+            f"        xmax = {_number(seconds)} ",
             f"        intervals: size = {len(entries)} ",
         ]
         for number, (label, start, end) in enumerate(entries, start=1):
@@ -55,15 +59,15 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
                 f"            xmax = {_number(end)} ",
                 f"            text = {_quoted(label)} ",
             ]
-    yield "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
-def _fill(entries: Sequence[tuple[str, float, float]], seconds: float) -> list[tuple[str, float, float]]:
-    """Entries and the empty intervals around them, from 0 to `seconds`; one without any length has no interval."""
-    filled: list[tuple[str, float, float]] = []
+def _fill(labels: Sequence[Label], seconds: float) -> list[Label]:
+    """Labels and the empty intervals around them, from 0 to `seconds`. One without any length has no interval."""
+    filled: list[Label] = []
     done = 0.0
-    for text, begin, behind in entries:
-        start, end = max(begin, done), min(behind, seconds)
+    for text, begin, finish in labels:
+        start, end = max(begin, done), min(finish, seconds)
         if start >= end:
             continue
         if start > done:

@@ -10,6 +10,8 @@ from .phone_sets import rename
 from .visemes import VISEMES, to_visemes
 
 Heard: TypeAlias = Phone | Interval
+Label: TypeAlias = tuple[str, float, float]
+"""Text, and seconds from the start of the recording: its start and its end."""
 
 
 def intervals(document: Document, options: Options) -> list[Interval]:
