@@ -225,3 +225,21 @@ def test_channels_that_cancel_are_told(
     assert run("transcribe", "--model", toy, "--decoder", "greedy", tmp_path / "a.wav") == 0
     error = capfd.readouterr().err
     assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
+
+
+@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot"])
+def test_every_command_tells_what_a_person_should_know(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "in" / "a.wav"
+    file.parent.mkdir()
+    soundfile.write(file, np.stack([sine(300), -sine(300)], axis=1), RATE, subtype="FLOAT")
+    file.with_suffix(".txt").write_text("yes")
+    arguments = {
+        "align": [file, "--text", "yes", "--no-refuse"],
+        "align-folder": [file.parent, "--output", tmp_path / "out", "--no-refuse"],
+        "plot": [file, "--output", tmp_path / "a.svg"],
+        "spot": [file, "--keyword", "yes"],
+    }[command]
+    run(command.partition("-")[0], *arguments)
+    assert f"phonestream: {file}: its 2 channels cancel" in capfd.readouterr().err

@@ -17,6 +17,7 @@ from . import containers
 from .containers.sds import check_packets
 from .containers.view import Piece
 from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
+from .samples import check_rate
 
 BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
@@ -42,11 +43,26 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
             recording, and by every error.
 
     Raises:
-        AudioError: as for `AudioFile`; the message names the extra where only it is missing.
+        AudioError: as for `AudioFile`, or its sample rate is none that a stream may have; the message names the
+            extra where only it is missing.
     """
     name = os.fspath(path)
     if file is None:
         file = _open(name)
+    return _with_usable_rate(_open_either(name, file))
+
+
+def _with_usable_rate(audio: Audio) -> Audio:
+    """Refuse a rate before anything is read, or computed from it."""
+    try:
+        check_rate(audio.sample_rate)
+    except AudioError as error:
+        audio.close()
+        raise AudioError(f"{audio.path}: {error}") from None
+    return audio
+
+
+def _open_either(name: str, file: BinaryIO) -> Audio:
     try:
         return AudioFile(name, file)
     except UnknownFormatError as error:
