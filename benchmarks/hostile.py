@@ -350,9 +350,12 @@ async def stop(url: str, server: subprocess.Popen[str]) -> tuple[float | None, f
             async for message in socket:
                 if json.loads(message)["event"] == "snapshot":
                     snapshot = time.monotonic() - told
-    except (OSError, WebSocketException):
+    except (OSError, WebSocketException):  # closed, as it should be, or never open
+        pass
+    if math.isnan(told):
         server.terminate()
-    return snapshot, time.monotonic() if math.isnan(told) else told
+        told = time.monotonic()
+    return snapshot, told
 
 
 def main() -> None:

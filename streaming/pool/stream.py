@@ -135,6 +135,19 @@ class PooledStream:
         with self._pool.lock:
             self._put(Request.HAND_OVER if hand_over else Request.SNAPSHOT)
 
+    def hand_over(self) -> None:
+        """End the stream here with a `Snapshot` of what has been heard; what waits is dropped, a `finish` too.
+
+        One that is over, or of which only the end is missing, comes to its end as it is.
+        """
+        with self._pool.lock:
+            if self.closed or self.ending:
+                return
+            self.finished = False
+            self.inbox.clear()
+            self.inbox.put(Request.HAND_OVER)
+            self._pool.note(self)
+
     def save(self) -> bytes:
         """A snapshot of all that was pushed, as `Stream.save` would write it. Waits for a tick that is going on.
 
@@ -238,9 +251,10 @@ class PooledStream:
         waiting = len(self.state.pending) // frame
         with pool.lock:
             last = self.finished and not len(self.inbox) and self._request is None
-        if last and (self.ending or waiting < pool.max_chunk_frames):
-            if self._last is None:
+            last = last and (self.ending or waiting < pool.max_chunk_frames)
+            if last and self._last is None:
                 self.state, self._last = state.pad(pool.model, self.state), []
+        if last:
             return len(self.state.pending) // frame
         return min(waiting, pool.max_chunk_frames) if self._request or waiting >= pool.chunk_frames else 0
 

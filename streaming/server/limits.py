@@ -9,6 +9,9 @@ class Limits:
 
     streams: int = 128
     """Streams at a time; the next is refused. Files that are being transcribed count too."""
+    address_streams: int | None = None
+    """The same for one IPv4 address, or one IPv6 network of 64 bits. None: half of `streams` for another machine, all
+    for this one, where a proxy may stand for many."""
     message_bytes: int = 1 << 20
     """One WebSocket message, at most; the opening holds a snapshot in base64."""
     upload_bytes: int = 256 << 20

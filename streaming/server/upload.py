@@ -47,7 +47,7 @@ async def transcribe(request: Request, service: Service) -> Response:
     """
     client = request.client and (request.client.host, request.client.port)
     try:
-        with service.upload(), service.connections.holding(client):
+        with service.upload(client), service.connections.holding(client):
             return await _transcript(request, service)
     except RefusedError as refusal:
         busy = refusal.code in (Close.BUSY, Close.RESTART)
@@ -188,11 +188,12 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
     phones: list[Phone] = []
+    client = request.client and (request.client.host, request.client.port)
     audio = Mixed(await _in_thread(service, open_audio, path), "send one of them alone")
     try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
         blocks = audio.blocks()
-        async with service.stream(Opening(rate), listen, uploaded=True) as stream:
+        async with service.stream(Opening(rate), listen, client, uploaded=True) as stream:
             done = 0
             while (block := await _in_thread(service, next, blocks, None)) is not None:
                 done += len(block)
