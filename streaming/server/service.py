@@ -76,7 +76,13 @@ class Service:
 
     @contextmanager
     def serve(self) -> Iterator[None]:
-        """Around a connection: the server does not stop inside, unless its patience ends."""
+        """Around a connection: the server does not stop inside, unless its patience ends.
+
+        One that comes when it stops already is refused, and not waited for: others might come without end.
+        """
+        if self.stopping.is_set():
+            yield
+            return
         self.serving += 1
         self.idle.clear()
         try:
