@@ -2,11 +2,13 @@
 
 import gzip
 import os
+import resource
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from phonestream.batch.output import new_output
 from phonestream.batch.output_folder import output_folder
 from phonestream.batch.sources import expand
 from phonestream.cli import main
+from phonestream.errors import AudioError
 from phonestream.streaming.audio.channels import MixLevel
 from phonestream.streaming.audio.containers.magic import container_name
+from phonestream.streaming.audio.files import open_audio
 
 RATE = 16_000
 
@@ -187,6 +191,23 @@ def test_a_container_where_bare_samples_are_expected_is_refused(toy: Path, tmp_p
     result = subprocess.run(command, input=flac, capture_output=True)
     assert result.returncode == 1
     assert b"is a FLAC" in result.stderr
+
+
+def test_a_pipe_that_there_is_no_room_for_is_one_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=(bytes(60_000),))
+    writer.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(AudioError) as caught:
+            open_audio(pipe)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writer.join()
+    assert str(caught.value).startswith(f"{pipe}: cannot be kept in ")
+    assert "make room" in str(caught.value)
 
 
 def run(*arguments: object) -> int:
