@@ -58,13 +58,16 @@ def test_what_a_decoder_raises_is_one_line_and_the_others_are_heard(
     assert "Traceback" not in err
 
 
-def test_a_folder_with_pipes_and_links_to_themselves_is_searched_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["", "/*.wav", "/**/*.wav"])
+def test_a_folder_with_pipes_and_links_to_themselves_is_searched_to_its_end(
+    pattern: str, tmp_path: Path
+) -> None:
     soundfile.write(tmp_path / "good.wav", np.zeros(RATE), RATE)
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "self.wav").symlink_to(tmp_path / "self.wav")
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     (tmp_path / "loop").symlink_to(tmp_path)
-    entries = list(expand([str(tmp_path)]))
+    entries = list(expand([f"{tmp_path}{pattern}"]))
     assert [entry.path for entry in entries if isinstance(entry, Source)] == [str(tmp_path / "good.wav")]
     reasons = [entry.reason for entry in entries if isinstance(entry, Failure)]
     assert [reason.partition(":")[0] for reason in reasons] == [
