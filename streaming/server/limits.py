@@ -37,7 +37,7 @@ class Limits:
     """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
     odd_rates: int = 200_000
     """Hz at a time, all streams together whose rates need a large filter (see `resample.is_odd`): those cost most."""
-    gap_seconds: float = 16.0  # a whole number of `lost_audio.period`, at any rate
+    gap_seconds: float = 3600.0  # a whole number of `lost_audio.period`, at any rate
     """Of a gap that waits to be heard; a longer one is taken in parts, each of which is an event of its own."""
 
     backlog_messages: int = 1024

@@ -194,7 +194,7 @@ class Session:
             await self._room.wait()
 
     def _parts(self, work: Work, rate: int) -> Iterator[Work]:
-        """A long gap in parts: it waits outside the stream, so that a snapshot of this can be had at any time."""
+        """A long gap in parts: the rest waits outside the stream, behind nothing that was asked for before."""
         if not isinstance(work, Gap):
             yield work
             return
