@@ -16,10 +16,9 @@ from starlette.types import Message
 
 from ...errors import AudioError, ConfigError
 from ..arrays import FloatArray
-from ..audio.channels import MixLevel
+from ..audio.channels import Mixed
 from ..audio.files import open_audio
-from ..audio.recording import Audio
-from ..audio.samples import check_rate, slices
+from ..audio.samples import slices
 from ..decode import Phone
 from ..events import Failure, Final
 from ..pool.stream import PooledStream
@@ -59,7 +58,7 @@ async def respond(
     """
     client = request.client and (request.client.host, request.client.port)
     try:
-        with service.upload(), service.connections.holding(client):
+        with service.upload(client), service.connections.holding(client):
             return await answer(request, service)
     except RefusedError as refusal:
         busy = refusal.code in (Close.BUSY, Close.RESTART)
@@ -222,11 +221,12 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
     phones: list[Phone] = []
-    audio = await in_thread(service, _open, path)
+    client = request.client and (request.client.host, request.client.port)
+    audio = Mixed(await in_thread(service, open_audio, path), "send one of them alone")
     try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
-        blocks, level = audio.blocks(), MixLevel()
-        async with service.stream(Opening(rate), listen, uploaded=True) as stream:
+        blocks = audio.blocks()
+        async with service.stream(Opening(rate), listen, client, uploaded=True) as stream:
             done = 0
             while (block := await in_thread(service, next, blocks, None)) is not None:
                 done += len(block)
@@ -234,7 +234,6 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                     raise RefusedError(
                         Close.TOO_LONG, f"recordings may last {longest:g} s here; send it in parts"
                     )
-                level.add(block)
                 for piece in slices(len(block), int(PIECE_SECONDS * rate)):
                     _put(stream, block[piece], path)
                     while stream.backlog_seconds > PIECE_SECONDS:
@@ -246,22 +245,9 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
-            cancelling = level.describe("its", "send one of them alone")
-            remarks = [*audio.remarks, *([] if cancelling is None else [cancelling])]
-            return phones, event.seconds, remarks
+            return phones, event.seconds, [*audio.remarks]
     finally:
         audio.close()
-
-
-def _open(path: str) -> Audio:
-    """The file, at a rate that a stream may have."""
-    audio = open_audio(path)
-    try:
-        check_rate(audio.sample_rate)
-    except AudioError as error:
-        audio.close()
-        raise AudioError(f"{path}: {error}") from None
-    return audio
 
 
 def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:

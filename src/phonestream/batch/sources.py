@@ -113,7 +113,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str | Failure]:
 
 
 def _regular(path: str) -> Iterator[str | Failure]:
-    """A file of a folder, or why it is left out: a pipe would be waited for without end."""
+    """A file of a folder or a pattern, or why it is left out: a pipe would be waited for without end."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:  # a link to itself or to nothing
@@ -143,7 +143,8 @@ def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
         if os.path.isdir(match):
             yield from _below(match, base)
         else:
-            yield _file(match, base)
+            for entry in _regular(match):
+                yield entry if isinstance(entry, Failure) else _file(entry, base)
 
 
 def _glob(folder: str, parts: Sequence[str]) -> Iterator[str]:

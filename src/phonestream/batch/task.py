@@ -71,6 +71,7 @@ class Result(NamedTuple):
     failure: str | None = None  # why there is nothing, in one line that names the recording
     payloads: tuple[Payload, ...] = ()  # where there is no output folder; whoever takes them closes them
     remarks: tuple[str, ...] = ()  # warnings about a recording that was transcribed, in lines that name it
+    misfits: tuple[str, ...] = ()  # where a transcript and its recording differ, in lines that name it
 
     def in_memory(self) -> "Result":
         """The same with payloads that can be sent to another process."""

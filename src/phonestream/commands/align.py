@@ -164,9 +164,13 @@ def align(
 
     recognizer = Recognizer(model, threads=threads)
 
+    of_recording: list[str] = []
+
     def posteriors() -> Computed:
         with Bar("aligning") as bar:
-            return compute(recognizer, audio, time_shifts, number, bar)
+            computed = compute(recognizer, audio, time_shifts, number, bar)
+        of_recording.extend(computed.remarks)
+        return computed
 
     alignment = align_said(
         recognizer,
@@ -185,8 +189,8 @@ def align(
     else:
         save(output, io.BytesIO(data))
     remarked = remarks(alignment)
-    for remark in remarked:
-        complain(f"{audio}: {remark}")
+    for remark in (*of_recording, *(f"{audio}: {remark}" for remark in remarked)):
+        complain(remark)
     if remarked:
         raise typer.Exit(1)
 

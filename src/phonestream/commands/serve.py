@@ -52,6 +52,12 @@ def serve(
         bool, typer.Option("--log-requests", help="A line on standard error for each request and stream.")
     ] = False,
     max_streams: Annotated[int, typer.Option(min=1, help="At a time; the next is refused.")] = 128,
+    max_streams_per_address: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The same for one client's address.", show_default="half, this machine excepted"
+        ),
+    ] = None,
     max_message: Annotated[int, typer.Option(min=1, metavar="KIB", help="Of one WebSocket message.")] = 1024,
     max_file: Annotated[int, typer.Option(min=1, metavar="MIB", help="Of one recording.")] = 256,
     max_backlog: Annotated[
@@ -94,6 +100,7 @@ def serve(
     )
     limits = Limits(
         streams=max_streams,
+        address_streams=max_streams_per_address,
         message_bytes=max_message << 10,
         upload_bytes=max_file << 20,
         backlog_seconds=max_backlog,

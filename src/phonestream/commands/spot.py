@@ -99,6 +99,7 @@ def _each(files: list[str], hear: "Callable[[str, Audio], None]") -> None:
     from ..batch.entries import Failure
     from ..batch.sources import expand
     from ..errors import AudioError
+    from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
     from .output import native_remarks_off
 
@@ -112,8 +113,10 @@ def _each(files: list[str], hear: "Callable[[str, Audio], None]") -> None:
                     f"{source.where}{source.name}: spot hears whole files: give the audio file itself"
                 )
             with native_remarks_off():
-                audio = open_audio(source.path)
+                audio = Mixed(open_audio(source.path))
             hear(source.name, audio)
+            for remark in audio.remarks:
+                complain(f"{source.name}: {remark}")
         except AudioError as error:
             failed = True
             complain(str(error))
