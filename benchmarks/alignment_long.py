@@ -90,9 +90,7 @@ def compare(
     texts: Sequence[tuple[int | None, str]],
 ) -> tuple[float, ...]:
     """Shares and seconds of a row of the table."""
-    words = fit(
-        recognizer, posteriors, spoken("\n".join(text for _, text in texts), recognizer.phones), refuse=False
-    ).words
+    words = fit(recognizer, posteriors, spoken("\n".join(text for _, text in texts), recognizer.phones)).words
     off, lost, all_words, put_in, found = list[float](), 0, 0, 0, 0
     done = 0
     for index, text in texts:

@@ -4,30 +4,36 @@
 
 Starts `phonestream serve` anew for each attack, the attack in a process of its own, and once that is under way four
 clients that each send a recording in real time, as benchmarks/server.py does. Latency is from the moment when a phone's
-audio had been sent to the phone's arrival; "ready" is the longest time from connecting to the server's first answer.
-A stream is whole when its phones are those that one stream alone gives. Memory is the server's peak, the log what it
-wrote on standard error. Each attack is bounded in time and in what it sends.
+audio had been sent to the phone's arrival; "ready" is the time from connecting to the server's first answer. A stream
+is whole when its phones are those that one stream alone gives. Then the server is told to stop, with the attack still
+going on: "snapshot" is the time until an open stream has its snapshot, and "left" the server's exit status and how long
+it took. Memory is the server's peak, the log what it wrote on standard error. Each attack is bounded in what it sends
+at a time, and goes on for half a minute.
 """
 
 import argparse
 import asyncio
 import json
+import math
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
 import tables
-from server import RATE, Recording, load, run
+from server import RATE, Outcome, Recording, hear, load
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
+from websockets.typing import Origin
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
@@ -78,6 +84,45 @@ async def silent(url: str) -> None:
             await socket.recv()
 
     await forever(attempt, 128)
+
+
+async def slow_headers(url: str) -> None:
+    """600 connections that send a header a second, and never the last."""
+    host, port = url.removeprefix("http://").split(":")
+
+    async def attempt() -> None:
+        _, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(b"GET / HTTP/1.1\r\n")
+            while True:
+                writer.write(b"X: y\r\n")
+                await writer.drain()
+                await asyncio.sleep(1)
+        finally:
+            writer.close()
+
+    await forever(attempt, 600)
+
+
+async def nonsense(url: str) -> None:
+    """16 clients that say what makes no sense: text that is none, a foreign origin, no opening, broken frames."""
+    frames = (
+        Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True),
+        Frame(Opcode.TEXT, b"[" * 100_000).serialize(mask=True),
+        Frame(Opcode.BINARY, b"\0" * 100).serialize(mask=True),
+        Frame(Opcode.CONT, b"x").serialize(mask=True),
+        bytes(range(256)),
+    )
+    said = cycle([None, *frames])
+
+    async def attempt() -> None:
+        data = next(said)
+        origin = Origin("http://elsewhere.example") if data is None else None
+        async with connect(stream_of(url), ping_interval=None, origin=origin) as socket:
+            socket.transport.write(data or b"")
+            await socket.recv()
+
+    await forever(attempt, 16)
 
 
 async def pings(url: str) -> None:
@@ -231,14 +276,14 @@ async def nothing(_: str) -> None:
 ATTACKS: dict[str, Attack] = {
     attack.__name__.replace("_", "-"): attack
     for attack in (
-        nothing, idle, silent, pings, unread_pongs, tiny_messages, odd_rates, gaps, snapshots, slow_files,
-        tiny_frames, absurd_rates,
+        nothing, idle, silent, slow_headers, nonsense, pings, unread_pongs, tiny_messages, odd_rates, gaps,
+        snapshots, slow_files, tiny_frames, absurd_rates,
     )
 }  # fmt: skip
 
 
 def measure(name: str, recordings: list[Recording]) -> list[tables.Cell]:
-    """Whole, p50, p95, ready, MiB, KiB of log."""
+    """Whole, p50, p95, ready, snapshot, left, MiB, KiB of log."""
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-m", "phonestream", "serve", "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server:
@@ -249,17 +294,20 @@ def measure(name: str, recordings: list[Recording]) -> list[tables.Cell]:
             try:
                 time.sleep(UNDER_WAY_SECONDS)
                 ready, outcomes = asyncio.run(honest(url, recordings))
-                memory = psutil.Process(server.pid).memory_full_info()
+                memory = psutil.Process(server.pid).memory_info()
                 peak = getattr(memory, "peak_wset", None) or _peak(server.pid) or memory.rss
+                snapshot, stopped = asyncio.run(stop(url, server))
+                left = f"{server.wait(timeout=60)} after {time.monotonic() - stopped:.1f} s"
             finally:
                 attack.kill()
                 attack.wait()
-                server.terminate()
+                server.kill()
+        log.seek(0, os.SEEK_END)
         written = log.tell()
     late = [seconds for outcome in outcomes for seconds in outcome.late]
     p50, p95 = np.quantile(late, (0.5, 0.95)) if late else (None, None)
     whole = f"{sum(outcome.whole for outcome in outcomes)} of {len(outcomes)}"
-    return [whole, p50, p95, ready, peak / (1 << 20), written / 1024]
+    return [whole, p50, p95, ready, snapshot, left, peak / (1 << 20), written / 1024]
 
 
 def _peak(pid: int) -> int | None:
@@ -271,7 +319,7 @@ def _peak(pid: int) -> int | None:
     return None
 
 
-async def honest(url: str, recordings: list[Recording]):
+async def honest(url: str, recordings: list[Recording]) -> tuple[float, list[Outcome]]:
     """How long the first answer takes, and what became of the streams."""
     begun = time.monotonic()
     ready = float("nan")
@@ -280,7 +328,34 @@ async def honest(url: str, recordings: list[Recording]):
             await socket.send(json.dumps(OPENING))
             await socket.recv()
             ready = time.monotonic() - begun
-    return ready, await run(f"{url}/", recordings, STREAMS)
+    heard = await asyncio.gather(
+        *(hear(stream_of(url), recording, index / STREAMS) for index, recording in enumerate(recordings)),
+        return_exceptions=True,
+    )
+    kept_out = Outcome(1006, whole=False, late=[], seconds=0.0)
+    return ready, [outcome if isinstance(outcome, Outcome) else kept_out for outcome in heard]
+
+
+async def stop(url: str, server: subprocess.Popen[str]) -> tuple[float | None, float]:
+    """Tell the server to stop: how long an open stream waits for its snapshot, and when it was told."""
+    told = float("nan")
+    snapshot = None
+    try:
+        async with connect(stream_of(url), open_timeout=60, ping_interval=None) as socket:
+            await socket.send(json.dumps(OPENING))
+            await socket.recv()
+            await socket.send(SECOND)
+            server.terminate()
+            told = time.monotonic()
+            async for message in socket:
+                if json.loads(message)["event"] == "snapshot":
+                    snapshot = time.monotonic() - told
+    except (OSError, WebSocketException):  # closed, as it should be, or never open
+        pass
+    if math.isnan(told):
+        server.terminate()
+        told = time.monotonic()
+    return snapshot, told
 
 
 def main() -> None:
@@ -299,7 +374,7 @@ def main() -> None:
     recordings = load(STREAMS)
     table = report.table(
         ("attack", ""), ("whole", ""), ("latency p50, s", ".3f"), ("p95, s", ".3f"), ("p95 / undisturbed", ".2f"),
-        ("ready, s", ".3f"), ("memory, MiB", ".0f"), ("log, KiB", ".1f"),
+        ("ready, s", ".3f"), ("snapshot, s", ".2f"), ("left", ""), ("memory, MiB", ".0f"), ("log, KiB", ".1f"),
     )  # fmt: skip
     undisturbed = None
     for name in dict.fromkeys(["nothing", *options.only]):

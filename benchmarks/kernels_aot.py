@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import io
 import itertools
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -149,19 +148,11 @@ def main() -> None:
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--head-size", nargs="+", type=int, default=list(HEAD_SIZES))
     parser.add_argument("--capability", nargs="+", type=int, choices=SHARED_KIB, default=list(SHARED_KIB))
-    parser.add_argument(
-        "--json", action="store_true", help="print an object for each kernel instead of the table"
-    )
     tables.add_option(parser)
     options = parser.parse_args()
 
     wanted = itertools.product(options.kernel, options.dtype, options.head_size, options.capability)
-    rows = (figures(k, cc, dtype, head) for k, dtype, head, cc in wanted)
-    if options.json:
-        for row in rows:
-            print(json.dumps({**row._asdict(), "shared_limit": row.shared_limit}), flush=True)
-    else:
-        report(rows, options)
+    report((figures(k, cc, dtype, head) for k, dtype, head, cc in wanted), options)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 Every recording is aligned with its own text. Then in every fourth word one phone of the pronunciation that was found
 is replaced by another at random, and it is aligned again: a replaced phone is an error, and so is its word; all others
 stand for right speech. Of the probabilities that both have, tables give the share of errors missed and of right phones
-or words that are blamed at several thresholds. Speakers of the splits do make errors themselves, learners above all:
-they count as right speech here, so that a false alarm need not be one.
+or words that are blamed at several thresholds. A third time, one phone is left out of some words, so that it was
+inserted by the speaker, and one put into others, which the speaker left out. Speakers of the splits do make errors
+themselves, learners above all: they count as right speech here, so that a false alarm need not be one.
 
 Below stands the logistic function of a score's log odds that fits these errors, weighted so that one phone in ten is
 wrong: what `asr/align/pronunciation.py` should say after a new model. It is fitted on dev and dev-cv alone.
@@ -47,10 +48,13 @@ class Observed:
         self.scores: tuple[list[float], list[float]] = ([], [])
         self.phones: tuple[list[float], list[float]] = ([], [])
         self.words: tuple[list[float], list[float]] = ([], [])
-        self.instead = [
-            0,
-            0,
-        ]  # of the replaced phones that were aligned: those whose original is told, and all
+        # Of the replaced phones that were aligned: those whose original is told, and all.
+        self.instead = [0, 0]
+        # Of phones left out those told to be inserted, those told rightly, and all; of gaps left alone likewise.
+        self.inserted = [0, 0, 0]
+        self.untouched = [0, 0]
+        # Of phones put in those of which is told that nothing was said, those blamed at 0.5, and all.
+        self.deleted = [0, 0, 0]
 
     def add(self, recognizer: Recognizer, posteriors: Posteriors, text: str, random: Random) -> None:
         """Align a recording with its own text, and with one in which phones are replaced."""
@@ -59,9 +63,9 @@ class Observed:
             own = fit(recognizer, posteriors, words)
         except DataError:
             return
-        changed, replaced = _replace(
-            words, [[phone.symbol for phone in word.phones] for word in own.words], random
-        )
+        found = [[phone.symbol for phone in word.phones] for word in own.words]
+        self._add_insertions(recognizer, posteriors, words, found, random)
+        changed, replaced = _replace(words, found, random)
         for index, word in enumerate(fit(recognizer, posteriors, changed, refuse=False).words):
             at, original = replaced.get(index, (-1, ""))
             self.words[index in replaced].append(word.pronunciation)
@@ -72,6 +76,49 @@ class Observed:
                 if wrong:
                     self.instead[0] += phone.instead.symbol == original
                     self.instead[1] += 1
+
+    def _add_insertions(
+        self,
+        recognizer: Recognizer,
+        posteriors: Posteriors,
+        words: Sequence[Spoken],
+        found: Sequence[Sequence[str]],
+        random: Random,
+    ) -> None:
+        changed, left_out, put_in = _insert(words, found, random)
+        aligned = fit(recognizer, posteriors, changed, refuse=False).words
+        for index, word in enumerate(aligned):
+            for position, phone in enumerate(word.phones):
+                told = phone.inserted
+                if left_out.get(index, (-1, ""))[0] == position:
+                    self.inserted[0] += told is not None
+                    self.inserted[1] += told is not None and told.symbol == left_out[index][1]
+                    self.inserted[2] += 1
+                elif put_in.get(index) == position:
+                    self.deleted[0] += phone.instead.symbol == ""
+                    self.deleted[1] += phone.pronunciation < 0.5
+                    self.deleted[2] += 1
+                elif {index, index + 1}.isdisjoint(put_in) and index not in left_out:
+                    self.untouched[0] += told is not None
+                    self.untouched[1] += 1
+
+
+def _insert(
+    words: Sequence[Spoken], found: Sequence[Sequence[str]], random: Random
+) -> tuple[list[Spoken], dict[int, tuple[int, str]], dict[int, int]]:
+    """Words of the pronunciations found, some with an inner phone left out (behind which phone, and what it was), some
+    with one put in (which)."""
+    changed, left_out, put_in = [], {}, {}
+    for index, (word, phones) in enumerate(zip(words, found, strict=True)):
+        said = list(phones or word.variants[0])
+        if len(phones) > 2 and index % EVERY == 1:
+            at = random.randrange(1, len(said) - 1)
+            left_out[index] = at - 1, said.pop(at)
+        elif phones and index % EVERY == EVERY - 1:
+            put_in[index] = random.randrange(len(said) + 1)
+            said.insert(put_in[index], random.choice(PHONES))
+        changed.append(word._replace(variants=(tuple(said),)))
+    return changed, left_out, put_in
 
 
 def _replace(
@@ -146,6 +193,16 @@ def report_splits(recognizer: Recognizer, splits: Sequence[str], limit: int, rep
             ),
         )
     told, all_wrong = observed.instead
+    left_out, untouched, put_in = (
+        [100 * count / max(1, counts[-1]) for count in counts]
+        for counts in (observed.inserted, observed.untouched, observed.deleted)
+    )
+    report.note(
+        f"Of {observed.inserted[-1]} phones left out of the transcript {left_out[0]:.1f} % are told as inserted, "
+        f"{left_out[1]:.1f} % by name, and of {observed.untouched[-1]} other gaps between phones {untouched[0]:.1f} % "
+        f"have one. Of {observed.deleted[-1]} phones put in {put_in[1]:.1f} % are blamed below 0.5, {put_in[0]:.1f} % "
+        "with nothing said instead."
+    )
     slope, intercept = logistic(*(log_odds(np.array(each)) for each in observed.scores))
     report.note(
         f"What was said instead is the phone that was replaced in {100 * told / max(1, all_wrong):.1f} % of cases. "

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import NamedTuple
 
-from tables import Table
+from tables import Table, formatted
 
 
 class Section(NamedTuple):
@@ -34,8 +34,20 @@ def transposed(table: Table) -> Table:
     """Columns as rows, headed by the first one."""
     (first, form), *others = table.columns
     lead, *values = zip(*table.rows, strict=True)
-    columns = ((first, ""), *((f"{value:{form}}", others[0][1]) for value in lead))
-    return Table(columns, [[name, *row] for (name, _), row in zip(others, values, strict=True)])
+    columns = ((first, ""), *((formatted(value, form), "") for value in lead))
+    rows = [
+        [name, *(formatted(cell, form) for cell in cells)]
+        for (name, form), cells in zip(others, values, strict=True)
+    ]
+    return Table(columns, rows)
+
+
+def delays(table: Table) -> Table:
+    """Hostile clients: of each attack what honest streams have of it."""
+    wanted = ("attack", "latency p50, s", "p95, s", "p95 / undisturbed", "memory, MiB")
+    places = [[name for name, _ in table.columns].index(name) for name in wanted]
+    columns = tuple(table.columns[place] for place in places)
+    return transposed(Table(columns, [[row[place] for place in places] for row in table.rows]))
 
 
 RESULTS = (
@@ -91,6 +103,7 @@ RESULTS = (
         ("longform-*",),
         "Each recording alone, then all in one stream with pauses and noise between: as it is, without the rule on "
         "silence, with `s` and `z`, and with the whole state reset at pauses.",
+        form=transposed,
         picture="longform.png",
     ),
     Section(
@@ -106,6 +119,12 @@ RESULTS = (
         "stream alone, nothing lost. Latency: from the moment when a phone's audio had been sent, look-ahead included.",
     ),
     Section(
+        "Hostile input and clients",
+        ("fuzz", "hostile"),
+        "Input changed at random: taken, or refused in one line. Attacks: beside four streams in real time.",
+        form=delays,
+    ),
+    Section(
         "Streams on one core",
         ("load", "load-*"),
         "How many live streams one thread carries with the 99th percentile of a tick below the chunk.",
@@ -118,7 +137,7 @@ RESULTS = (
     Section(
         "Many files, long files", ("batch", "batch-*"), "Starting processes and loading the model included."
     ),
-    Section("Training", ("learning",), "The stages of the default.", picture="learning.png"),
+    Section("Training", ("learning",), "The stages of the default.", form=transposed, picture="learning.png"),
 )
 
 COMPONENTS = (

@@ -67,7 +67,7 @@ class Table:
 
     def line(self, cells: Sequence[Cell]) -> str:
         """One row as Markdown."""
-        shown = (_shown(cell, form) for cell, (_, form) in zip(cells, self.columns, strict=True))
+        shown = (formatted(cell, form) for cell, (_, form) in zip(cells, self.columns, strict=True))
         return f"| {' | '.join(shown)} |"
 
     def markdown(self) -> str:
@@ -86,7 +86,8 @@ def _cell(value: Any) -> Cell:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _shown(cell: Cell, form: str) -> str:
+def formatted(cell: Cell, form: str) -> str:
+    """A cell as a page has it."""
     if cell is None:
         return ""
     return cell if isinstance(cell, str) else format(cell, form)

@@ -62,7 +62,9 @@ def trace(config: EncoderConfig) -> onnx.ModelProto:
         ModelError: torch cannot express this encoder in ONNX.
         ModuleNotFoundError: onnxscript is not installed.
     """
-    import onnxscript  # noqa: F401  torch's exporter needs it; not above: training need not wait seconds for it
+    # Not above: training need not wait seconds for them.
+    import onnxscript  # noqa: F401  torch's exporter needs it
+    from torch._dynamo import config as dynamo
 
     with torch.random.fork_rng(devices=[]):  # the random weights drawn here have no part in the graph
         encoder = Encoder(config)
@@ -73,7 +75,8 @@ def trace(config: EncoderConfig) -> onnx.ModelProto:
     state = list(encoder.initial_state(SHOWN_BATCH).values())
     weights = list(encoder.state_dict().values())
     batch, frames = Dim("batch"), Dim("frames")
-    with _quiet():
+    # torch remembers what it works out of shapes; with open sizes that takes longer than working it out again.
+    with _quiet(), dynamo.patch(fake_tensor_cache_enabled=False):
         try:
             program = torch.onnx.export(
                 step,

@@ -23,7 +23,7 @@ that wait and the model's look-ahead. It changes nothing that is heard afterward
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -132,7 +132,7 @@ def detect(
     config: EndpointConfig,
     state: EndpointState,
     row: int,
-    labels: Sequence[int],
+    labels: Iterable[int],
     blank: int,
     row_seconds: float,
 ) -> tuple[list[Ending], EndpointState]:

@@ -12,8 +12,10 @@ stream goes through `decode_output`, and nowhere else is it decided what a strea
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -222,6 +224,30 @@ class _Rows(NamedTuple):
         return _Rows(begin, self.labels[piece], self.confidences[piece], self.log_probs[piece])
 
 
+class _Blanks(NamedTuple):
+    """Rows `begin` … `end` - 1 in which nothing is heard, and which nobody needs one by one."""
+
+    begin: int
+    end: int
+    blank: int
+
+    @property
+    def labels(self) -> Iterable[int]:
+        return repeat(self.blank, self.end - self.begin)
+
+
+def decode_blanks(meta: ModelMetadata, state: StreamState, count: int) -> tuple[list[Event], StreamState]:
+    """Decode `count` rows that bring nothing new to a stream in silence, as `lost_audio.py` says.
+
+    Returns:
+        Endpoints, and gaps that come with them; the next state, of which only what decodes has gone on.
+    """
+    begin = state.decoder.row
+    events, state = _decode_events(meta, state, _Blanks(begin, begin + count, meta.blank))
+    spotting = None if state.spotting is None else state.spotting.skip(count)
+    return events, replace(state, spotting=spotting)
+
+
 def _spot(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
     """`_decode_events`, and between them keywords where they are certain: in the order of a row at a time."""
     assert state.spotting is not None
@@ -236,7 +262,9 @@ def _spot(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Ev
     return [*events, *others], replace(state, spotting=spotting)
 
 
-def _decode_events(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
+def _decode_events(
+    meta: ModelMetadata, state: StreamState, rows: _Rows | _Blanks
+) -> tuple[list[Event], StreamState]:
     """Phones, and endpoints and gaps where they were asked for."""
     events: Sequence[Event]
     endpoints = None
@@ -248,10 +276,12 @@ def _decode_events(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tupl
 
 
 def _decode_rows(
-    meta: ModelMetadata, decoding: _Decoding, rows: _Rows, end: int
+    meta: ModelMetadata, decoding: _Decoding, rows: _Rows | _Blanks, end: int
 ) -> tuple[list[Phone], _Decoding]:
     """Phones from where `decoding` has got to, within `rows`, up to the row `end`."""
     greedy, search = decoding
+    if isinstance(rows, _Blanks):
+        return [], _Decoding(DecoderState(end), None if search is None else search.skip(end - greedy.row))
     piece = slice(greedy.row - rows.begin, end - rows.begin)
     if search is None:
         phones, greedy = meta.decoder.decode_labels(greedy, rows.labels[piece], rows.confidences[piece])
@@ -261,7 +291,7 @@ def _decode_rows(
 
 
 def _decode_utterances(
-    meta: ModelMetadata, state: StreamState, endpoints: Endpointing, rows: _Rows
+    meta: ModelMetadata, state: StreamState, endpoints: Endpointing, rows: _Rows | _Blanks
 ) -> tuple[list[Event], _Decoding, Endpointing]:
     """Phones, and between them the endpoints and gaps of that time.
 
@@ -278,7 +308,8 @@ def _decode_utterances(
     emitted = 0
     for gap in gaps:
         row = _row_at(meta, gap.first / rate)
-        later = [ending for ending in endings if ending.time >= row][:1]
+        next_ending = bisect_left(endings, row, key=lambda ending: ending.time)
+        later = endings[next_ending : next_ending + 1]
         seen = max(rows.begin, min([row + wait, *(ending.seen for ending in later)]))
         if seen > rows.end:
             break

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AudioError, ConfigError
-from . import snapshot, state
+from . import lost_audio, snapshot, state
 from .arrays import AnyArray, FloatArray
 from .audio.samples import check_rate, check_samples, mono, next_channels, slices
 from .decode import clip
@@ -103,7 +103,8 @@ class Stream(Generic[E]):
         """Account for `samples` that were lost, by a microphone's overflow or in a network.
 
         They are heard as silence, so that the clock and the times of all later phones stay right, and are
-        listed in `lost`. Returns what is now certain, as `accept` does.
+        listed in `lost`. A day of them takes as long as some seconds (`lost_audio.py`). Returns what is now
+        certain, as `accept` does.
 
         Args:
             samples: how many, at the stream's rate.
@@ -120,9 +121,9 @@ class Stream(Generic[E]):
             count = check_gap(samples, rate)
             if count == 0:
                 return []
-            marked = state.mark_gap(self._model, current, count, rate)
-            # A broadcast zero takes no memory; it is sliced like any other input.
-            events, self._state = self._accept(marked, np.broadcast_to(np.float32(0), (count,)), rate)
+            events, self._state = self._accept_zeros(
+                state.mark_gap(self._model, current, count, rate), count, rate
+            )
             return events
 
     def finish(self) -> list[E]:
@@ -218,6 +219,23 @@ class Stream(Generic[E]):
             found, current = state.advance(self._model, current)
             events += found
         return cast(list[E], events), current
+
+    def _accept_zeros(self, current: StreamState, count: int, rate: int) -> tuple[list[E], StreamState]:
+        """`_accept` of zeros, a period at a time, until the rest can be skipped."""
+        period = lost_audio.period(self._model, rate)
+        events: list[E] = []
+        while count:
+            piece = count if period is None else min(count, period.samples)
+            before = lost_audio.mark(self._model, current) if piece < count else None
+            # A broadcast zero takes no memory; it is sliced like any other input.
+            found, current = self._accept(current, np.broadcast_to(np.float32(0), (piece,)), rate)
+            events += found
+            count -= piece
+            if before is not None and lost_audio.repeats(before, current):
+                skipped, told, current = lost_audio.skip(self._model, current, count)
+                events += cast(list[E], told)
+                count -= skipped
+        return events, current
 
 
 def check_open(current: StreamState, rate: int) -> None:

@@ -17,7 +17,7 @@ from model_fixture import shipped_model
 from toy_model import FRAME, levels, toy_model
 
 from phonestream import AudioError, ConfigError, DataError, Recognizer
-from phonestream.asr.align.aligner import align
+from phonestream.asr.align.aligner import align, fit, spoken
 from phonestream.asr.align.alignment import Alignment
 from phonestream.asr.align.posteriors import TIME_SHIFTS, compute_posteriors
 from phonestream.asr.align.score import goodness
@@ -168,13 +168,23 @@ def test_a_wrong_phone_is_told_with_what_was_said_and_the_word_is_wrong_with_it(
 ) -> None:
     """Where "sight" was said and the transcript has "sighs", the phone that differs has the least probability."""
     recording = corpus[1]
-    right = aligned(recognizer, recording)
+    posteriors = compute_posteriors(recognizer, [recording.samples], recording.rate, 1)
     words = recording.text.split()
     at = words.index("sight")
-    wrong = aligned(recognizer, recording, " ".join([*words[:at], "sighs", *words[at + 1 :]]))
+
+    def with_word(word: str) -> Alignment:
+        text = " ".join([*words[:at], word, *words[at + 1 :]])
+        return fit(recognizer, posteriors, spoken(text, recognizer.phones))
+
+    right, wrong, longer, shorter = map(with_word, ("sight", "sighs", "sights", "sigh"))
     least = min(wrong.words[at].phones, key=lambda phone: phone.pronunciation)
     assert (least.symbol, least.instead.symbol) == ("Z", "T")
     assert least.instead.probability > 0.5 > least.pronunciation == wrong.words[at].pronunciation
+    last = longer.words[at].phones[-1]
+    assert (last.symbol, last.instead.symbol, last.pronunciation < 0.5) == ("S", "", True)
+    (told,) = [phone.inserted for phone in shorter.words[at].phones if phone.inserted]
+    assert (told.symbol, told.probability > 0.7) == ("T", True)
+    assert sum(phone.inserted is not None for phone in right.words[at].phones) == 0
     assert right.words[at].pronunciation > 0.5
     for phone in right.phones:
         assert phone.instead.symbol != phone.symbol
@@ -277,6 +287,29 @@ def test_a_sentence_that_was_not_said_is_marked_and_the_rest_is_as_without_it(
         assert (word.score, word.phones) == (0.0, ())
         assert found.words[9].end == word.start <= word.end == found.words[15].start
     assert found.score < plain.score
+
+
+def test_other_words_in_the_place_of_what_was_said_are_not_found_and_the_rest_is_as_with_the_right_ones(
+    recognizer: Recognizer, corpus: list[Recording]
+) -> None:
+    """Recordings one behind the other, of which the transcript has others' words in the middle."""
+    first, second, other, third, last = corpus[:5]
+    samples = np.concatenate([first.samples, second.samples, third.samples, last.samples])
+    posteriors = compute_posteriors(recognizer, [samples], 16_000, 1)
+    right, wrong = (
+        fit(recognizer, posteriors, spoken(" ".join((first.text, middle, last.text)), recognizer.phones))
+        for middle in (f"{second.text} {third.text}", f"{other.text} {other.text}")
+    )
+    before, behind = len(first.text.split()), len(last.text.split())
+    for one, two in (
+        (right.words[:before], wrong.words[:before]),
+        (right.words[-behind:], wrong.words[-behind:]),
+    ):
+        off = [abs(a.start - b.start) for a, b in zip(one, two, strict=True) if b.found]
+        assert len(off) >= len(one) - 1
+        assert np.median(off) == 0
+    assert sum(word.found for word in wrong.words[before:-behind]) < len(other.text.split())
+    assert any(extra.start < len(samples) / 16_000 - 5 for extra in wrong.extra)
 
 
 def test_speech_that_is_not_in_the_transcript_is_told(
@@ -447,7 +480,15 @@ def test_json_has_the_python_api_s_alignment(
         assert entry["start"] == pytest.approx(word.start, abs=2e-3)
         assert [phone["symbol"] for phone in entry["phones"]] == [phone.symbol for phone in word.phones]
         assert entry["pronunciation"] == pytest.approx(word.pronunciation, abs=0.02)
-        assert list(entry["phones"][0]) == ["symbol", "start", "end", "score", "pronunciation", "instead"]
+        assert list(entry["phones"][0]) == [
+            "symbol",
+            "start",
+            "end",
+            "score",
+            "pronunciation",
+            "instead",
+            "inserted",
+        ]
 
 
 def test_text_is_a_line_for_each_word(run: Run, corpus: list[Recording]) -> None:
@@ -473,7 +514,7 @@ def test_every_format_is_written_to_a_file_as_to_standard_output(
     target = tmp_path / f"result.{FORMATS[name].extension}"
     status, printed, err = run(recording.file, transcript, "--format", name)
     assert (status, err) == (0, "")
-    assert (b"unbroken" in printed) == (name not in ("audacity", "ctm"))  # which have phones alone
+    assert (b"unbroken" in printed) == (name not in ("audacity", "ctm", "moho"))  # which have phones alone
     assert run(recording.file, transcript, "--output", target) == (0, b"", "")  # the ending says the format
     assert target.read_bytes() == printed
     assert sorted(tmp_path.iterdir()) == sorted([transcript, target])
@@ -505,6 +546,7 @@ def test_intervals_fill_the_recording(recognizer: Recognizer, corpus: list[Recor
         for one, two in pairwise(made.intervals):
             assert one.end == two.start
             assert one.symbol or two.symbol
+            assert one.end == round(one.end, 3)  # whole milliseconds
         assert [i.symbol for i in made.intervals if i.symbol] == [phone.symbol for phone in made.phones]
 
 

@@ -1,14 +1,20 @@
 """A folder through `phonestream align`: what others' readers find, whatever shares the work or stops it."""
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from model_fixture import shipped_model
 from praatio import textgrid as praat
 from praatio.utilities.constants import Interval
+from toy_model import levels, toy_model
+from transcribing import tree
 
 from phonestream.cli import main
 from phonestream.errors import DataError
@@ -55,17 +61,23 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
     for name, file in (("a", first), ("deep/b", second), ("none", first), ("wrong", first)):
         shutil.copy(file, corpus / f"{name}{file.suffix}")
     (corpus / "a.TXT").write_text(f"“{said.upper()}!”", "utf-8")
-    (corpus / "deep/b.lab").write_text(other, "utf-8")
+    lines = [" ".join(other.split()[:3]), " ".join(other.split()[3:])]
+    (corpus / "deep/b.lab").write_text("\n\n".join(lines), "utf-8")
     (corpus / "wrong.txt").write_text(other, "utf-8")
 
-    status, err = run(corpus, "--output", output, "--jobs", "2")
+    status, err = run(corpus, "--output", output, "--jobs", "2", "--scores")
     assert status == 1
     assert "none.opus: has no transcript; write what is said to none.txt" in err
     assert "wrong.opus: audio and transcript do not match" in err
     assert "2 of 4 recordings aligned; 2 failed:" in err
     assert sorted(path.name for path in output.rglob("*")) == ["a.TextGrid", "b.TextGrid", "deep"]
     tiers = grid(output / "a.TextGrid")
-    assert list(tiers) == ["words", "phones"]
+    assert list(tiers) == ["words", "phones", "scores"]
+    assert [score[:2] for score in tiers["scores"]] == [phone[:2] for phone in tiers["phones"]]
+    parted = grid(output / "deep/b.TextGrid")
+    assert list(parted) == ["utterances", "words", "phones", "scores"]
+    assert [line.label for line in parted["utterances"]] == lines
+    assert [line.start for line in parted["utterances"]] == [parted["words"][at].start for at in (0, 3)]
     assert " ".join(word.label for word in tiers["words"]) == f"“{said.upper()}!”"
     assert tiers["words"][0].start == tiers["phones"][0].start
 
@@ -75,7 +87,7 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
     (output / "a.TextGrid").unlink()
     (corpus / "none.opus").unlink()
     (corpus / "wrong.opus").unlink()
-    assert run(corpus, "--output", output, "--resume") == (
+    assert run(corpus, "--output", output, "--resume", "--scores") == (
         0,
         "phonestream: 1 of 1 recordings aligned; 1 done before\n",
     )
@@ -106,7 +118,9 @@ def test_utterances_of_a_textgrid_are_aligned_each_in_its_time(
         (corpus / "a.txt").unlink(missing_ok=True)
         made.save(str(corpus / "a.TextGrid"), form, includeBlankSpaces=True)
         assert run(corpus, "--output", tmp_path / name)[0] == 0
-        found = grid(tmp_path / name / "a.TextGrid")["words"]
+        tiers = grid(tmp_path / name / "a.TextGrid")
+        assert [line.label for line in tiers["utterances"]] == [part.label for part in parts]
+        found = tiers["words"]
         assert [word.label for word in found] == " ".join(part.label for part in parts).split()
         off = [abs(one.start - two.start) for one, two in zip(found, words, strict=True)]
         assert max(off) < 0.1
@@ -118,6 +132,30 @@ def test_utterances_of_a_textgrid_are_aligned_each_in_its_time(
     made.save(str(corpus / "a.TextGrid"), "short_textgrid", includeBlankSpaces=True)
     status, err = run(corpus, "--output", tmp_path / "no")
     assert (status, "has 2 tiers of intervals with text ('speaker', 'another')" in err) == (1, True)
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """Killed after its first result, in two processes, then resumed in one; beside a run that went through."""
+    toy, corpus = toy_model(tmp_path / "toy.onnx"), tmp_path / "corpus"
+    corpus.mkdir()
+    for number in range(12):
+        phones = [1 + (number + step) % 3 for step in range(30 + number)]
+        soundfile.write(corpus / f"{number:02}.wav", levels(*phones, samples=3200), 16_000, subtype="FLOAT")
+        said = "\n".join("ABC"[phone - 1] for phone in phones)
+        (corpus / f"{number:02}.txt").write_text(said)
+    out, options = tmp_path / "out", ["align", *map(str, (corpus, "--model", toy, "--phonemes", "--output"))]
+    code = "from phonestream.cli import main; main()"
+    arguments = [sys.executable, "-c", code, *options, out, "--jobs", "2"]
+    running = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    while not list(out.glob("*.TextGrid")) and running.poll() is None:
+        time.sleep(0.005)
+    running.kill()
+    running.wait()
+    for last in ([str(out), "--resume"], [str(tmp_path / "whole")]):
+        with pytest.raises(SystemExit, match="0"):
+            main([*options, *last])
+    assert len(tree(out)) == 12
+    assert tree(out) == tree(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])

@@ -173,17 +173,20 @@ def unusable(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_each_unusable_file_is_one_line_and_costs_the_others_nothing(
-    hear: Callable[..., Result], unusable: dict[str, Path], recordings: list[Path]
+    hear: Callable[..., Result], unusable: dict[str, Path], recordings: list[Path], tmp_path: Path
 ) -> None:
     good = recordings[0]
     expected = hear("--format", "json", good).out
     files = [good]
     for file in unusable.values():
         files += [file, good]
-    result = hear("--format", "json", *files)
+    result = hear("--format", "json", "--failures", tmp_path / "failures.jsonl", *files)
     assert result.status == 1
     assert result.out == expected * (len(unusable) + 1)
     complaints = result.err.splitlines()
+    listed = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert [entry["file"] for entry in listed] == [str(file) for file in unusable.values()]
+    assert [f"phonestream: {entry['reason']}" for entry in listed] == complaints
     assert len(complaints) == len(unusable)
     for complaint, (words, file) in zip(complaints, unusable.items(), strict=True):
         assert complaint.startswith(f"phonestream: {file}: ")

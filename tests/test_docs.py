@@ -110,8 +110,15 @@ def test_calls_are_such_as_the_command_line_accepts(block: Block) -> None:
 
 
 def test_examples_of_formats_are_what_is_written() -> None:
-    """Each example of docs/formats.md is a stretch of the file. UPDATE_EXAMPLES=1 writes today's in its place."""
-    page, recording = ROOT / "docs/formats.md", "tests/data/speech/test/1284-1180-0000.opus"
+    """Each example of docs/formats.md is a stretch of the file, and what docs/microphone.md shows are lines of text.
+
+    UPDATE_EXAMPLES=1 writes today's in their place.
+    """
+    page, microphone, recording = (
+        ROOT / "docs/formats.md",
+        ROOT / "docs/microphone.md",
+        "tests/data/speech/test/1284-1180-0000.opus",
+    )
     phones = Recognizer().transcribe_file(ROOT / recording)
     seconds = soundfile.info(ROOT / recording).duration
     document = Document(recording, seconds, phones, tile(phones, seconds))
@@ -136,11 +143,15 @@ def test_examples_of_formats_are_what_is_written() -> None:
         r"(^\*\*(\w+)\*\*(?:(?!^\*\*).)*?^```(?:text|xml)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
     )
     examples = sections.sub(written, text)
-    assert len(sections.findall(text)) == 7
+    assert len(sections.findall(text)) == 8
+    lines = iter(FORMATS["text"].write(document, Options("ipa")).decode().splitlines())
+    heard = re.sub(
+        r"^ +\d+\.\d\d  .*$", lambda _: next(lines), microphone.read_text("utf-8"), flags=re.MULTILINE
+    )
     if os.environ.get("UPDATE_EXAMPLES"):
         page.write_text(examples, "utf-8")
-    else:
-        assert examples == text
+        microphone.write_text(heard, "utf-8")
+    assert (page.read_text("utf-8"), microphone.read_text("utf-8")) == (examples, heard)
 
 
 def test_links_within_the_project_lead_somewhere() -> None:

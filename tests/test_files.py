@@ -227,6 +227,13 @@ def test_bytes_that_are_no_frames_within_an_mp3_are_damage(
     assert "is damaged" in rejected(tmp_path / "damaged.mp3", content[:half] + b"\xaa" * 64 + content[half:])
 
 
+def test_one_frame_that_is_missing_from_an_mp3_is_told(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    content = whole("mp3").read_bytes()
+    second, third = (content.index(content[:2], at) for at in (4, 300))
+    for cut in (slice(second + 40, second + 200), slice(second, third), slice(second + 8, len(content))):
+        rejected(tmp_path / "cut.mp3", content[: cut.start] + content[cut.stop :])
+
+
 def test_chance_bytes_of_a_flac_are_not_held_against_mpeg(tmp_path: Path) -> None:
     with AudioFile(Path(__file__).parent / "data" / "audio" / "mpeg-like.flac") as audio:
         assert audio.format == "FLAC"

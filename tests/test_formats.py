@@ -27,7 +27,7 @@ from phonestream.formats.phone_sets import PHONE_SETS
 from phonestream.formats.registry import FORMATS, Options, find, needs_intervals
 from phonestream.formats.tiling import tile
 from phonestream.formats.units import intervals, named, sounds
-from phonestream.formats.visemes import VISEMES
+from phonestream.formats.visemes import VISEMES, to_visemes
 from phonestream.streaming.decode import Phone
 
 AWKWARD = os.fsdecode(b'a "b" & <c>\t;;\n' + b"\xff\xc3\xbc \\ '.wav")
@@ -52,12 +52,19 @@ def documents(draw: st.DrawFn) -> Document:
         )
         words.append(Word(text, begin, time, draw(st.floats(-9, 0)), draw(st.booleans())))
     seconds = time + draw(st.integers(48, 100_000)) / 48_000
+    halves = (words[: len(words) // 2], words[len(words) // 2 :])
+    lines = [
+        Interval(" ".join(word.text for word in half), half[0].start, half[-1].end, 1.0)
+        for half in halves
+        if half
+    ]
     return Document(
         draw(st.sampled_from(["speech.wav", "/data/a b.mp4", AWKWARD])),
         seconds,
         tuple(phones),
         tile(phones, seconds),
         tuple(words) if draw(st.booleans()) else (),
+        tuple(lines) if draw(st.booleans()) else (),
         draw(st.sampled_from([None, 1, 2])),
     )
 
@@ -67,6 +74,7 @@ few = settings(max_examples=30, deadline=None)  # readers take their time
 names = st.one_of(
     st.sampled_from([Options(name) for name in PHONE_SETS]),
     st.sampled_from([Options(visemes=name) for name in VISEMES]),
+    st.just(Options(scores=True)),
 )
 
 
@@ -103,7 +111,7 @@ def test_every_format_writes_every_result_as_utf8_and_alike_each_time(
 
 
 def test_formats_are_known_by_the_names_that_they_have_and_no_others() -> None:
-    assert " ".join(FORMATS) == "text json ctm textgrid eaf srt vtt audacity lab csv"
+    assert " ".join(FORMATS) == "text json ctm textgrid eaf srt vtt audacity lab moho csv"
     assert all(find(name).name == name for name in FORMATS)
     assert len({form.extension.lower() for form in FORMATS.values()}) == len(FORMATS)
     with pytest.raises(ConfigError, match=r"unknown format 'mlf': choose from text, json, .*csv$"):
@@ -166,6 +174,12 @@ def test_json_without_words_and_channels_is_what_it_always_was() -> None:
     )
 
 
+def tiers(document: Document, options: Options) -> list[str]:
+    """Names of the tiers that a document has, from the top."""
+    above = [name for name, there in (("utterances", document.lines), ("words", document.words)) if there]
+    return [*above, "visemes" if options.visemes else "phones", *(["scores"] if options.scores else [])]
+
+
 @few
 @given(documents(), names)
 @example(NONE, IPA)
@@ -176,7 +190,15 @@ def test_praat_textgrids(folder: Path, document: Document, options: Options) -> 
     path = written("textgrid", document, options, folder)
     grid = praat.openTextgrid(path, includeEmptyIntervals=True, reportingMode="error")
     name = "visemes" if options.visemes else "phones"
-    assert grid.tierNames == (("words", name) if document.words else (name,))
+    assert list(grid.tierNames) == tiers(document, options)
+    if options.scores:
+        confidences = [
+            f"{entry.confidence:.2f}" if entry.symbol else "" for entry in intervals(document, options)
+        ]
+        assert [entry.label for entry in grid.getTier("scores").entries] == confidences
+    if document.lines:
+        entries = [tuple(entry) for entry in grid.getTier("utterances").entries if entry.label]
+        assert entries == [(line.start, line.end, line.symbol) for line in document.lines]
     assert (grid.minTimestamp, grid.maxTimestamp) == (0, document.seconds)
     for tier in grid.tiers:
         assert (tier.entries[0].start, tier.entries[-1].end) == (0, document.seconds)
@@ -203,7 +225,10 @@ def test_elan(folder: Path, document: Document, options: Options) -> None:
         warnings.simplefilter("error")
         eaf = Elan.Eaf(path)
     name = "visemes" if options.visemes else "phones"
-    assert set(eaf.get_tier_names()) == ({name, "words"} if document.words else {name})
+    assert sorted(eaf.get_tier_names()) == sorted(tiers(document, options))
+    if document.lines:
+        lines = sorted(eaf.get_annotation_data_for_tier("utterances"))
+        assert [line[2] for line in lines] == [line.symbol for line in document.lines]
     expected = [
         (round(entry.start * 1000), round(entry.end * 1000), entry.symbol)
         for entry in named(document, options)
@@ -213,6 +238,8 @@ def test_elan(folder: Path, document: Document, options: Options) -> None:
     if document.words:
         words = sorted(eaf.get_annotation_data_for_tier("words"))
         assert [word[2] for word in words] == [word.text for word in document.words]
+        inside = all(any(word[0] <= start and end <= word[1] for word in words) for start, end, _ in expected)
+        assert eaf.get_parameters_for_tier(name).get("PARENT_REF") == ("words" if inside else None)
     (media,) = eaf.get_linked_files()
     url = media["MEDIA_URL"]
     assert unquote_to_bytes(url.removeprefix("file://")) == os.fsencode(document.file)
@@ -227,7 +254,7 @@ def test_elan(folder: Path, document: Document, options: Options) -> None:
 def test_elan_refers_only_to_what_is_there_in_the_order_of_the_schema(document: Document) -> None:
     root = ElementTree.fromstring(FORMATS["eaf"].write(document, Options()))
     order = [element.tag for element in root]
-    ranks = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE"]
+    ranks = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "CONSTRAINT"]
     assert order == sorted(order, key=ranks.index)
     slots = {slot.attrib["TIME_SLOT_ID"]: int(slot.attrib["TIME_VALUE"]) for slot in root.iter("TIME_SLOT")}
     assert list(slots.values()) == sorted(set(slots.values()))
@@ -237,6 +264,22 @@ def test_elan_refers_only_to_what_is_there_in_the_order_of_the_schema(document: 
         assert slots[annotation.attrib["TIME_SLOT_REF1"]] <= slots[annotation.attrib["TIME_SLOT_REF2"]]
     types = {element.attrib["LINGUISTIC_TYPE_ID"] for element in root.iter("LINGUISTIC_TYPE")}
     assert {element.attrib["LINGUISTIC_TYPE_REF"] for element in root.iter("TIER")} == types
+
+
+def test_elan_hangs_phones_under_their_words(folder: Path) -> None:
+    phones = [Phone("S", 0.2, 0.24, 0.9), Phone("IY", 0.3, 0.34, 0.9), Phone("AO", 0.7, 0.74, 0.9)]
+    pieces = tile(phones, 1.0)
+    spoken = [interval for interval in pieces if interval.symbol]
+    words = (
+        Word("sea", spoken[0].start, spoken[1].end, 0.9, True),
+        Word("awe", spoken[2].start, spoken[2].end, 0.9, True),
+    )
+    eaf = Elan.Eaf(written("eaf", Document("a.opus", 1.0, phones, pieces, words), Options(), folder))
+    assert eaf.get_child_tiers_for("words") == ["phones"]
+    assert eaf.get_linked_files()[0]["MIME_TYPE"] == "audio/ogg"
+    elsewhere = Document("speech/a b.opus", 1.0, phones, pieces, words)
+    eaf = Elan.Eaf(written("eaf", elsewhere, Options(folder="results/speech"), folder))
+    assert eaf.get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "../../speech/a%20b.opus"
 
 
 def test_elan_has_no_characters_that_xml_has_not() -> None:
@@ -383,3 +426,27 @@ def test_a_word_is_beside_all_of_its_phones() -> None:
     assert [row["word"] for row in rows] == ["hut", "hut", "hut", "s"]
     labels = FORMATS["lab"].write(document, Options()).decode().splitlines()
     assert [line.split()[2:] for line in labels] == [["HH", "hut"], ["AH"], ["T"], ["S", "s"]]
+
+
+@few
+@given(documents(), st.sampled_from([None, *VISEMES]), st.sampled_from([1.0, 24.0, 29.97, 1000.0]))
+@example(EMPTY, None, 24.0)
+def test_moho_switches(document: Document, visemes: str | None, rate: float) -> None:
+    """Each frame shows the last shape that begins in it or before; a line for each change, after the first."""
+    content = FORMATS["moho"].write(document, Options(visemes=visemes, frame_rate=rate)).decode()
+    first, *lines = content.splitlines()
+    assert first == "MohoSwitch1"
+    changes = [(int(frame), shape) for frame, shape in map(str.split, lines)]
+    frames = [frame for frame, _ in changes]
+    assert frames[0] == 1
+    assert all(before < after for before, after in pairwise(frames))
+    assert all(before != after for before, after in pairwise(shape for _, shape in changes))
+    name = visemes or "preston-blair"
+    rest = VISEMES[name][""][0]
+    assert changes[-1][1] == rest
+    began = {
+        1 + round(shape.start * rate): shape.symbol for shape in to_visemes(document.intervals, name)
+    } | {1 + round(document.seconds * rate): rest}
+    for frame in began:
+        shown = [shape for first, shape in changes if first <= frame][-1]
+        assert shown == began[frame]

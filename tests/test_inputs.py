@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from lhotse import CutSet, MonoCut, Recording, RecordingSet
+from praatio.textgrid import openTextgrid
 from toy_model import levels, toy_model
 
 from phonestream.batch.entries import Entry, Failure, Source
@@ -314,6 +315,30 @@ def test_channels_are_mixed_chosen_or_each_on_its_own(
     (expected,), (mix,) = transcribe(mixed), transcribe(stereo)
     assert mix == expected | {"file": str(stereo)}
     assert "channel" not in mix
+
+
+def test_channels_are_tiers_of_one_textgrid(stereo: Path, toy: Path, tmp_path: Path) -> None:
+    command = [
+        "transcribe",
+        "--model",
+        str(toy),
+        "--output",
+        str(tmp_path / "out"),
+        "-f",
+        "TextGrid",
+        str(stereo),
+    ]
+    for channel in ("each", "tiers"):
+        with pytest.raises(SystemExit) as leaving:
+            main([*command, "--channel", channel])
+        assert leaving.value.code == 0
+    together = openTextgrid(str(tmp_path / "out/stereo.TextGrid"), includeEmptyIntervals=True)
+    assert together.tierNames == ("phones 1", "phones 2")
+    for number in (1, 2):
+        alone = openTextgrid(str(tmp_path / f"out/stereo.{number}.TextGrid"), includeEmptyIntervals=True)
+        assert together.getTier(f"phones {number}").entries == alone.getTier("phones").entries
+    with pytest.raises(SystemExit):
+        main([*command, "--channel", "tiers", "-f", "csv"])
 
 
 def test_a_channel_that_is_not_there_is_named(stereo: Path, toy: Path) -> None:

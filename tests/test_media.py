@@ -134,7 +134,7 @@ def test_what_is_missing_in_the_middle_is_silence_and_the_clock_stays_right(
     np.testing.assert_allclose(samples[-1024:], speech[-1024:] / 32768, atol=1e-7)
 
 
-@pytest.mark.parametrize("ending", ["m4a", "mov", "webm", "mkv"])
+@pytest.mark.parametrize("ending", ["m4a", "mov", "webm", "mkv", "wma"])
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.8])
 def test_a_file_that_breaks_off_is_an_error(
     ending: str, share: float, whole: Callable[[str], Path], tmp_path: Path

@@ -2,11 +2,13 @@
 
 import gzip
 import os
+import resource
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from phonestream.batch.output import new_output
 from phonestream.batch.output_folder import output_folder
 from phonestream.batch.sources import expand
 from phonestream.cli import main
+from phonestream.errors import AudioError
 from phonestream.streaming.audio.channels import MixLevel
 from phonestream.streaming.audio.containers.magic import container_name
+from phonestream.streaming.audio.files import open_audio
 
 RATE = 16_000
 
@@ -54,13 +58,16 @@ def test_what_a_decoder_raises_is_one_line_and_the_others_are_heard(
     assert "Traceback" not in err
 
 
-def test_a_folder_with_pipes_and_links_to_themselves_is_searched_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["", "/*.wav", "/**/*.wav"])
+def test_a_folder_with_pipes_and_links_to_themselves_is_searched_to_its_end(
+    pattern: str, tmp_path: Path
+) -> None:
     soundfile.write(tmp_path / "good.wav", np.zeros(RATE), RATE)
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "self.wav").symlink_to(tmp_path / "self.wav")
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     (tmp_path / "loop").symlink_to(tmp_path)
-    entries = list(expand([str(tmp_path)]))
+    entries = list(expand([f"{tmp_path}{pattern}"]))
     assert [entry.path for entry in entries if isinstance(entry, Source)] == [str(tmp_path / "good.wav")]
     reasons = [entry.reason for entry in entries if isinstance(entry, Failure)]
     assert [reason.partition(":")[0] for reason in reasons] == [
@@ -189,6 +196,23 @@ def test_a_container_where_bare_samples_are_expected_is_refused(toy: Path, tmp_p
     assert b"is a FLAC" in result.stderr
 
 
+def test_a_pipe_that_there_is_no_room_for_is_one_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=(bytes(60_000),))
+    writer.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(AudioError) as caught:
+            open_audio(pipe)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writer.join()
+    assert str(caught.value).startswith(f"{pipe}: cannot be kept in ")
+    assert "make room" in str(caught.value)
+
+
 def run(*arguments: object) -> int:
     """The command line's exit status."""
     with pytest.raises(SystemExit) as left:
@@ -225,3 +249,21 @@ def test_channels_that_cancel_are_told(
     assert run("transcribe", "--model", toy, "--decoder", "greedy", tmp_path / "a.wav") == 0
     error = capfd.readouterr().err
     assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
+
+
+@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot"])
+def test_every_command_tells_what_a_person_should_know(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "in" / "a.wav"
+    file.parent.mkdir()
+    soundfile.write(file, np.stack([sine(300), -sine(300)], axis=1), RATE, subtype="FLOAT")
+    file.with_suffix(".txt").write_text("yes")
+    arguments = {
+        "align": [file, "--text", "yes", "--no-refuse"],
+        "align-folder": [file.parent, "--output", tmp_path / "out", "--no-refuse"],
+        "plot": [file, "--output", tmp_path / "a.svg"],
+        "spot": [file, "--keyword", "yes"],
+    }[command]
+    run(command.partition("-")[0], *arguments)
+    assert f"phonestream: {file}: its 2 channels cancel" in capfd.readouterr().err

@@ -63,7 +63,7 @@ def test_a_stretch_holds_what_the_whole_recording_holds_there(recognizer, record
     rows = np.delete(np.exp(recognizer.log_probs(samples, rate)), recognizer.metadata.blank, axis=1)
     meta = recognizer.metadata
     for start, end in ((0.0, 8.92), (1.5, 3.25), (7.0, 20.0)):
-        found, _ = hear_excerpt(recognizer, str(recordings[0]), start, end)
+        found, _, _ = hear_excerpt(recognizer, str(recordings[0]), start, end)
         until = min(end, len(samples) / rate)
         assert found.phones == tuple(p for p in phones if p.end > start and p.start < until)
         assert np.array_equal(found.samples, samples[round(start * rate) : round(until * rate)])
@@ -114,7 +114,7 @@ def test_a_long_recording_is_drawn_in_part_and_that_is_said(
 def test_the_picture_names_the_phones_in_the_asked_alphabet(
     recognizer, recordings: list[Path], tmp_path: Path
 ):
-    found, _ = hear_excerpt(recognizer, str(recordings[1]), 0, None)
+    found, _, _ = hear_excerpt(recognizer, str(recordings[1]), 0, None)
     for phone_set, names in PHONE_SETS.items():
         path = tmp_path / f"{phone_set}.svg"
         save(draw(found, phone_set=phone_set), path, 100)

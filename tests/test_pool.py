@@ -394,7 +394,7 @@ def test_any_number_of_tiny_pieces_stay_few_entries(toy: Recognizer, rate: int) 
     pool = StreamPool(toy, chunk_seconds=0.16)
     stream, alone = pool.open(sample_rate=rate), toy.stream()
     audio = levels(1, samples=rate // 10)
-    for _ in range(5):
+    for _ in range(2):
         for first in range(0, 3000, 3):
             stream.push(audio[first : first + 2])
             stream.gap(1)

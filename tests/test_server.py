@@ -94,6 +94,37 @@ def refusal(connection: ClientConnection) -> tuple[int, str]:
 # What is heard
 
 
+def test_an_alignment_is_the_command_line_s(server: Process, speech_dir: Path) -> None:
+    path = speech_dir / "dev/260-123286-0000.opus"
+    text = "Saturday, August fifteenth. The sea unbroken all round; no land in sight."
+    url, content = f"{server.url}/v1/align", path.read_bytes()
+
+    def post(said: Any = (None, text), shifts: str = "1", **fields: str) -> httpx.Response:
+        files = {"file": (str(path), content), "transcript": said}
+        return httpx.post(url, files=files, data={"time_shifts": shifts} | fields, timeout=60)
+
+    command = [COMMAND, "align", path, "--text", text, "--time-shifts", "1", "--format", "json"]
+    expected = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    answers = [post(), post(("said.txt", f"\ufeff{text}"))]
+    assert [answer.json() for answer in answers] == [expected, expected]
+    assert post((None, "we want you to help us publish")).status_code == 422
+    low = post((None, "we want you to help us publish"), refuse="false").json()
+    assert low["score"] < 0.3
+    assert low["remarks"]
+    for answer, status, words in (
+        (post((None, "")), 422, "transcript: the transcript has no words"),
+        (post(("said.txt", b"\xff")), 400, "not text in UTF-8"),
+        (post(shifts="9"), 400, "from 1 to 8"),
+        (post(refuse="no"), 400, "true or false"),
+        (post(speed="2"), 400, "unknown field 'speed'"),
+        (httpx.post(url, files={"file": content}), 400, "no transcript"),
+        (httpx.post(url, data={"transcript": text}, files={"x": b""}), 400, "unknown field 'x'"),
+        (httpx.post(url, content=content), 400, "expected a form"),
+        (httpx.post(url, data={"transcript": text}, files={"file": b"no audio"}), 422, "upload"),
+    ):
+        assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+
+
 def test_phones_are_the_command_lines_for_all_streams_at_once(
     server: Process, reference: dict[Path, dict[str, Any]]
 ) -> None:

@@ -9,6 +9,7 @@ Memory is that of the rows, 60 MB for an hour of audio, of a copy or two of them
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -21,11 +22,12 @@ from ..lexicon.lexicon import Lexicon, bundled
 from . import score as align_score
 from . import times as align_times
 from . import transcript as align_transcript
-from .alignment import AlignedPhone, AlignedWord, Alignment, Extra
+from .alignment import AlignedPhone, AlignedWord, Alignment, Extra, lines_of
 from .anchors import Heard
 from .graph import Costs
+from .passages import foreign_words
 from .posteriors import TIME_SHIFTS, Posteriors, compute_posteriors
-from .pronunciation import most_likely_instead, probability_right
+from .pronunciation import most_likely_inserted, most_likely_instead, probability_right
 from .spikes import Spikes, find_spikes
 from .transcript import Spoken
 
@@ -73,9 +75,9 @@ def align(
         ConfigError: `time_shifts` is not from 1 to 8.
     """
     words = spoken(transcript, recognizer.phones, phonemes=phonemes, lexicon=lexicon)
-    return fit(
-        recognizer, compute_posteriors(recognizer, [samples], sample_rate, time_shifts), words, refuse=refuse
-    )
+    posteriors = compute_posteriors(recognizer, [samples], sample_rate, time_shifts)
+    found = fit(recognizer, posteriors, words, refuse=refuse)
+    return replace(found, lines=lines_of(transcript, found.words))
 
 
 def spoken(
@@ -126,9 +128,14 @@ def fit(
     ]
     found = find_spikes(posteriors.rows, variants, heard, blank=meta.blank, costs=COSTS, unread=unread)
     alignment = _alignment(recognizer, posteriors, words, readable, found)
-    if refuse and alignment.score < MISMATCH:
+    if not refuse:
+        return alignment
+    if alignment.score < MISMATCH:
         raise DataError(_mismatch(alignment, posteriors.phones))
-    return alignment
+    foreign = foreign_words([phone.score for phone in alignment.phones], found.words.tolist())
+    if not foreign:
+        return alignment
+    return _alignment(recognizer, posteriors, words, readable, found.without(foreign))
 
 
 def _alignment(
@@ -141,9 +148,11 @@ def _alignment(
     meta = recognizer.metadata
     labels, runs = spikes.labels, spikes.runs
     owners = [readable[word] for word in spikes.words]
+    blank, temperature = meta.blank, meta.temperature
     reach = max(1, round(align_score.REACH / meta.row_seconds))
-    shares = align_score.said(
-        posteriors.rows, runs, blank=meta.blank, reach=reach, temperature=meta.temperature
+    shares = align_score.said(posteriors.rows, runs, blank=blank, reach=reach, temperature=temperature)
+    between = align_score.inserted(
+        posteriors.rows, labels, runs, blank=blank, reach=reach, temperature=temperature
     )
     scores = shares[np.arange(len(labels)), labels]
     centres = align_times.centres(
@@ -154,15 +163,23 @@ def _alignment(
     )
     phones = tuple(
         AlignedPhone(
-            meta.decoder.symbols[label], span.start, span.end, float(score), owner, float(right), instead
+            meta.decoder.symbols[label],
+            span.start,
+            span.end,
+            float(score),
+            owner,
+            float(right),
+            instead,
+            more,
         )
-        for label, span, score, owner, right, instead in zip(
+        for label, span, score, owner, right, instead, more in zip(
             labels,
             spans,
             scores,
             owners,
             probability_right(scores),
             most_likely_instead(shares, labels, meta.decoder.symbols, meta.blank),
+            most_likely_inserted(between, meta.decoder.symbols, meta.blank),
             strict=True,
         )
     )

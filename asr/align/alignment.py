@@ -1,5 +1,6 @@
 """What an alignment is: words and phones of a transcript with their times in a recording, and how well they fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class AlignedPhone(NamedTuple):
     """Probability that it was said right, in [0, 1]; see `pronunciation`."""
     instead: Instead = Instead("", 0.0)
     """What was most likely said in its place, if not this."""
+    inserted: Instead | None = None
+    """What was said behind it, before the next phone, though it is not in the transcript; see `pronunciation`."""
 
 
 class AlignedWord(NamedTuple):
@@ -50,6 +53,14 @@ class AlignedWord(NamedTuple):
     """Why it cannot be read, if it cannot. Such a word is where speech is that no word beside it accounts for."""
 
 
+class Line(NamedTuple):
+    """A line of the transcript, from its first word that was found to its last."""
+
+    text: str
+    start: float
+    end: float
+
+
 class Extra(NamedTuple):
     """Speech that is not in the transcript."""
 
@@ -72,8 +83,29 @@ class Alignment:
     seconds: float
     """Length of the recording."""
     extra: tuple[Extra, ...] = ()
+    lines: tuple[Line, ...] = ()
+    """Of a transcript that has several, those of which a word was found."""
 
     @property
     def missing(self) -> tuple[AlignedWord, ...]:
         """The words that were not found."""
         return tuple(word for word in self.words if not word.found)
+
+
+def lines_of(transcript: str, words: Sequence[AlignedWord]) -> tuple[Line, ...]:
+    """The lines of a transcript, if it has several with text, by the places of its words."""
+    found, begin = list[Line](), 0
+    lines = transcript.splitlines(keepends=True)
+    if sum(line.strip() != "" for line in lines) < 2:
+        return ()
+    placed = iter(words)
+    word = next(placed, None)
+    for line in lines:
+        begin += len(line)
+        inside = []
+        while word is not None and word.place[0] < begin:
+            inside += [word] if word.found else []
+            word = next(placed, None)
+        if inside:
+            found.append(Line(" ".join(line.split()), inside[0].start, inside[-1].end))
+    return tuple(found)

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLOPE, INTERCEPT = 0.82, 5.47  # of the log odds that a phone is right, fitted by benchmarks/pronunciation.py
+INSERTED = (
+    0.7  # share of a phone between two others from which on it is told; one gap in a hundred has it wrongly
+)
 FLOOR = 1e-6  # of a score and of its distance from 1
 
 
@@ -33,6 +36,25 @@ def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def probability_right(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability that each phone was said right, from its score; ascending with it."""
     return np.asarray(1 / (1 + np.exp(-(SLOPE * log_odds(scores) + INTERCEPT))))
+
+
+def most_likely_inserted(
+    shares: NDArray[np.float64], symbols: tuple[str, ...], blank: int
+) -> list[Instead | None]:
+    """For each phone what was said behind it that is not in the transcript; None where that is not likely.
+
+    Args:
+        shares: [phones, labels] of `score.inserted`.
+        symbols: names of all labels.
+        blank: the blank's label.
+    """
+    others = shares.copy()
+    others[:, blank] = 0.0
+    best = others.argmax(axis=1) if len(shares) else np.zeros(0, np.int64)
+    return [
+        Instead(symbols[label], float(others[row, label])) if others[row, label] >= INSERTED else None
+        for row, label in enumerate(best)
+    ]
 
 
 def most_likely_instead(

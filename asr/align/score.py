@@ -71,6 +71,38 @@ def said(
     return shares
 
 
+def inserted(
+    log_probs: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    runs: Sequence[tuple[int, int]],
+    *,
+    blank: int,
+    reach: int,
+    temperature: float = 1.0,
+) -> NDArray[np.float64]:
+    """What was said behind each phone, before the next: probabilities of all labels, [phones, labels].
+
+    The blank's is that nothing was said there, as it should be. A label that is a neighbour's own has none: its rows
+    are the neighbour's.
+
+    Args:
+        log_probs, runs, blank, reach, temperature: as for `said`.
+        labels: [phones] the CTC label of each phone.
+    """
+    shares = np.zeros((len(runs), log_probs.shape[1]))
+    shares[:, blank] = 1.0
+    behinds = [*(begin for begin, _ in runs), len(log_probs)][1:]
+    gaps = [(end, min(behind, end + reach)) for (_, end), behind in zip(runs, behinds, strict=True)]
+    places = [place for place, (begin, end) in enumerate(gaps) if end > begin]
+    for first in range(0, len(places), _TOGETHER):
+        some = places[first : first + _TOGETHER]
+        shares[some] = _shares(log_probs, [gaps[place] for place in some], blank, temperature)
+    everywhere = np.arange(len(runs))
+    shares[everywhere, labels] = 0.0
+    shares[everywhere[:-1], labels[1:]] = 0.0
+    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(float).tiny))
+
+
 def _shares(
     log_probs: NDArray[np.float32],
     regions: Sequence[tuple[int, int]],

@@ -29,6 +29,12 @@ class Spikes(NamedTuple):
     runs: list[tuple[int, int]]
     """Of each its rows [first, behind last)."""
 
+    def without(self, words: Collection[int]) -> "Spikes":
+        """The phones of the other words."""
+        kept = ~np.isin(self.words, list(words))
+        runs = [run for run, keep in zip(self.runs, kept, strict=True) if keep]
+        return Spikes(self.labels[kept], self.words[kept], runs)
+
 
 def find_spikes(
     rows: NDArray[np.float32],

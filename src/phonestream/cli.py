@@ -7,7 +7,7 @@ one line on standard error; any other exception is a bug and shows its traceback
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -104,9 +104,8 @@ def _usage(error: Exception) -> str:
 
 def _expected(error: typer.BadParameter) -> str:
     """What is wrong with an option's value: in our words where typer's own check refused it."""
-    problems = getattr(
-        error.__cause__, "errors", list
-    )()  # of pydantic, which newer versions of typer check with
+    # Of pydantic, which newer versions of typer check with.
+    problems: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if not problems:
         return f": {error.message}"
     kind, limits = problems[0]["type"], problems[0].get("ctx", {})

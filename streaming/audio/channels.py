@@ -1,10 +1,14 @@
 """Channels that cancel when they are mixed, as where one wire of two is swapped: told, as nothing would be heard."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..arrays import FloatArray
+from .recording import Audio
 from .samples import MAX_CHANNELS
 
+SPLIT = "make one of them a file, for example with: ffmpeg -i FILE -af 'pan=mono|c0=c0' one.wav"
 CANCELLED = 0.1  # of the energy that unrelated channels would leave in their mean
 
 
@@ -38,3 +42,41 @@ class MixLevel:
         if not self.cancelled:
             return None
         return f"{whose} {self._channels} channels cancel each other when mixed, so that little is heard; {remedy}"
+
+
+class Mixed:
+    """A recording whose channels are going to be mixed: `Audio`, whose remarks say at the end whether they cancel.
+
+    Args:
+        audio: the recording; it is closed with this one.
+        remedy: what the reader of a remark can do.
+    """
+
+    def __init__(self, audio: Audio, remedy: str = SPLIT) -> None:
+        self.path = audio.path
+        self.sample_rate = audio.sample_rate
+        self.channels = audio.channels
+        self.seconds = audio.seconds
+        self._audio = audio
+        self._remedy = remedy
+        self._level = MixLevel()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines that do not name the file; of the channels, as far as it has been read."""
+        told = self.cancelling
+        return self._audio.remarks if told is None else (*self._audio.remarks, told)
+
+    @property
+    def cancelling(self) -> str | None:
+        """The remark on channels that cancel, where they do."""
+        return self._level.describe("its", self._remedy)
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
+        """As those of the recording."""
+        for block in self._audio.blocks(start, stop):
+            self._level.add(block)
+            yield block
+
+    def close(self) -> None:
+        self._audio.close()

@@ -1,11 +1,11 @@
 """Audio files as blocks of samples: constant memory whatever their length, and no audio silently lost."""
 
 import os
-import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -17,9 +17,12 @@ from . import containers
 from .containers.sds import check_packets
 from .containers.view import Piece
 from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
+from .samples import check_rate
 
 BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
+
+PIECE = 1 << 20  # bytes of a pipe that are read at a time
 
 STANDARD_INPUT = "-"
 
@@ -42,11 +45,26 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
             recording, and by every error.
 
     Raises:
-        AudioError: as for `AudioFile`; the message names the extra where only it is missing.
+        AudioError: as for `AudioFile`, or its sample rate is none that a stream may have; the message names the
+            extra where only it is missing.
     """
     name = os.fspath(path)
     if file is None:
         file = _open(name)
+    return _with_usable_rate(_open_either(name, file))
+
+
+def _with_usable_rate(audio: Audio) -> Audio:
+    """Refuse a rate before anything is read, or computed from it."""
+    try:
+        check_rate(audio.sample_rate)
+    except AudioError as error:
+        audio.close()
+        raise AudioError(f"{audio.path}: {error}") from None
+    return audio
+
+
+def _open_either(name: str, file: BinaryIO) -> Audio:
     try:
         return AudioFile(name, file)
     except UnknownFormatError as error:
@@ -310,8 +328,7 @@ def _open(path: str) -> BinaryIO:
         status = os.fstat(file.fileno())
         if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
             with file:
-                pipe, file = file, cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-                shutil.copyfileobj(pipe, file)
+                file = _kept(path, file)
         elif not stat.S_ISREG(status.st_mode):
             raise AudioError(f"{path}: is a device, not a file or a pipe; record from it into a file first")
         if os.fstat(file.fileno()).st_size == 0:
@@ -320,6 +337,29 @@ def _open(path: str) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def _kept(path: str, pipe: BinaryIO) -> BinaryIO:
+    """A temporary file with all that comes out of a pipe.
+
+    Raises:
+        AudioError: it cannot be written; the message begins with the path.
+    """
+    with ExitStack() as stack:
+        try:
+            file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(buffering=0)))
+            while piece := pipe.read(PIECE):
+                rest = memoryview(piece)
+                while rest:  # a disk that is nearly full takes a part, and says nothing
+                    rest = rest[file.write(rest) :]
+        except OSError as error:
+            folder = tempfile.tempdir or "the folder for temporary files"
+            raise AudioError(
+                f"{path}: cannot be kept in {folder} while it is read: {error.strerror or error}; make room there, "
+                "or name another folder in TMPDIR"
+            ) from None
+        stack.pop_all()
+        return file
 
 
 def _standard_input() -> BinaryIO:

@@ -16,7 +16,9 @@ class Audio(Protocol):
     sample_rate: int
     channels: int
     seconds: float | None
-    remarks: tuple[str, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]: ...
 

@@ -211,6 +211,22 @@ class Search(NamedTuple):
         phones, state = self.decoder.finish(self.state)
         return phones, Search(self.decoder, self.decoder.initial(state.row))
 
+    def repeats(self, before: "Search | None") -> bool:
+        """Whether no phone is open, and the prefixes and what tells them apart are those of `before`."""
+        if before is None:
+            return False
+        now, then = self.state.beam, before.state.beam
+        if now.length.any() or not np.array_equal(now.identity, then.identity):
+            return False
+        now_scores, then_scores = search.scores(now), search.scores(then)
+        return bool(np.allclose(now_scores - now_scores.max(), then_scores - then_scores.max(), atol=1e-6))
+
+    def skip(self, rows: int) -> "Search":
+        """The search after `rows` in which no phone begins: blanks add the same to the scores of all prefixes."""
+        beam = self.state.beam
+        beam = beam._replace(phone=np.full_like(beam.phone, search.IMPOSSIBLE))
+        return Search(self.decoder, replace(self.state, row=self.state.row + rows, beam=beam))
+
     def finish(self) -> "tuple[list[Phone], Search]":
         """`BeamDecoder.finish`."""
         phones, state = self.decoder.finish(self.state)

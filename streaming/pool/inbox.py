@@ -34,6 +34,19 @@ class Inbox:
         """When the oldest entry came, on the monotonic clock; None while there is none."""
         self._entries: deque[Entry] = deque()
 
+    @property
+    def lost(self) -> int:
+        """Samples of a gap that come next, with nothing before them."""
+        first = self._entries[0] if self._entries else None
+        return len(first) if isinstance(first, np.ndarray) and first.strides == (0,) else 0
+
+    def skip(self, samples: int) -> None:
+        """Drop so many of the samples that are `lost`."""
+        rest = self.lost - samples
+        self._entries.popleft()
+        if rest:
+            self._entries.appendleft(_zeros(rest))
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -65,7 +78,7 @@ class Inbox:
                 if isinstance(entry, Request):
                     self.requests -= 1
                 else:
-                    self._entries.appendleft(np.broadcast_to(np.float32(0), (entry.samples,)))  # no memory
+                    self._entries.appendleft(_zeros(entry.samples))
                 return entry
             if len(entry) > most:
                 self._entries[0] = entry[most:]
@@ -80,3 +93,8 @@ class Inbox:
         """Forget all that waits."""
         self._entries.clear()
         self.requests, self.since = 0, None
+
+
+def _zeros(samples: int) -> FloatArray:
+    """Zeros that take no memory."""
+    return np.broadcast_to(np.float32(0), (samples,))

@@ -205,6 +205,10 @@ class StreamPool:
             self._ready[stream] = None
             self._on_ready()
 
+    def count_frames(self, frames: int) -> None:
+        """A stream has gone on without the model. Call with the lock held."""
+        self._counts["frames"] += frames
+
     def save(self, stream: PooledStream) -> bytes:
         """`PooledStream.save`."""
         with self._turn:

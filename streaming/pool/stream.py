@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import AudioError, PhonestreamError
-from .. import snapshot, state
+from .. import lost_audio, snapshot, state
 from ..audio import resample
 from ..audio.samples import check_samples, mono, next_channels
 from ..decode import Phone
@@ -59,6 +59,8 @@ class PooledStream:
         self._pool = pool
         self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
         self._request: Request | None = None  # all before it is pending
+        self._mark: lost_audio.Mark | None = None  # the stream within a gap
+        self._repeats_at = -1  # frames after which it is known to repeat itself
         self._last: list[Event] | None = None  # events of the end, once its padding is pending
 
     @property
@@ -133,6 +135,19 @@ class PooledStream:
         with self._pool.lock:
             self._put(Request.HAND_OVER if hand_over else Request.SNAPSHOT)
 
+    def hand_over(self) -> None:
+        """End the stream here with a `Snapshot` of what has been heard; what waits is dropped, a `finish` too.
+
+        One that is over, or of which only the end is missing, comes to its end as it is.
+        """
+        with self._pool.lock:
+            if self.closed or self.ending:
+                return
+            self.finished = False
+            self.inbox.clear()
+            self.inbox.put(Request.HAND_OVER)
+            self._pool.note(self)
+
     def save(self) -> bytes:
         """A snapshot of all that was pushed, as `Stream.save` would write it. Waits for a tick that is going on.
 
@@ -188,10 +203,13 @@ class PooledStream:
             missing = size - len(self.state.pending)
             if self._request is not None or missing <= 0:
                 return
+            self._skip_lost()
             with self._pool.lock:
                 entry = self.inbox.take(missing * rate // model.metadata.sample_rate + 1)
             if entry is None:
                 return
+            if self._mark is not None and isinstance(entry, np.ndarray) and entry.any():
+                self._mark = None
             if isinstance(entry, Request):
                 self._request = entry
             elif isinstance(entry, Gap):
@@ -200,6 +218,29 @@ class PooledStream:
                     self.events.append(entry.event(rate))
             else:
                 self.state = state.accept_waveform(model, self.state, entry, rate)
+
+    def _skip_lost(self) -> None:
+        """Pass over a gap once the stream repeats itself in it, as `lost_audio.py` says."""
+        model, state = self._pool.model, self.state
+        with self._pool.lock:
+            lost = self.inbox.lost
+        period = lost_audio.period(model, self.sample_rate) if lost else None
+        if period is None or lost < period.samples:
+            return
+        if self._mark is not None and state.frames - self._mark.frames == period.frames:
+            if lost_audio.repeats(self._mark, state):
+                self._repeats_at = state.frames
+            self._mark = None
+        if state.frames != self._repeats_at or not lost_audio.is_idle(state):
+            if self._mark is None or state.frames - self._mark.frames > period.frames:
+                self._mark = lost_audio.mark(model, state)
+            return
+        skipped, events, self.state = lost_audio.skip(model, state, lost)
+        self.events += events
+        self._repeats_at = self.state.frames
+        with self._pool.lock:
+            self.inbox.skip(skipped)
+            self._pool.count_frames(self.state.frames - state.frames)
 
     def budget(self) -> int:
         """Frames that a tick may advance the stream by: none below a chunk, but before a request and at the end.
@@ -210,9 +251,10 @@ class PooledStream:
         waiting = len(self.state.pending) // frame
         with pool.lock:
             last = self.finished and not len(self.inbox) and self._request is None
-        if last and (self.ending or waiting < pool.max_chunk_frames):
-            if self._last is None:
+            last = last and (self.ending or waiting < pool.max_chunk_frames)
+            if last and self._last is None:
                 self.state, self._last = state.pad(pool.model, self.state), []
+        if last:
             return len(self.state.pending) // frame
         return min(waiting, pool.max_chunk_frames) if self._request or waiting >= pool.chunk_frames else 0
 

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import ConfigError
+from . import log
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -145,7 +146,7 @@ class Guard:
         reason = self._access.refuses(headers, scope["scheme"] in ("https", "wss"))
         if reason is not None:
             client = scope["client"][0] if scope.get("client") else "-"
-            logging.getLogger("uvicorn.error").warning("refused a request of %s: %s", client, reason)
+            logging.getLogger(log.REFUSED).warning("refused a request of %s: %s", client, reason)
             await _deny(scope, receive, guarded, 403, reason)
         elif (
             scope["type"] == "http"

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from . import upload
+from . import alignment, upload
 from . import websocket as session
 from .access import Guard
 from .metrics import CONTENT_TYPE
@@ -67,6 +67,13 @@ def application(service: Service, root_path: str = "", request_log: bool = False
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it
 
+    async def align(request: Request) -> Response:
+        with service.serve():
+            try:
+                return await alignment.align(request, service)
+            except ClientDisconnect:
+                return Response(status_code=499)  # nobody reads it
+
     async def health(_: Request) -> Response:
         status = service.status()
         return JSONResponse({"status": status}, 200 if status == "ok" else 503)
@@ -78,6 +85,7 @@ def application(service: Service, root_path: str = "", request_log: bool = False
     routes: list[BaseRoute] = [
         WebSocketRoute(STREAM_PATH, stream),
         Route("/v1/transcribe", transcribe, methods=["POST"]),
+        *([Route("/v1/align", align, methods=["POST"])] if service.align else []),
         Route("/health", health),
         Route("/metrics", metrics),
         *(Route(path, _static(name, kind)) for path, (name, kind) in PAGE.items()),

@@ -1,7 +1,7 @@
 """How many connections there may be, in all and from one address, and which one goes when there are too many.
 
-Room is made for a newcomer by dropping the oldest connection that holds nothing: neither a stream nor a file. So
-connections that stay silent keep nobody out, however many they are.
+Room is made for a newcomer by dropping the oldest connection that holds nothing, neither a stream nor a file, of the
+address that has most. So connections that stay silent keep nobody out, however many they are.
 """
 
 import asyncio
@@ -30,11 +30,13 @@ class Connections:
 
     def admit(self, address: Address, transport: asyncio.Transport) -> bool:
         """Count a new connection, and make room for it; False where there is none."""
-        network = _network(address[0])
+        network = network_of(address[0])
         if self._of_network[network] >= self._most_each and not self._drop_oldest(network):
             return False
-        if len(self._open) >= self._most and not self._drop_oldest(None):
-            return False
+        if len(self._open) >= self._most:
+            [(largest, _)] = self._of_network.most_common(1)
+            if not (self._drop_oldest(largest) or self._drop_oldest(None)):
+                return False
         self._open[address] = transport
         self._of_network[network] += 1
         return True
@@ -42,7 +44,7 @@ class Connections:
     def remove(self, address: Address) -> None:
         """A connection is over. Removing twice is no error."""
         if self._open.pop(address, None) is not None:
-            network = _network(address[0])
+            network = network_of(address[0])
             self._of_network[network] -= 1
             if not self._of_network[network]:
                 del self._of_network[network]
@@ -71,18 +73,20 @@ class Connections:
     def _drop_oldest(self, network: str | None) -> bool:
         """Drop the oldest connection that holds nothing, of one network or of all."""
         for address in self._open:
-            if address not in self._holding and network in (None, _network(address[0])):
+            if address not in self._holding and network in (None, network_of(address[0])):
                 self.abort(address)
                 return True
         return False
 
 
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
     """Whose address it is: an IPv6 customer has the lower 64 bits."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback:
         return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))

@@ -9,6 +9,9 @@ class Limits:
 
     streams: int = 128
     """Streams at a time; the next is refused. Files that are being transcribed count too."""
+    address_streams: int | None = None
+    """The same for one IPv4 address, or one IPv6 network of 64 bits. None: half of `streams` for another machine, all
+    for this one, where a proxy may stand for many."""
     message_bytes: int = 1 << 20
     """One WebSocket message, at most; the opening holds a snapshot in base64."""
     upload_bytes: int = 256 << 20
@@ -34,7 +37,7 @@ class Limits:
     """Bytes a second that a file must come with, on average, once it has been coming for half a minute."""
     odd_rates: int = 200_000
     """Hz at a time, all streams together whose rates need a large filter (see `resample.is_odd`): those cost most."""
-    gap_seconds: float = 10.0
+    gap_seconds: float = 3600.0  # a whole number of `lost_audio.period`, at any rate
     """Of a gap that waits to be heard; a longer one is taken in parts, each of which is an event of its own."""
 
     backlog_messages: int = 1024

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from ...native_output import redirect_to_null
 
+ERRORS = "uvicorn.error"
+REFUSED = "uvicorn.error.refused"  # paced apart, so that strangers hide no error
 RECORDS = 20  # that may come at once ...
 SECONDS = 30.0  # ... and after so long another
 
@@ -42,8 +44,8 @@ class Paced(logging.Filter):
 
 def bound() -> None:
     """Pace what uvicorn and asyncio log. For a process that is a server and nothing else."""
-    paced = Paced()
-    for name in ("uvicorn.error", "asyncio"):
+    errors = Paced()
+    for name, paced in ((ERRORS, errors), ("asyncio", errors), (REFUSED, Paced())):
         logger = logging.getLogger(name)
         logger.filters = [*(old for old in logger.filters if not isinstance(old, Paced)), paced]
 

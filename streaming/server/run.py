@@ -18,6 +18,7 @@ from ...errors import ConfigError
 from ..recognizer import Recognizer
 from . import log
 from .access import Access, is_loopback
+from .alignment import Aligner
 from .app import application
 from .engine import Engine
 from .limits import Limits
@@ -59,6 +60,7 @@ def run(
     request_log: bool = False,
     answers: Answers,
     announce: Callable[[str], object] = lambda url: None,
+    align: Aligner | None = None,
 ) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
 
@@ -77,6 +79,7 @@ def run(
         request_log: whether each request is a line on standard error.
         answers: how files are answered.
         announce: called with the page's address once the server answers.
+        align: aligns what is sent to `/v1/align`; None: there is no such path.
 
     Returns:
         How it ended.
@@ -92,7 +95,7 @@ def run(
             log_requests()
         metrics, limits = Metrics(), _within_descriptors(limits)
         with asyncio.Runner() as runner:
-            service = Service(Engine(recognizer, metrics, limits), metrics, limits, access, answers)
+            service = Service(Engine(recognizer, metrics, limits), metrics, limits, access, answers, align)
             app = application(service, root_path, request_log)
             return runner.run(_serve(service, app, listener, certificate, key, announce, root_path))
 

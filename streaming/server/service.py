@@ -1,20 +1,24 @@
 """What all connections of a server share: the engine, who may come in, and how many."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ..audio import resample
 from ..decode import Phone
 from ..pool.stream import PooledStream
-from .access import Access
-from .connections import Address, Connections
+from .access import Access, is_loopback
+from .connections import Address, Connections, network_of
 from .engine import Engine, Listener
 from .limits import Limits
 from .metrics import Metrics
 from .protocol import Close, Opening, RefusedError
+
+if TYPE_CHECKING:
+    from .alignment import Aligner
 
 T = TypeVar("T")
 
@@ -38,18 +42,26 @@ class Service:
     """The state of a running server. Its methods belong to the event loop."""
 
     def __init__(
-        self, engine: Engine, metrics: Metrics, limits: Limits, access: Access, answers: "Answers"
+        self,
+        engine: Engine,
+        metrics: Metrics,
+        limits: Limits,
+        access: Access,
+        answers: Answers,
+        align: "Aligner | None" = None,
     ) -> None:
         self.engine = engine
         self.metrics = metrics
         self.limits = limits
         self.access = access
         self.answers = answers
+        self.align = align
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()
         self.connections = Connections(limits)
         self._streams = 0
+        self._of_network: Counter[str] = Counter()  # of the streams
         self._waiting: dict[Address, None] = {}  # a set that keeps the order
         self.serving = 0  # connections that have not come to their end
         self._uploads = 0
@@ -59,7 +71,9 @@ class Service:
         self._resumers = ThreadPoolExecutor(1, "resume")
         self._designers = ThreadPoolExecutor(1, "design")
         self.files = ThreadPoolExecutor(2, "files")
-        """For all that is done with uploaded files."""
+        """For all that is done with uploaded files ..."""
+        self.aligners = ThreadPoolExecutor(1, "align")
+        """... but aligning them."""
 
     @property
     def streams(self) -> int:
@@ -74,7 +88,13 @@ class Service:
 
     @contextmanager
     def serve(self) -> Iterator[None]:
-        """Around a connection: the server does not stop inside, unless its patience ends."""
+        """Around a connection: the server does not stop inside, unless its patience ends.
+
+        One that comes when it stops already is refused, and not waited for: others might come without end.
+        """
+        if self.stopping.is_set():
+            yield
+            return
         self.serving += 1
         self.idle.clear()
         try:
@@ -86,12 +106,14 @@ class Service:
 
     @contextmanager
     def waiting(self, client: Address | None) -> Iterator[None]:
-        """Around what a connection does before its opening; the oldest that waits gives way when there are too many."""
+        """Around what a connection does before its opening; when there are too many, the oldest of the
+        address that has most gives way."""
         if client is None:
             yield
             return
         while len(self._waiting) >= self.limits.waiting:
-            oldest = next(iter(self._waiting))
+            [(largest, _)] = Counter(network_of(host) for host, _ in self._waiting).most_common(1)
+            oldest = next(address for address in self._waiting if network_of(address[0]) == largest)
             del self._waiting[oldest]
             self.connections.abort(oldest)
         self._waiting[client] = None
@@ -101,7 +123,7 @@ class Service:
             self._waiting.pop(client, None)
 
     @contextmanager
-    def upload(self) -> Iterator[None]:
+    def upload(self, client: Address | None) -> Iterator[None]:
         """Around a file, from its first byte on: it takes the place of a stream.
 
         Raises:
@@ -112,7 +134,7 @@ class Service:
             raise RefusedError(
                 Close.BUSY, f"{self._uploads} files are being sent already, as many as may; try again later"
             )
-        with self._place():
+        with self._place(client):
             self._uploads += 1
             try:
                 yield
@@ -121,15 +143,15 @@ class Service:
 
     @asynccontextmanager
     async def stream(
-        self, opening: Opening, listener: Listener, *, uploaded: bool = False
+        self, opening: Opening, listener: Listener, client: Address | None, *, uploaded: bool = False
     ) -> AsyncIterator[PooledStream]:
-        """A stream in the engine; that of a file has its place already.
+        """A stream of `client` in the engine; that of a file has its place already.
 
         Raises:
             RefusedError: the server stops, or has as much to do as it can.
             SnapshotError: as for `Engine.open`.
         """
-        with nullcontext() if uploaded else self._place(), self._odd_rate(opening.rate) as opener:
+        with nullcontext() if uploaded else self._place(client), self._odd_rate(opening.rate) as opener:
             if opener is None:
                 opener = self._openers if opening.snapshot is None else self._resumers
             loop = asyncio.get_running_loop()
@@ -158,7 +180,7 @@ class Service:
             await asyncio.gather(task, stopping, return_exceptions=True)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, client: Address | None) -> Iterator[None]:
         """One of the streams that there may be.
 
         Raises:
@@ -166,15 +188,20 @@ class Service:
         """
         if self.stopping.is_set():
             raise RefusedError(Close.RESTART, STOPS)
-        full = self._full()
+        network = "" if client is None else network_of(client[0])
+        full = self._full() or self._full_for(network)
         if full:
             self.metrics.refused()
             raise RefusedError(Close.BUSY, f"{full}; try again later or elsewhere")
         self._streams += 1
+        self._of_network[network] += 1
         try:
             yield
         finally:
             self._streams -= 1
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
 
     @contextmanager
     def _odd_rate(self, rate: int) -> Iterator[Executor | None]:
@@ -206,3 +233,12 @@ class Service:
         if lag > self.limits.lag_seconds:
             return f"the server is overloaded: audio waits {lag:.1f} s for its turn"
         return None
+
+    def _full_for(self, network: str) -> str | None:
+        """Why another stream would be one too many for whoever has these addresses."""
+        most = self.limits.address_streams
+        if most is None:
+            most = self.limits.streams if is_loopback(network) else max(1, self.limits.streams // 2)
+        if self._of_network[network] < most:
+            return None
+        return f"{most} streams come from this address already, as many as may"

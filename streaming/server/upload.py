@@ -4,11 +4,11 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -16,10 +16,9 @@ from starlette.types import Message
 
 from ...errors import AudioError, ConfigError
 from ..arrays import FloatArray
-from ..audio.channels import MixLevel
+from ..audio.channels import Mixed
 from ..audio.files import open_audio
-from ..audio.recording import Audio
-from ..audio.samples import check_rate, slices
+from ..audio.samples import slices
 from ..decode import Phone
 from ..events import Failure, Final
 from ..pool.stream import PooledStream
@@ -46,10 +45,21 @@ async def transcribe(request: Request, service: Service) -> Response:
             too large or too long; 422 it cannot be used; 503 the server has as much to do as it can, or stops;
             507 its disk is full.
     """
+    return await respond(request, service, _transcript)
+
+
+async def respond(
+    request: Request, service: Service, answer: Callable[[Request, Service], Awaitable[Response]]
+) -> Response:
+    """What `answer` gives to a request with a file, which counts as a stream meanwhile.
+
+    Raises:
+        HTTPException: 413, 503: the server refuses it.
+    """
     client = request.client and (request.client.host, request.client.port)
     try:
-        with service.upload(), service.connections.holding(client):
-            return await _transcript(request, service)
+        with service.upload(client), service.connections.holding(client):
+            return await answer(request, service)
     except RefusedError as refusal:
         busy = refusal.code in (Close.BUSY, Close.RESTART)
         headers = {"Retry-After": "5"} if busy else None
@@ -60,17 +70,34 @@ async def _transcript(request: Request, service: Service) -> Response:
     parameters = dict(request.query_params)
     given_name = parameters.pop("file", "recording")
     writer = _writer(service, parameters)
+    with kept_file() as file:
+        form_name, fields = await service.before_stop(_receive(request, file, service))
+        name = printable(form_name or given_name)
+        if fields:
+            writer = _writer(service, parameters | fields)
+        await in_thread(service, file.flush)
+        try:
+            phones, seconds, remarks = await _recognize(request, service, file.name)
+        except AudioError as error:  # begins with the path, which is nobody's business
+            raise HTTPException(422, str(error).replace(file.name, name)) from None
+    content = await in_thread(service, writer.write, name, seconds, phones)
+    if not remarks:
+        return Response(content, media_type=writer.media_type)
+    if writer.media_type == "application/json":
+        return JSONResponse(json.loads(content) | {"remarks": remarks})
+    return Response(content, headers={REMARKS: json.dumps(remarks)}, media_type=writer.media_type)
+
+
+@contextmanager
+def kept_file() -> Iterator[Any]:
+    """A temporary file for a recording.
+
+    Raises:
+        HTTPException: 507, the disk is full.
+    """
     try:
         with tempfile.NamedTemporaryFile(prefix="phonestream-") as file:
-            form_name, fields = await service.before_stop(_receive(request, file, service))
-            name = printable(form_name or given_name)
-            if fields:
-                writer = _writer(service, parameters | fields)
-            await _in_thread(service, file.flush)
-            try:
-                phones, seconds, remarks = await _recognize(request, service, file.name)
-            except AudioError as error:  # begins with the path, which is nobody's business
-                raise HTTPException(422, str(error).replace(file.name, name)) from None
+            yield file
     except OSError as error:
         reason = error.strerror or str(error)
         logging.getLogger("uvicorn.error").error(
@@ -79,12 +106,6 @@ async def _transcript(request: Request, service: Service) -> Response:
         raise HTTPException(
             507, f"the server cannot keep the file: {reason}; its operator has to make room"
         ) from None
-    content = await _in_thread(service, writer.write, name, seconds, phones)
-    if not remarks:
-        return Response(content, media_type=writer.media_type)
-    if writer.media_type == "application/json":
-        return JSONResponse(json.loads(content) | {"remarks": remarks})
-    return Response(content, headers={REMARKS: json.dumps(remarks)}, media_type=writer.media_type)
 
 
 def _writer(service: Service, parameters: Mapping[str, str]) -> AnswerWriter:
@@ -94,33 +115,44 @@ def _writer(service: Service, parameters: Mapping[str, str]) -> AnswerWriter:
         raise HTTPException(400, str(error)) from None
 
 
-async def _in_thread(service: Service, function: Callable[..., T], *arguments: Any) -> T:
+async def in_thread(service: Service, function: Callable[..., T], *arguments: Any) -> T:
     """What `function` gives, in a thread that only files wait for."""
     return await asyncio.get_running_loop().run_in_executor(service.files, function, *arguments)
 
 
 async def _receive(request: Request, file: Any, service: Service) -> tuple[str | None, dict[str, str]]:
     """Write the recording into `file`; returns its name in a form, and the form's other fields."""
-    body = _Bounded(request, service.limits)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
-        async for chunk in body.stream():
-            await _in_thread(service, file.write, chunk)
+        async for chunk in _Bounded(request, service.limits).stream():
+            await in_thread(service, file.write, chunk)
         return None, {}
+    async with received_form(request, service) as form:
+        upload = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
+        if upload is None:
+            raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
+        while chunk := await upload.read(1 << 20):
+            await in_thread(service, file.write, chunk)
+        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        return upload.filename, fields
+
+
+@asynccontextmanager
+async def received_form(request: Request, service: Service, max_files: int = 1) -> AsyncIterator[FormData]:
+    """The form that a request's body is, within the server's limits.
+
+    Raises:
+        HTTPException: 400 it is none; 408 it comes too slowly; 413 it is too large.
+    """
+    body = _Bounded(request, service.limits)
     try:
-        form = await Request(request.scope, body.receive).form(max_files=1, max_fields=8)
+        form = await Request(request.scope, body.receive).form(max_files=max_files, max_fields=8)
     except (HTTPException, ClientDisconnect, OSError):
         raise
     except Exception as error:  # whatever the parser meets in a stranger's bytes
         raise HTTPException(400, f"the form cannot be read: {error}") from None
     try:
-        upload = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
-        if upload is None:
-            raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
-        while chunk := await upload.read(1 << 20):
-            await _in_thread(service, file.write, chunk)
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-        return upload.filename, fields
+        yield form
     finally:
         await form.close()
 
@@ -189,19 +221,19 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
     phones: list[Phone] = []
-    audio = await _in_thread(service, _open, path)
+    client = request.client and (request.client.host, request.client.port)
+    audio = Mixed(await in_thread(service, open_audio, path), "send one of them alone")
     try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
-        blocks, level = audio.blocks(), MixLevel()
-        async with service.stream(Opening(rate), listen, uploaded=True) as stream:
+        blocks = audio.blocks()
+        async with service.stream(Opening(rate), listen, client, uploaded=True) as stream:
             done = 0
-            while (block := await _in_thread(service, next, blocks, None)) is not None:
+            while (block := await in_thread(service, next, blocks, None)) is not None:
                 done += len(block)
                 if done > longest * rate:
                     raise RefusedError(
                         Close.TOO_LONG, f"recordings may last {longest:g} s here; send it in parts"
                     )
-                level.add(block)
                 for piece in slices(len(block), int(PIECE_SECONDS * rate)):
                     _put(stream, block[piece], path)
                     while stream.backlog_seconds > PIECE_SECONDS:
@@ -213,22 +245,9 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, phones, path, done / rate)
-            cancelling = level.describe("its", "send one of them alone")
-            remarks = [*audio.remarks, *([] if cancelling is None else [cancelling])]
-            return phones, event.seconds, remarks
+            return phones, event.seconds, [*audio.remarks]
     finally:
         audio.close()
-
-
-def _open(path: str) -> Audio:
-    """The file, at a rate that a stream may have."""
-    audio = open_audio(path)
-    try:
-        check_rate(audio.sample_rate)
-    except AudioError as error:
-        audio.close()
-        raise AudioError(f"{path}: {error}") from None
-    return audio
 
 
 def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:

@@ -43,7 +43,7 @@ CLOSE_SECONDS = 2.0  # for the last words to a client that may not listen
 async def serve(websocket: WebSocket, service: Service) -> None:
     """Serve an accepted connection until its end."""
     session = Session(websocket, service)
-    client = websocket.client and (websocket.client.host, websocket.client.port)
+    client = session.client
     code, message = Close.DONE, ""
     try:
         with service.waiting(client):
@@ -75,6 +75,7 @@ class Session:
     """The two directions of a connection."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
+        self.client = websocket.client and (websocket.client.host, websocket.client.port)
         self._socket = websocket
         self._service = service
         self._limits = service.limits
@@ -82,6 +83,7 @@ class Session:
         self._room = asyncio.Event()  # the engine has taken audio
         self._failure: str | None = None
         self._finishing = False
+        self._handed_over = False
         self._sending: asyncio.Timeout | None = None  # that of the event on its way
         self._samples = 0  # of audio and gaps, since the stream began
         self._gaps = 0
@@ -121,7 +123,7 @@ class Session:
         """
         self._endpoints = opening.endpoints
         try:
-            async with self._service.stream(opening, self._listen) as stream:
+            async with self._service.stream(opening, self._listen, self.client) as stream:
                 self._outbox = Outbox(self._limits.outbox_bytes, stream.pause)
                 self._samples, self._gaps = round(stream.seconds * opening.rate), len(stream.lost)
                 self._outbox.post(write_event(self._ready(opening, stream)))
@@ -137,25 +139,33 @@ class Session:
         writer = asyncio.create_task(self._write())
         stopping = asyncio.create_task(self._service.stopping.wait())
         tasks: set[asyncio.Task[object]] = {reader, writer, stopping}
+        restart = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
+        cut: asyncio.TimerHandle | None = None
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 self._hasten()
+                # Whoever has much to be heard still has it where it goes on.
+                cut = self._loop.call_later(self._limits.grace_seconds / 2, stream.hand_over)
             if self._finishing and not reader.done():  # its final comes, whether the server stops or not
                 await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             if writer.done():
                 writer.result()
+                if self._handed_over:
+                    raise restart
                 return
             reason = reader.exception() if reader.done() else None
             if reason is None:
                 reader.cancel()
-                reason = RefusedError(Close.RESTART, "the server stops; resume the stream elsewhere")
+                reason = restart
                 stream.pause(False)  # its snapshot is due, whether its client reads or not
             if isinstance(reason, RefusedError) and reason.code in RESUMABLE:
                 put(stream, HandOver())
                 await writer
             raise reason
         finally:
+            if cut is not None:
+                cut.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -184,7 +194,7 @@ class Session:
             await self._room.wait()
 
     def _parts(self, work: Work, rate: int) -> Iterator[Work]:
-        """A long gap in parts: it waits outside the stream, so that a snapshot of this can be had at any time."""
+        """A long gap in parts: the rest waits outside the stream, behind nothing that was asked for before."""
         if not isinstance(work, Gap):
             yield work
             return
@@ -292,7 +302,9 @@ class Session:
                 self._failure = event.message
             elif isinstance(event, Endpoint) and not self._endpoints:
                 continue  # a snapshot has brought rules that this client did not ask for
-            elif not isinstance(event, HandedOver):
+            elif isinstance(event, HandedOver):
+                self._handed_over = True
+            else:
                 self._outbox.post(write_event(event))
             if isinstance(event, ENDS):
                 self._outbox.end()

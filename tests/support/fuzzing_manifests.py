@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +24,25 @@ ROWS: tuple[dict[str, Any], ...] = (
 KALDI = ("one a.wav", "two /data/b.flac", "three sox a.wav -t wav - |", "four raw.ark:123", "five")
 
 
-def mutated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """`count` manifests: the ending of its name, and its bytes."""
-    random = np.random.default_rng(seed)
-    for _ in range(count):
-        if random.random() < 0.2:
-            rows = [KALDI[random.integers(len(KALDI))].encode() for _ in range(3)]
-            yield ".scp", flipped(b"\n".join(rows), random)
-            continue
-        lines = []
-        for _ in range(3):
-            row: Any = ROWS[random.integers(len(ROWS))]
-            for _ in range(random.integers(0, 3)):
-                row = changed(row, random)
-            lines.append(json.dumps(row).encode())
-        data = b"\n".join(lines)
-        if random.random() < 0.3:
-            data = flipped(data, random)
-        if random.random() < 0.3:
-            packed = gzip.compress(data)
-            yield ".jsonl.gz", flipped(packed, random) if random.random() < 0.5 else packed
-        else:
-            yield ".jsonl", data
+def mutated(seed: int, number: int) -> tuple[str, bytes]:
+    """One of a seed's manifests: the ending of its name, and its bytes."""
+    random = np.random.default_rng([seed, number])
+    if random.random() < 0.2:
+        rows = [KALDI[random.integers(len(KALDI))].encode() for _ in range(3)]
+        return ".scp", flipped(b"\n".join(rows), random)
+    lines = []
+    for _ in range(3):
+        row: Any = ROWS[random.integers(len(ROWS))]
+        for _ in range(random.integers(0, 3)):
+            row = changed(row, random)
+        lines.append(json.dumps(row).encode())
+    data = b"\n".join(lines)
+    if random.random() < 0.3:
+        data = flipped(data, random)
+    if random.random() < 0.7:
+        return ".jsonl", data
+    packed = gzip.compress(data)
+    return ".jsonl.gz", flipped(packed, random) if random.random() < 0.5 else packed
 
 
 def read(path: Path) -> tuple[int, int]:

@@ -1,7 +1,5 @@
 """Snapshots changed at random, from a seed: they are refused in one line, or are streams like any other."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from fuzzing_json import changed, flipped
 from snapshots import sealed, unpacked
@@ -30,14 +28,13 @@ def originals(recognizer: Recognizer) -> list[bytes]:
     return saved
 
 
-def mutated(snapshots: list[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """`count` snapshots: bytes changed, or fields and tensors under a checksum that is right."""
-    random = np.random.default_rng(seed)
-    for _ in range(count):
+def mutated(snapshots: list[bytes], seed: int, number: int) -> bytes:
+    """One of a seed's snapshots: bytes changed, or fields and tensors under a checksum that is right."""
+    random = np.random.default_rng([seed, number])
+    while True:
         data = snapshots[random.integers(len(snapshots))]
         if random.random() < 0.2:
-            yield flipped(data, random)
-            continue
+            return flipped(data, random)
         fields, tensors = unpacked(data)
         for _ in range(random.integers(1, 4)):
             if random.random() < 0.6:
@@ -46,13 +43,9 @@ def mutated(snapshots: list[bytes], count: int, seed: int) -> Iterator[bytes]:
                 name = list(tensors)[random.integers(len(tensors))]
                 tensors = {**tensors, name: _changed(tensors[name], random)}
         try:
-            yield sealed(fields, tensors)
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-        ):  # no longer anything that JSON or safetensors can hold
-            continue
+            return sealed(fields, tensors)
+        except (TypeError, ValueError, AttributeError):
+            continue  # no longer anything that JSON or safetensors can hold
 
 
 def _changed(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:

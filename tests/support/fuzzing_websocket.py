@@ -70,8 +70,8 @@ async def _say(socket: ClientConnection, random: np.random.Generator) -> None:
             socket.transport.write(flipped(data, random) if random.random() < 0.7 else data)
 
 
-async def conversations(url: str, count: int, seed: int, at_once: int = 16) -> Counter[int]:
-    """How many of `count` connections were closed with each code.
+async def conversations(url: str, numbers: range, seed: int, at_once: int = 16) -> Counter[int]:
+    """How many of a seed's connections were closed with each code.
 
     Raises:
         TimeoutError: one was not closed in time.
@@ -82,4 +82,4 @@ async def conversations(url: str, count: int, seed: int, at_once: int = 16) -> C
         async with places:
             return await converse(url, number, seed)
 
-    return Counter(await asyncio.gather(*map(one, range(count))))
+    return Counter(await asyncio.gather(*map(one, numbers)))

@@ -51,6 +51,13 @@ class Failure:
     """Why an input is not transcribed, in one line that names it."""
 
     reason: str
+    name: str | None = None
+    """Of the file or folder, where it is one."""
+
+    @classmethod
+    def of(cls, name: str, reason: str) -> "Failure":
+        """Of a file or folder."""
+        return cls(f"{name}: {reason}", name)
 
 
 Entry: TypeAlias = Source | Failure

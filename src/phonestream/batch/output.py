@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import NamedTuple
 
-from .remote import strip_file_scheme
+from .remote import is_url, strip_file_scheme
 
 ABANDONED = 7 * 24 * 3600  # seconds after its beginning a run on another machine is taken to be over
 
@@ -29,6 +29,13 @@ def new_output(folder: str) -> Output:
     return Output(
         strip_file_scheme(folder), f"{_HOST}-{os.getpid()}-{time.time():.0f}-{uuid.uuid4().hex[:8]}"
     )
+
+
+def result_folder(output: Output | None, stem: str) -> str | None:
+    """The folder in which results of that name lie; None where they are printed, or behind a URL."""
+    if output is None or is_url(output.folder):
+        return None
+    return os.path.dirname(os.path.join(output.folder, stem))
 
 
 def is_abandoned(run: str) -> bool:

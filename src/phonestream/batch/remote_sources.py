@@ -39,15 +39,16 @@ def expand_url(name: str, root: str | None) -> Iterator[Entry]:
     except ModuleNotFoundError:
         raise
     except Exception as error:  # plug-ins raise what they like
-        yield Failure(
-            f"{name}: cannot be searched: {error_reason(error)}; check the name, the network and the credentials"
+        yield Failure.of(
+            name,
+            f"cannot be searched: {error_reason(error)}; check the name, the network and the credentials",
         )
         return
     for relative, size in found:
         yield _source(base.child(relative), base, root, size)
     if not found:
         what = "no recording is called so" if pattern else "is a folder that holds no recordings"
-        yield Failure(f"{name}: {what} (names ending in .wav, .flac, .opus, .mp3, .m4a …); give another")
+        yield Failure.of(name, f"{what} (names ending in .wav, .flac, .opus, .mp3, .m4a …); give another")
 
 
 def _source(url: Url, above: Url, root: str | None, size: int | None) -> Entry:
@@ -60,10 +61,10 @@ def _source(url: Url, above: Url, root: str | None, size: int | None) -> Entry:
     folder = "" if base is None else base.path.rstrip("/")
     within = base is not None and (url.scheme, url.rest) == (base.scheme, base.rest)
     if not within or (folder and not url.path.startswith(f"{folder}/")):
-        return Failure(f"{url}: is not below {root}; give another --root")
+        return Failure.of(str(url), f"is not below {root}; give another --root")
     stem = PurePosixPath(_without_query(url)[len(folder) :].lstrip("/"))
     if ".." in stem.parts or not stem.name:
-        return Failure(f"{url}: cannot name a result below the output folder; rename it")
+        return Failure.of(str(url), "cannot name a result below the output folder; rename it")
     name = f"{url.scheme}://{_without_query(url)}"
     return Source(name, str(url), str(without_ending(stem)), size=size)
 

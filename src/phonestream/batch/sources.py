@@ -75,7 +75,7 @@ def _file(path: str, root: str) -> Entry:
     """A recording whose results mirror its place below `root`."""
     relative = os.path.relpath(path, root or ".") if root else os.path.basename(path)
     if relative.split(os.sep)[0] == os.pardir:
-        return Failure(f"{path}: is not below {root}; give another --root")
+        return Failure.of(path, f"is not below {root}; give another --root")
     stem = os.fspath(without_ending(PurePath(relative))) if PurePath(relative).name else "_"
     return Source(path, path, stem)
 
@@ -87,9 +87,10 @@ def _below(folder: str, root: str) -> Iterator[Entry]:
         found = True
         yield entry if isinstance(entry, Failure) else _file(entry, root)
     if not found:
-        yield Failure(
-            f"{folder}: is a folder that holds no recordings (names ending in .wav, .flac, .opus, .mp3, .m4a …); "
-            "give another, or name the files themselves"
+        yield Failure.of(
+            folder,
+            "is a folder that holds no recordings (names ending in .wav, .flac, .opus, .mp3, .m4a …); "
+            "give another, or name the files themselves",
         )
 
 
@@ -101,7 +102,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str | Failure]:
         with os.scandir(folder) as entries:
             inside = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     except OSError as error:
-        yield Failure(f"{folder}: the folder cannot be read: {error.strerror}; change its permissions")
+        yield Failure.of(folder, f"the folder cannot be read: {error.strerror}; change its permissions")
         return
     for name in inside:
         path = os.path.join(folder, name)
@@ -112,16 +113,16 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str | Failure]:
 
 
 def _regular(path: str) -> Iterator[str | Failure]:
-    """A file of a folder, or why it is left out: a pipe would be waited for without end."""
+    """A file of a folder or a pattern, or why it is left out: a pipe would be waited for without end."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:  # a link to itself or to nothing
-        yield Failure(f"{path}: cannot be opened: {error.strerror}; remove it, or mend the link")
+        yield Failure.of(path, f"cannot be opened: {error.strerror}; remove it, or mend the link")
         return
     if stat.S_ISREG(mode):
         yield path
     else:
-        yield Failure(f"{path}: is a pipe or a device, not a file; name it itself to have it read")
+        yield Failure.of(path, "is a pipe or a device, not a file; name it itself to have it read")
 
 
 def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
@@ -142,7 +143,8 @@ def _matching(pattern: str, root: str | None) -> Iterator[Entry]:
         if os.path.isdir(match):
             yield from _below(match, base)
         else:
-            yield _file(match, base)
+            for entry in _regular(match):
+                yield entry if isinstance(entry, Failure) else _file(entry, base)
 
 
 def _glob(folder: str, parts: Sequence[str]) -> Iterator[str]:

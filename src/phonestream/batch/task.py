@@ -1,7 +1,7 @@
 """The work on one recording as a pure function, `Task` in and `Result` out, for whatever runs it where."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import NamedTuple, TypeAlias
 
@@ -14,11 +14,11 @@ from ..streaming.decoding.config import Decoding
 from ..streaming.recognizer import Recognizer
 from . import posteriors
 from .entries import Source
-from .output import Output
+from .output import Output, result_folder
 from .output_folder import output_folder
 from .posteriors import PosteriorsWriter
 from .sinks import MemorySink, Payload, ResultSink
-from .transcription import EACH, MIX, ChannelResult, transcribe_source
+from .transcription import EACH, MIX, TIERS, ChannelResult, transcribe_source
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Settings:
     """Names in `phonestream.formats.registry.FORMATS`."""
     options: Options = field(default_factory=Options)
     channel: str | int = MIX
-    """`mix`, `each`, or the number of one, counted from 1."""
+    """`mix`, `each` or `tiers`, or the number of one, counted from 1."""
     n_best: int = 1
     """Transcripts that JSON lists, from a recogniser that decodes by beam search."""
     posteriors: bool = False
@@ -71,6 +71,7 @@ class Result(NamedTuple):
     failure: str | None = None  # why there is nothing, in one line that names the recording
     payloads: tuple[Payload, ...] = ()  # where there is no output folder; whoever takes them closes them
     remarks: tuple[str, ...] = ()  # warnings about a recording that was transcribed, in lines that name it
+    misfits: tuple[str, ...] = ()  # where a transcript and its recording differ, in lines that name it
 
     def in_memory(self) -> "Result":
         """The same with payloads that can be sent to another process."""
@@ -113,11 +114,8 @@ def run_task(
 
     def write(sink: ResultSink) -> tuple[float, Sequence[str]]:
         channels = _transcribe(sink, task, recognizer, progress)
-        for channel in channels:
-            document = _document(source, settings, channel)
-            number = channel.channel if settings.channel == EACH else None
-            for form in map(FORMATS.__getitem__, settings.formats):
-                sink.open(number, form.extension).writelines(form.chunks(document, settings.options))
+        options = replace(settings.options, folder=result_folder(output, source.stem))
+        _write(sink, task, channels, options)
         return channels[0].seconds, channels[0].remarks
 
     return whole_result(source, output, write)
@@ -179,6 +177,23 @@ def _transcribe(
     for writer in writers.values():
         writer.finish()
     return channels
+
+
+def _write(sink: ResultSink, task: Task, channels: Sequence[ChannelResult], options: Options) -> None:
+    """The files of a recording, in every format."""
+    source, settings = task
+    forms = [FORMATS[name] for name in settings.formats]
+    if settings.channel == TIERS:
+        documents = [_document(source, settings, channel) for channel in channels]
+        for form in forms:
+            assert form.write_channels is not None
+            sink.open(None, form.extension).write(form.write_channels(documents, options))
+        return
+    for channel in channels:
+        document = _document(source, settings, channel)
+        number = channel.channel if settings.channel == EACH else None
+        for form in forms:
+            sink.open(number, form.extension).writelines(form.chunks(document, options))
 
 
 def _document(source: Source, settings: Settings, result: ChannelResult) -> Document:

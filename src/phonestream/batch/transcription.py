@@ -23,6 +23,7 @@ from .raw import RawInput
 from .remote import fetch_audio, is_url
 
 MIX, EACH = "mix", "each"
+TIERS = "tiers"  # as each, in one file
 
 OnRows = Callable[[int | None, FloatArray], object]
 """Called with a channel, None where they are mixed, and the next rows of log-probabilities."""
@@ -54,7 +55,7 @@ def transcribe_source(
     Args:
         source: the recording, or the part of one.
         recognizer: transcribes it.
-        channel: `mix`, `each`, or the number of one, counted from 1.
+        channel: `mix`, `each` or `tiers`, or the number of one, counted from 1.
         n_best: how many transcripts at most, if more than 1, from a recogniser that decodes by beam search.
         keywords: what is spotted, too.
         on_rows: where log-probabilities go.
@@ -175,7 +176,7 @@ def choose_channels(
     if channel == MIX:
         return [(None, columns)]
     among: Sequence[int] = columns if columns is not None else range(audio.channels)
-    if channel == EACH:
+    if channel in (EACH, TIERS):
         if len(among) > MAX_CHANNELS:
             raise AudioError(f"{audio.path}: has {len(among)} channels; expected at most {MAX_CHANNELS}")
         return [(number, [column]) for number, column in enumerate(among, start=1)]

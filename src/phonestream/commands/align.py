@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +48,7 @@ def align(
         str | None,
         typer.Option(
             "--format",
-            help="text, a table for a person to read; json, ctm, textgrid, eaf, srt, vtt, audacity, lab, csv. "
+            help="text, a table for a person to read; json, ctm, textgrid, eaf, srt, vtt, audacity, lab, moho, csv. "
             "Without it: what the ending of --output says, or text; for a folder textgrid.",
         ),
     ] = None,
@@ -75,6 +76,15 @@ def align(
         str | None,
         typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
     ] = None,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"
+        ),
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="A tier of scores too, in TextGrid and ELAN.")
+    ] = False,
     lexicon: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +134,7 @@ def align(
             model=model,
             threads=threads,
             form=_format(form or "textgrid", None),
-            options=_options(phones, visemes),
+            options=_options(phones, visemes, scores, frame_rate, _format(form or "textgrid", None)),
             phonemes=phonemes,
             dictionary=lexicon,
             time_shifts=time_shifts,
@@ -145,7 +155,8 @@ def align(
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name, options, number = _format(form, output), _options(phones, visemes), _channel(channel)
+    name, number = _format(form, output), _channel(channel)
+    options = _options(phones, visemes, scores, frame_rate, name)
     if output is not None:
         check_new(output, overwrite)
     from ..asr.lexicon.lexicon import Lexicon
@@ -153,9 +164,13 @@ def align(
 
     recognizer = Recognizer(model, threads=threads)
 
+    of_recording: list[str] = []
+
     def posteriors() -> Computed:
         with Bar("aligning") as bar:
-            return compute(recognizer, audio, time_shifts, number, bar)
+            computed = compute(recognizer, audio, time_shifts, number, bar)
+        of_recording.extend(computed.remarks)
+        return computed
 
     alignment = align_said(
         recognizer,
@@ -166,14 +181,16 @@ def align(
         lexicon=Lexicon(lexicon) if lexicon else None,
         refuse=refuse,
     )
+    if output is not None:
+        options = replace(options, folder=os.path.dirname(output))
     data = render(alignment, audio, name, options)
     if output is None:
         copy(io.BytesIO(data))
     else:
         save(output, io.BytesIO(data))
     remarked = remarks(alignment)
-    for remark in remarked:
-        complain(f"{audio}: {remark}")
+    for remark in (*of_recording, *(f"{audio}: {remark}" for remark in remarked)):
+        complain(remark)
     if remarked:
         raise typer.Exit(1)
 
@@ -212,15 +229,23 @@ def _channel(channel: str) -> int | None:
     return int(channel)
 
 
-def _options(phones: str, visemes: str | None) -> "Options":
+def _options(
+    phones: str, visemes: str | None, scores: bool, frame_rate: float | None, form: str
+) -> "Options":
     from ..formats.options import Options
 
+    if scores and form not in ("textgrid", "eaf"):
+        raise typer.BadParameter(
+            f"is a tier of textgrid and eaf; {form} has scores, or no place for them", param_hint="--scores"
+        )
+    if frame_rate is not None and form != "moho":
+        raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
     if visemes is not None and phones != "arpabet":
         raise typer.BadParameter(
             "gives phones names, and with --visemes there are none", param_hint="--phones"
         )
     try:
-        return Options(phones, visemes)
+        return Options(phones, visemes, scores, frame_rate or Options.frame_rate)
     except ConfigError as error:
         option = "--phones" if visemes is None else "--visemes"
         raise typer.BadParameter(str(error), param_hint=option) from None

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
 from .align_output import remarks, render
-from .align_recording import align_said, compute, read_transcript
+from .align_recording import Computed, align_said, compute, read_transcript
 from .output import complain
 from .progress import Bar
 
@@ -70,6 +71,7 @@ class AlignTask(NamedTuple):
             output: the output folder.
             progress: not called; a recording is one step.
         """
+        from ..batch.output import result_folder
         from ..batch.output_folder import output_folder
         from ..batch.task import Result
         from ..formats.registry import find
@@ -79,17 +81,25 @@ class AlignTask(NamedTuple):
         recognizer, lexicon = opened
         file, settings = self.source.path, self.settings
         sink = output_folder(output).sink(self.source.stem)
+        of_recording: list[str] = []
+
+        def posteriors() -> Computed:
+            computed = compute(recognizer, file, settings.time_shifts, settings.channel)
+            of_recording.extend(computed.remarks)
+            return computed
+
         try:
             alignment = align_said(
                 recognizer,
                 read_transcript(self.transcript),
-                lambda: compute(recognizer, file, settings.time_shifts, settings.channel),
+                posteriors,
                 names=(self.transcript, file),
                 phonemes=settings.phonemes,
                 lexicon=lexicon,
                 refuse=settings.refuse,
             )
-            data = render(alignment, file, settings.form, settings.options)
+            options = replace(settings.options, folder=result_folder(output, self.source.stem))
+            data = render(alignment, file, settings.form, options)
             sink.open(None, find(settings.form).extension).write(data)
             sink.commit()
         except PhonestreamError as error:
@@ -102,7 +112,8 @@ class AlignTask(NamedTuple):
             return Result(failure=str(unexpected(file, error)))
         finally:
             sink.discard()
-        return Result(alignment.seconds, remarks=tuple(f"{file}: {remark}" for remark in remarks(alignment)))
+        misfits = tuple(f"{file}: {remark}" for remark in remarks(alignment))
+        return Result(alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
 
 
 def align_corpus(folder: str, settings: Settings, output: "Output", existing: "Existing", jobs: int) -> bool:
@@ -111,7 +122,7 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     Results do not depend on `jobs`. Failures and remarks are printed as they come, failures again at the end.
 
     Returns:
-        Whether all were aligned and nothing was remarked.
+        Whether all were aligned and every transcript fits.
 
     Raises:
         ConfigError: results exist and are neither to be kept nor to be replaced, or a transcript would be replaced.
@@ -148,10 +159,11 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     try:
         with Bar("aligning") as bar, closing(in_order(completed)) as results:
             for count, result in enumerate(results, start=1):
-                for line in result.remarks if result.failure is None else (result.failure,):
+                wrong = result.misfits if result.failure is None else (result.failure,)
+                for line in (*result.remarks, *wrong):
                     bar.hide()
                     complain(line)
-                    fine = False
+                fine = fine and not wrong
                 if result.failure is not None:
                     failures.append(result.failure)
                 bar(count, len(tasks))

@@ -1,6 +1,7 @@
 """An alignment as `phonestream align` writes it: a table, JSON, every other format, and remarks on what did not fit."""
 
 import json
+import math
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,19 @@ def render(alignment: "Alignment", file: str, form: str, options: "Options") -> 
 
 
 def document(alignment: "Alignment", file: str) -> "Document":
-    """What the formats write: words that were found, their phones, and silence between them."""
+    """What the formats write: words that were found, their phones, and silence between them, in whole milliseconds."""
     from ..formats.document import Document, Interval, Word
     from ..streaming.decode import Phone
 
+    def whole(time: float) -> float:
+        return min(math.floor(time * 1000 + 0.5) / 1000, alignment.seconds)
+
     intervals: list[Interval] = []
     for phone in alignment.phones:
-        before = intervals[-1].end if intervals else 0.0
-        if phone.start > before:
-            intervals.append(Interval("", before, phone.start, 1.0))
-        intervals.append(Interval(phone.symbol, phone.start, phone.end, phone.score))
+        before, start = intervals[-1].end if intervals else 0.0, whole(phone.start)
+        if start > before:
+            intervals.append(Interval("", before, start, 1.0))
+        intervals.append(Interval(phone.symbol, start, whole(phone.end), phone.score))
     end = intervals[-1].end if intervals else 0.0
     if end < alignment.seconds:
         intervals.append(Interval("", end, alignment.seconds, 1.0))
@@ -49,10 +53,11 @@ def document(alignment: "Alignment", file: str) -> "Document":
         phones=tuple(Phone(phone.symbol, phone.start, phone.end, phone.score) for phone in alignment.phones),
         intervals=tuple(intervals),
         words=tuple(
-            Word(word.text, word.start, word.end, word.score, word.known, word.attached)
+            Word(word.text, whole(word.start), whole(word.end), word.score, word.known, word.attached)
             for word in alignment.words
             if word.found
         ),
+        lines=tuple(Interval(line.text, line.start, line.end, 1.0) for line in alignment.lines),
     )
 
 
@@ -88,7 +93,12 @@ def _symbols(word: "AlignedWord", options: "Options") -> list[str]:
 
 
 def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
-    """One line of JSON; times in seconds to the millisecond, ASCII whatever the file is called.
+    """`as_fields` in one line of JSON, ASCII whatever the file is called."""
+    return f"{json.dumps(as_fields(alignment, file, options))}\n".encode()
+
+
+def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str, Any]:
+    """All that is known of an alignment, for JSON; times in seconds to the millisecond.
 
     With visemes there is a list of them besides, which cover the whole recording. A word's `place` is where it is in
     the transcript: its first character's index and that behind its last.
@@ -114,6 +124,11 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
                         "symbol": phone.instead.symbol and rename(phone.instead.symbol, options.phone_set),
                         "probability": round(phone.instead.probability, 3),
                     },
+                    "inserted": phone.inserted
+                    and {
+                        "symbol": rename(phone.inserted.symbol, options.phone_set),
+                        "probability": round(phone.inserted.probability, 3),
+                    },
                 }
                 for phone in word.phones
             ],
@@ -136,6 +151,11 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             for extra in alignment.extra
         ],
     }
+    if alignment.lines:
+        fields["lines"] = [
+            {"text": line.text, "start": round(line.start, 3), "end": round(line.end, 3)}
+            for line in alignment.lines
+        ]
     if options.visemes is not None:
         shapes = intervals(document(alignment, file), options)
         fields["visemes"] = [
@@ -147,7 +167,7 @@ def as_json(alignment: "Alignment", file: str, options: "Options") -> bytes:
             }
             for shape in shapes
         ]
-    return f"{json.dumps(fields)}\n".encode()
+    return fields
 
 
 def remarks(alignment: "Alignment") -> list[str]:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,8 +35,10 @@ class Computed(NamedTuple):
     """What the model makes of a recording."""
 
     posteriors: "Posteriors"
-    remark: str | None
+    cancelling: str | None
     """Of channels that cancel each other when they are mixed."""
+    remarks: tuple[str, ...]
+    """What a person should know of the recording, that too, in lines that name it."""
 
 
 def read_transcript(path: str) -> list[Said]:
@@ -94,7 +97,7 @@ def compute(
     file: str,
     time_shifts: int,
     channel: int | None = None,
-    progress: Callable[[float, float], object] = lambda done, total: None,
+    progress: Callable[[float, float | None], object] = lambda done, total: None,
 ) -> Computed:
     """Posteriors of a recording.
 
@@ -106,29 +109,29 @@ def compute(
         AudioError: it cannot be used; the message begins with its name.
     """
     from ..asr.align.posteriors import compute_posteriors
-    from ..streaming.audio.channels import MixLevel
+    from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
 
     with native_remarks_off():
-        audio = open_audio(file)
+        opened = open_audio(file)
+    mixed = Mixed(opened, "align one alone: --channel 1")
+    audio = mixed if channel is None else opened
     with closing(audio):
-        done, level = 0, MixLevel()
+        done = 0
         if channel is not None and channel > audio.channels:
             raise AudioError(f"{file}: channel {channel} was asked for, and there are {audio.channels}")
 
         def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
-                if channel is None:
-                    level.add(block)
                 yield block if channel is None else block[:, channel - 1]
                 done += len(block)
-                if audio.seconds:
-                    progress(done / audio.sample_rate, audio.seconds)
+                progress(done / audio.sample_rate, audio.seconds)
 
         try:
             found = compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
-            return Computed(found, level.remark)
+            remarks = tuple(f"{file}: {remark}" for remark in audio.remarks)
+            return Computed(found, mixed.cancelling, remarks)
         except AudioError as error:
             if str(error).startswith(f"{file}: "):
                 raise
@@ -138,7 +141,7 @@ def compute(
 def align_said(
     recognizer: "Recognizer",
     said: Sequence[Said],
-    posteriors: "Callable[[], Posteriors]",
+    posteriors: Callable[[], Computed],
     *,
     names: tuple[str, str],
     phonemes: bool = False,
@@ -157,6 +160,7 @@ def align_said(
         AudioError, DataError: as `aligner.fit` and `aligner.spoken`; the message begins with a name.
     """
     from ..asr.align.aligner import fit, spoken
+    from ..asr.align.alignment import lines_of
     from ..asr.align.utterances import Utterance, fit_utterances
 
     parts, offset = [], 0
@@ -169,18 +173,16 @@ def align_said(
             offset += len(part.text) + 1
     except DataError as error:
         raise DataError(f"{names[0]}: {error}") from None
-    computed, cancelled = posteriors()
+    computed, cancelling, _ = posteriors()
     try:
         if said[0].end is None:
-            return fit(recognizer, computed, parts[0], refuse=refuse)
-        return fit_utterances(
-            recognizer,
-            computed,
-            [
+            found = fit(recognizer, computed, parts[0], refuse=refuse)
+        else:
+            timed = [
                 Utterance(part.start, computed.seconds if part.end is None else part.end, words)
                 for part, words in zip(said, parts, strict=True)
-            ],
-            refuse=refuse,
-        )
+            ]
+            found = fit_utterances(recognizer, computed, timed, refuse=refuse)
     except DataError as error:
-        raise DataError(f"{names[1]}: {cancelled or error}") from None
+        raise DataError(f"{names[1]}: {cancelling or error}") from None
+    return replace(found, lines=lines_of("\n".join(part.text for part in said), found.words))

@@ -69,7 +69,9 @@ def plot(
     recognizer = Recognizer(model)
     names(recognizer.phones, phones)  # a set that is not there is said before a long recording is heard
     with Bar("listening") as bar:
-        excerpt, seconds = hear_excerpt(recognizer, audio, start, end, bar)
+        excerpt, seconds, remarks = hear_excerpt(recognizer, audio, start, end, bar)
+    for remark in remarks:
+        complain(f"{audio}: {remark}")
     if end is None and excerpt.end < seconds:
         stretch = "the first 10 s" if start == 0 else f"{start:g} to {excerpt.end:g} s"
         complain(f"{audio}: longer than {WHOLE:g} s, so {stretch} are drawn; --start and --end choose others")
@@ -85,8 +87,8 @@ def hear_excerpt(
     start: float,
     end: float | None,
     progress: Callable[[float, float], object] = lambda done, total: None,
-) -> "tuple[Excerpt, float]":
-    """A stretch of a file with the phones that `transcribe` gives for it, and the seconds of audio that are known.
+) -> "tuple[Excerpt, float, tuple[str, ...]]":
+    """A stretch of a file with the phones that `transcribe` gives for it, the seconds of audio that are known, remarks.
 
     The recording is heard from its beginning, as what is heard of it depends on all that came before; of what lies
     outside the stretch nothing is kept.
@@ -104,11 +106,12 @@ def hear_excerpt(
 
     from ..formats.picture import Excerpt
     from ..formats.tiling import tile
+    from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
     from ..streaming.audio.samples import mono
 
     with native_remarks_off():
-        opened = open_audio(file)
+        opened = Mixed(open_audio(file))
     meta = recognizer.metadata
     stream = recognizer.stream(posteriors=True)
     with closing(opened):
@@ -150,15 +153,21 @@ def hear_excerpt(
     beyond = max(ahead, math.ceil((until - clock) / meta.row_seconds))
     log_probs = np.concatenate(rows)[ahead:beyond]
     tiled = tile(heard, stream.seconds)
-    return Excerpt(
-        title=file,
-        samples=audio,
-        rate=rate,
-        start=start,
-        phones=tuple(phone for phone in heard if phone.end > start and phone.start < until),
-        intervals=tuple(part for part in tiled if part.symbol and part.end > start and part.start < until),
-        posteriors=np.exp(np.delete(log_probs, meta.blank, axis=1)),
-        symbols=meta.phones,
-        first_row=clock + ahead * meta.row_seconds,
-        row_seconds=meta.row_seconds,
-    ), seconds
+    return (
+        Excerpt(
+            title=file,
+            samples=audio,
+            rate=rate,
+            start=start,
+            phones=tuple(phone for phone in heard if phone.end > start and phone.start < until),
+            intervals=tuple(
+                part for part in tiled if part.symbol and part.end > start and part.start < until
+            ),
+            posteriors=np.exp(np.delete(log_probs, meta.blank, axis=1)),
+            symbols=meta.phones,
+            first_row=clock + ahead * meta.row_seconds,
+            row_seconds=meta.row_seconds,
+        ),
+        seconds,
+        opened.remarks,
+    )

@@ -23,7 +23,7 @@ class Bar:
         self._wanted = sys.stderr is not None and sys.stderr.isatty()
         self._shown: Progress | None = None
 
-    def __call__(self, done: float, total: float, note: str = "") -> None:
+    def __call__(self, done: float, total: float | None, note: str = "") -> None:
         if not self._wanted or time.monotonic() - self._since < PATIENCE:
             return
         if self._shown is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import typer
 
+from .failures import failure_list
 from .one_file import save
 from .output import complain, copy, printable
 from .progress import Bar
@@ -64,7 +65,7 @@ def run_batch(
         output = new_output(options.output)
         entries, done_before = plan_outputs(entries, settings, output, options.existing, names)
     statistics = RunStatistics(entries, done_before)
-    with Bar(label) as bar:
+    with failure_list(options.failures) as note_failure, Bar(label) as bar:
 
         def progress(index: int, seconds: float, length: float | None) -> None:
             statistics.update(index, seconds, length)
@@ -77,6 +78,7 @@ def run_batch(
             with closing(outcomes):
                 for outcome in outcomes:
                     statistics.complete(outcome)
+                    note_failure(outcome)
                     _report(outcome, printer, bar, statistics)
         except KeyboardInterrupt:
             bar.hide()

@@ -71,6 +71,12 @@ class RunOptions:
         bool, typer.Option("--resume", help="Go on with a run that was stopped: what is done stays.")
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Write what failed and why to this file, a line of JSON each."
+        ),
+    ] = None
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that share the work.", show_default="1; with --ray all CPUs"),
@@ -142,13 +148,14 @@ class RunOptions:
             raise typer.BadParameter("several at once need --output, a folder", param_hint="--format")
         return formats
 
-    def channel_number(self) -> str | int:
-        """`mix`, `each`, or a number from 1 on."""
+    def channel_number(self, *words: str) -> str | int:
+        """One of `words`, by default `mix` and `each`, or a number from 1 on."""
         channel: str | int = self.channel
-        if channel not in ("mix", "each"):
+        words = words or ("mix", "each")
+        if channel not in words:
             if not (self.channel.isascii() and self.channel.isdecimal() and int(channel) > 0):
                 raise typer.BadParameter(
-                    f"{channel!r} is none of mix, each, 1, 2, 3 …", param_hint="--channel"
+                    f"{channel!r} is none of {', '.join(words)}, 1, 2, 3 …", param_hint="--channel"
                 )
             channel = int(channel)
         return channel

@@ -52,6 +52,12 @@ def serve(
         bool, typer.Option("--log-requests", help="A line on standard error for each request and stream.")
     ] = False,
     max_streams: Annotated[int, typer.Option(min=1, help="At a time; the next is refused.")] = 128,
+    max_streams_per_address: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The same for one client's address.", show_default="half, this machine excepted"
+        ),
+    ] = None,
     max_message: Annotated[int, typer.Option(min=1, metavar="KIB", help="Of one WebSocket message.")] = 1024,
     max_file: Annotated[int, typer.Option(min=1, metavar="MIB", help="Of one recording.")] = 256,
     max_backlog: Annotated[
@@ -71,6 +77,7 @@ def serve(
     from ..streaming.server.access import Access, check_host, check_origin, check_root_path, is_loopback
     from ..streaming.server.limits import Limits
     from ..streaming.server.run import run
+    from .align_upload import upload_aligner
 
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
         raise ConfigError(
@@ -93,14 +100,16 @@ def serve(
     )
     limits = Limits(
         streams=max_streams,
+        address_streams=max_streams_per_address,
         message_bytes=max_message << 10,
         upload_bytes=max_file << 20,
         backlog_seconds=max_backlog,
         idle_seconds=max_idle,
         duration_seconds=max_duration,
     )
+    recognizer = Recognizer(model, decoder=chosen(decoder))
     ending = run(
-        Recognizer(model, decoder=chosen(decoder)),
+        recognizer,
         host=host,
         port=port,
         access=access,
@@ -111,6 +120,7 @@ def serve(
         request_log=log_requests,
         answers=answer_writer,
         announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
+        align=upload_aligner(recognizer),
     )
     if ending.cut:
         complain(f"{ending.cut} streams and files were cut off before their end, and have no snapshot")

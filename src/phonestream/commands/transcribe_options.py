@@ -30,16 +30,29 @@ class TranscribeOptions(RunOptions):
         typer.Option(
             "--format",
             help="text, for a person to read; json, a line for each file; ctm, textgrid, eaf, srt, vtt, audacity, "
-            "lab, csv. Several, with commas between, need --output.",
+            "lab, moho, csv. Several, with commas between, need --output.",
             show_default="text",
         ),
     ] = None
+    channel: Annotated[
+        str,
+        typer.Option(
+            metavar="mix|each|tiers|N",
+            help="All channels mixed, each on its own, each a tier of one TextGrid, or number N alone.",
+        ),
+    ] = "mix"
     phones: Annotated[
         str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = None
     visemes: Annotated[
         str | None,
         typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
+    ] = None
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"
+        ),
     ] = None
     posteriors: Annotated[
         bool, typer.Option("--posteriors", help="Save log-probabilities too, as STEM.safetensors.")
@@ -73,12 +86,19 @@ class TranscribeOptions(RunOptions):
         from ..formats.registry import find
 
         formats = self.format_names(find)
+        if self.frame_rate is not None and "moho" not in formats:
+            raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
         names = self._names()
+        channel = self.channel_number("mix", "each", "tiers")
+        if channel == "tiers" and (formats != ("textgrid",) or self.posteriors):
+            raise typer.BadParameter(
+                "tiers are a TextGrid's: give --format textgrid alone", param_hint="--channel"
+            )
         if self.n_best > 1 and (formats != ("json",) or self.visemes is not None):
             raise typer.BadParameter(
                 "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
             )
-        return Settings(formats, names, self.channel_number(), self.n_best, self.posteriors)
+        return Settings(formats, names, channel, self.n_best, self.posteriors)
 
     def _names(self) -> "Options":
         """The names of phones."""
@@ -88,7 +108,12 @@ class TranscribeOptions(RunOptions):
         if self.phones is not None and self.visemes is not None:
             raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
         try:
-            return Options(self.phones or "arpabet", self.visemes, styled=self.output is None and styled())
+            return Options(
+                self.phones or "arpabet",
+                self.visemes,
+                frame_rate=self.frame_rate or Options.frame_rate,
+                styled=self.output is None and styled(),
+            )
         except ConfigError as error:
             hint = "--phones" if self.visemes is None else "--visemes"
             raise typer.BadParameter(str(error), param_hint=hint) from None

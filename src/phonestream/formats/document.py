@@ -44,6 +44,8 @@ class Document:
     intervals: tuple[Interval, ...] = ()
     """The same phones, and silence between them, without gaps from 0 to `seconds`."""
     words: tuple[Word, ...] = ()
+    lines: tuple[Interval, ...] = ()
+    """Lines of the transcript, where it has several; their symbols are their texts."""
     channel: int | None = None
     """Counted from 1; None where channels were mixed."""
     alternatives: tuple[Hypothesis, ...] = ()

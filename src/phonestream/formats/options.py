@@ -19,8 +19,14 @@ class Options:
     """One of `PHONE_SETS`."""
     visemes: str | None = None
     """One of `VISEMES`: mouth shapes in the place of phones. A shape is held, so they need intervals."""
+    scores: bool = False
+    """Whether formats with tiers have one of scores, or confidences."""
+    frame_rate: float = 24.0
+    """Frames a second, for formats that count them."""
     styled: bool = False
     """Whether text draws doubtful phones faintly, for a terminal."""
+    folder: str | None = None
+    """Where the result will lie, for formats that say where the recording is; None: beside it."""
 
     def __post_init__(self) -> None:
         if self.phone_set not in PHONE_SETS:

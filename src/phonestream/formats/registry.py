@@ -1,11 +1,23 @@
 """Every format by its name: what `--format` chooses from, and all that a caller needs to write a result."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import ConfigError
-from . import audacity, csv_rows, ctm, eaf, json_lines, lab, subtitles, text, textgrid
+from . import (
+    audacity,
+    csv_rows,
+    ctm,
+    eaf,
+    json_lines,
+    lab,
+    moho,
+    subtitles,
+    text,
+    textgrid,
+    textgrid_channels,
+)
 from .document import Document
 from .options import Options
 
@@ -28,6 +40,8 @@ class Format:
     """What every file begins with."""
     joins: bool = False
     """Whether files written one behind the other, headers but the first left out, are a file of the format."""
+    write_channels: Callable[[Sequence[Document], Options], bytes] | None = None
+    """Several channels of a recording in one file, where the format has room for them."""
 
     def write(self, document: Document, options: Options) -> bytes:
         """The whole file."""
@@ -41,12 +55,19 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("text", "txt", needs_intervals=False, chunks=text.write, joins=True),
             Format("json", "json", needs_intervals=False, chunks=json_lines.write, joins=True),
             Format("ctm", "ctm", needs_intervals=True, chunks=ctm.write, joins=True),
-            Format("textgrid", "TextGrid", needs_intervals=True, chunks=textgrid.write),
+            Format(
+                "textgrid",
+                "TextGrid",
+                needs_intervals=True,
+                chunks=textgrid.write,
+                write_channels=textgrid_channels.write_channels,
+            ),
             Format("eaf", "eaf", needs_intervals=True, chunks=eaf.write),
             Format("srt", "srt", needs_intervals=True, chunks=subtitles.write_srt),
             Format("vtt", "vtt", needs_intervals=True, chunks=subtitles.write_vtt),
             Format("audacity", "audacity.txt", needs_intervals=True, chunks=audacity.write),
             Format("lab", "lab", needs_intervals=True, chunks=lab.write),
+            Format("moho", "dat", needs_intervals=True, chunks=moho.write),
             Format(
                 "csv", "csv", needs_intervals=True, chunks=csv_rows.write, header=csv_rows.HEADER, joins=True
             ),

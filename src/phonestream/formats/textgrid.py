@@ -1,4 +1,4 @@
-"""Praat's TextGrid: a tier of phones, and above it one of words where there are words, each without gaps."""
+"""Praat's TextGrid: a tier of phones, above it those of words and utterances where there are any; all without gaps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,11 +10,18 @@ from .units import Label, intervals, tier
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
-    """`write_tiers` of phones and words. Silence is an interval with an empty label, as Praat has it."""
-    tiers = {}
+    """`write_tiers` of what the document has. Silence is an interval with an empty label, as Praat has it."""
+    tiers: dict[str, Sequence[Label]] = {}
+    if document.lines:
+        tiers["utterances"] = [(line.symbol, line.start, line.end) for line in document.lines]
     if document.words:
         tiers["words"] = [(word.text, word.start, word.end) for word in document.words]
-    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in intervals(document, options)]
+    heard = intervals(document, options)
+    tiers[tier(options)] = [(entry.symbol, entry.start, entry.end) for entry in heard]
+    if options.scores:
+        tiers["scores"] = [
+            (f"{entry.confidence:.2f}" if entry.symbol else "", entry.start, entry.end) for entry in heard
+        ]
     yield write_tiers(tiers, document.seconds)
 
 

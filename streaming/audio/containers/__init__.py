@@ -12,7 +12,7 @@ import os
 from typing import BinaryIO, NamedTuple
 
 from ....errors import AudioError
-from . import flac, matroska, mpeg, ogg, sized
+from . import asf, flac, matroska, mpeg, ogg, sized
 from .errors import JitterError, UnsupportedError
 from .view import Piece, View
 
@@ -72,6 +72,7 @@ def check_decoded(file: BinaryIO, kind: str, sample_rate: int) -> Verdict:
         return Verdict(None, None, ogg.scan(file, sample_rate, jumps=True).remarks)
     if kind == "mp3" and mpeg.scan(file, 0, file.seek(0, os.SEEK_END)) is None:
         raise AudioError("holds no MPEG audio that can be found; convert it: ffmpeg -i FILE speech.wav")
+    asf.check(file)
     matroska.check(file)
     found = sized.scan(file)
     return Verdict(None, found.pieces, found.remarks)

@@ -41,6 +41,14 @@ class Frame(NamedTuple):
         return (self.rate, self.layer, self.mono) == (other.rate, other.layer, other.mono)
 
 
+class Promise(NamedTuple):
+    """What a length header says of the frames that follow it; 0 where it says nothing."""
+
+    frames: int
+    size: int = 0
+    """Bytes, the header's frame among them."""
+
+
 class Scan(NamedTuple):
     """The audio in an MPEG file."""
 
@@ -61,7 +69,8 @@ def scan(file: BinaryIO, start: int, end: int) -> Scan | None:
     first: Frame | None = None
     first_header = b""
     samples = count = 0  # of the whole, of this part
-    promised: int | None = None
+    promised: Promise | None = None
+    part = begin  # where the header is that promised it
     complete = True  # one part, and it says its length
     ranges: list[tuple[int, int]] = []
     opening = True  # the next frame is a part's first
@@ -71,7 +80,7 @@ def scan(file: BinaryIO, start: int, end: int) -> Scan | None:
         frame = parse_frame(header)
         if frame is None:
             following = _next_part(file, position, end, first, samples)
-            _check_count(promised, count, samples, first)
+            _check_count(promised, count, position - part, samples, first)
             if following is None:
                 break
             file.seek(following)
@@ -85,12 +94,12 @@ def scan(file: BinaryIO, start: int, end: int) -> Scan | None:
                 f"at byte {position}; make it one, for example with: ffmpeg -i FILE joined.wav"
             )
         body = file.read(frame.size - 4)
-        header_count = length_header(body, frame)
-        if header_count is not None:  # it is no audio
+        found = length_header(body, frame)
+        if found is not None:  # it is no audio
             if not opening or samples:  # of a file that was appended
-                _check_count(promised, count, samples, first)
+                _check_count(promised, count, position - part, samples, first)
                 complete, count = False, 0
-            promised, opening = header_count or None, False
+            promised, part, opening = found if found.frames else None, position, False
             complete = complete and body[frame.tag_at : frame.tag_at + 4] in (b"Xing", b"Info")
             continue
         if len(body) < frame.size - 4 or position + frame.size > end:
@@ -103,17 +112,21 @@ def scan(file: BinaryIO, start: int, end: int) -> Scan | None:
             ranges.append((position, position + frame.size))
     if first is None or not samples:
         raise AudioError("breaks off before its first sound; copy or download it again")
-    if complete and promised is not None and count <= promised:
+    if complete and promised is not None and count <= promised.frames:
         return Scan(samples, None)
     if first.layer != 3:  # in which there are no length headers
         return Scan(samples, None)
     return Scan(samples, (_xing_frame(first_header, samples // first.samples), *ranges))
 
 
-def _check_count(promised: int | None, count: int, samples: int, first: Frame | None) -> None:
-    if promised is not None and first is not None and count < promised - 1:  # some count the header itself
+def _check_count(promised: Promise | None, count: int, size: int, samples: int, first: Frame | None) -> None:
+    """Hold `count` frames in `size` bytes, the header's own among them, against what it promised."""
+    if promised is None or first is None:
+        return
+    missing = promised.frames - count
+    if missing > 1 or (missing == 1 and size < promised.size):  # some count the header itself
         rate, per_frame = first.rate, first.samples
-        of = (samples + (promised - count) * per_frame) / rate
+        of = (samples + missing * per_frame) / rate
         raise AudioError(f"breaks off after {samples / rate:.2f} of {of:.2f} s; copy or download it again")
 
 
@@ -165,18 +178,21 @@ def parse_frame(header: bytes) -> Frame | None:
     return Frame(size, samples, sample_rate, layer, mono, side)
 
 
-def length_header(body: bytes, frame: Frame) -> int | None:
-    """How many frames a length header says follow it, 0 if it does not say; None if `body` is none."""
+def length_header(body: bytes, frame: Frame) -> Promise | None:
+    """What a length header says; None if `body` is none."""
     if frame.layer != 3:
         return None
     if len(body) >= frame.tag_at + 12:
         tag, flags, count = struct.unpack_from(">4sII", body, frame.tag_at)
         if tag in (b"Xing", b"Info"):
-            return int(count) if flags & 1 else 0
+            if not flags & 1:
+                return Promise(0)
+            at = frame.tag_at + 12
+            return Promise(count, int.from_bytes(body[at : at + 4], "big") if flags & 2 else 0)
     vbri = VBRI_AT - 4
     if len(body) >= vbri + 18 and body[vbri : vbri + 4] == b"VBRI":
         (count,) = struct.unpack_from(">I", body, vbri + 14)
-        return int(count)
+        return Promise(count)
     return None
 
 
@@ -197,17 +213,18 @@ def _xing_frame(header: bytes, count: int) -> bytes:
 def _first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     """Position of the first frame that another follows, after tags and whatever else precedes it.
 
-    Where none does, a lone frame at the very beginning is one whose followers have been cut off.
+    Where the very first bytes begin a frame like it, those are the first, and what follows them is damaged or cut off.
     """
     start = behind_tags(file, start, end)
     file.seek(start)
     window = file.read(min(MAX_JUNK + 4096, end - start))
+    leading = parse_frame(window[:4])
     position = window.find(b"\xff")
     while 0 <= position < MAX_JUNK:
         first = parse_frame(window[position : position + 4])
         if first is not None:
             second = parse_frame(window[position + first.size : position + first.size + 4])
             if second is not None and second.like(first):
-                return start + position
+                return start if leading is not None and leading.like(first) else start + position
         position = window.find(b"\xff", position + 1)
-    return start if parse_frame(window[:4]) is not None else None
+    return start if leading is not None else None

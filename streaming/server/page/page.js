@@ -167,7 +167,7 @@ function save(ending) {
 
 function setPlaying(on) {
   at("play").setAttribute("aria-pressed", String(on));
-  at("play").textContent = on ? "Pause" : "Play";
+  at("play").textContent = on ? "Stop" : "Play";
 }
 
 // What the page is asked to tell when it is said; of a page that cannot, nothing.

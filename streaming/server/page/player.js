@@ -39,6 +39,7 @@ export class Player {
     const { source } = this;
     this.source = null;
     source.stop();
+    this.context.suspend(); // lets the sound card rest
     this.onMove(null);
     this.onEnd();
   }

@@ -1,0 +1,41 @@
+"""`--failures FILE.jsonl`: what failed in a run and why, for programs."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..batch.run import Outcome
+
+
+@contextmanager
+def failure_list(path: str | None) -> Iterator[Callable[["Outcome"], None]]:
+    """What notes outcomes: a line of JSON for each that failed, as soon as it is known; nothing without a `path`.
+
+    A line has `file`, null where what failed is none, such as a row of a manifest, and the `reason` as standard error
+    has it. Without failures the file is empty.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        file = open(path, "w", encoding="ascii")  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror}; give --failures another name"
+        ) from None
+    with file:
+
+        def note(outcome: "Outcome") -> None:
+            if outcome.result.failure is not None:
+                line = json.dumps({"file": outcome.entry.name, "reason": outcome.result.failure})
+                file.write(f"{line}\n")
+                file.flush()
+
+        yield note
