@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -516,7 +517,8 @@ def test_every_format_is_written_to_a_file_as_to_standard_output(
     assert (status, err) == (0, "")
     assert (b"unbroken" in printed) == (name not in ("audacity", "ctm", "moho"))  # which have phones alone
     assert run(recording.file, transcript, "--output", target) == (0, b"", "")  # the ending says the format
-    assert target.read_bytes() == printed
+    way = re.compile(rb' RELATIVE_MEDIA_URL="[^"]*"')  # ELAN's, from where the document lies
+    assert way.sub(b"", target.read_bytes()) == way.sub(b"", printed)
     assert sorted(tmp_path.iterdir()) == sorted([transcript, target])
 
 

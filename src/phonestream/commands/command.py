@@ -16,7 +16,7 @@ PANELS = {
     "Many recordings": "jobs ray",
     "Address and access": "host port certificate key token without-token allow-host allow-origin root-path "
     "log-requests",
-    "Limits": "max-streams max-message max-file max-backlog max-idle max-duration",
+    "Limits": "max-streams max-streams-per-address max-message max-file max-backlog max-idle max-duration",
 }
 """Groups of options by their long names. Options of no group stand in typer's own."""
 
@@ -38,7 +38,19 @@ WORDS = {
     "hours": "HOURS",
     "passes": "NUMBER",
     **dict.fromkeys(
-        ("jobs", "channels", "beam", "n-best", "threads", "time-shifts", "max-streams", "dpi", "order"), "N"
+        (
+            "jobs",
+            "channels",
+            "beam",
+            "n-best",
+            "threads",
+            "time-shifts",
+            "max-streams",
+            "max-streams-per-address",
+            "dpi",
+            "order",
+        ),
+        "N",
     ),
 }
 """What takes the place of a value on help pages, where an option does not say it itself: the same in every command."""

@@ -109,9 +109,10 @@ class RunOptions:
 
     @property
     def file(self) -> str | None:
-        """The file that `output` names by its ending, None where it is a folder."""
-        is_file = self.output is not None and not os.path.isdir(self.output) and format_of(self.output)
-        return self.output if is_file else None
+        """The file that `output` names by its ending, None where it is a folder; behind a URL it is one."""
+        if self.output is None or "://" in self.output or os.path.isdir(self.output):
+            return None
+        return self.output if format_of(self.output) else None
 
     def check_files(self) -> None:
         """Refuse options about files that do not go together."""
