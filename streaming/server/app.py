@@ -60,19 +60,20 @@ def application(service: Service, root_path: str = "", request_log: bool = False
             await websocket.accept()
             await session.serve(websocket, service)
 
-    async def transcribe(request: Request) -> Response:
+    async def answered(
+        request: Request, answer: Callable[[Request, Service], Awaitable[Response]]
+    ) -> Response:
         with service.serve():
             try:
-                return await upload.transcribe(request, service)
+                return await answer(request, service)
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it
 
+    async def transcribe(request: Request) -> Response:
+        return await answered(request, upload.transcribe)
+
     async def align(request: Request) -> Response:
-        with service.serve():
-            try:
-                return await alignment.align(request, service)
-            except ClientDisconnect:
-                return Response(status_code=499)  # nobody reads it
+        return await answered(request, alignment.align)
 
     async def health(_: Request) -> Response:
         status = service.status()

@@ -24,18 +24,22 @@ def failure_list(path: str | None) -> Iterator[Callable[["Outcome"], None]]:
     if path is None:
         yield lambda _: None
         return
+
+    def unwritable(error: OSError) -> ConfigError:
+        return ConfigError(f"{path}: cannot be written: {error.strerror}; give --failures another name")
+
     try:
-        file = open(path, "w", encoding="ascii")  # noqa: SIM115
+        file = open(path, "wb", buffering=0)  # noqa: SIM115
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be written: {error.strerror}; give --failures another name"
-        ) from None
+        raise unwritable(error) from None
     with file:
 
         def note(outcome: "Outcome") -> None:
             if outcome.result.failure is not None:
                 line = json.dumps({"file": outcome.entry.name, "reason": outcome.result.failure})
-                file.write(f"{line}\n")
-                file.flush()
+                try:
+                    file.write(f"{line}\n".encode())
+                except OSError as error:
+                    raise unwritable(error) from None
 
         yield note

@@ -3,10 +3,10 @@
 import os
 import shutil
 import stat
-import tempfile
-from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
+from ..atomic import replacing
 from ..errors import PhonestreamError
 
 
@@ -30,26 +30,15 @@ def save(path: str, content: BinaryIO) -> None:
     Raises:
         PhonestreamError: it cannot be written.
     """
-    temporary = None
     try:
         if is_special(path):
             with open(path, "wb", buffering=0) as device:
                 shutil.copyfileobj(content, device)
             return
-        target = os.path.realpath(path)  # through a link, to the file that it leads to
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target) or ".")
-        with os.fdopen(descriptor, "wb") as file:
+        target = Path(os.path.realpath(path))  # through a link, to the file that it leads to
+        with replacing(target) as partial, partial.open("wb") as file:
             shutil.copyfileobj(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # temporary files are private, results like any other file
-        os.replace(temporary, target)
     except (OSError, ValueError) as error:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
         reason = getattr(error, "strerror", None) or error
         raise PhonestreamError(
             f"{path}: cannot be written: {reason}; make room, or give another --output"
