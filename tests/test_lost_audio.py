@@ -20,7 +20,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "beam": {},
     "greedy": {"decoder": "greedy"},
     "endpoints": {"endpoints": True},
-    "keywords": {"keywords": Keywords(["saturday"])},
+    "keywords": {"keywords": Keywords(["saturday"], threshold=0.2)},
 }
 
 
@@ -79,7 +79,7 @@ def test_a_day_is_like_ten_seconds_but_for_the_clock(
 
 
 def test_paths_of_keywords_go_on_too(recognizer: Recognizer, speech: np.ndarray) -> None:
-    stream = recognizer.stream(keywords=Keywords(["saturday"]), decoder="greedy")
+    stream = recognizer.stream(keywords=Keywords(["saturday"], threshold=0.2), decoder="greedy")
     before = [*stream.accept(speech)]
     stream.gap(DAY * 16_000)
     after = [*stream.accept(speech), *stream.finish()]

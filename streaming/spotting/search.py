@@ -13,6 +13,9 @@ quarter of all rows are so, and next to nothing is to be done in them.
 
 A path's score and its first row are one 64-bit integer, score * 2^32 + 2^32 - 1 - row, the score in units of 2^-12 nat.
 So maxima carry the row along, the earlier of equals, and sums are exact: cutting rows into calls changes nothing.
+
+A path never gets better. One below the lowest score of its keyword is forgotten, so that silence of any length ends in
+one state, and no sum runs over.
 """
 
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ STEEPEST = -30.0  # nats: no column counts as less probable than that beside the
 SURE = 7.0  # nats
 
 _ROW = 32  # bits
-_NEVER = -(1 << 60)
+NEVER = -(1 << 60)
 _BARRED = -(1 << 50)
 _OUT_OF_REACH = 1 << 62
 _MASK = (1 << _ROW) - 1
@@ -66,6 +69,20 @@ class SearchState(NamedTuple):
     """int64 [cells]: to the blank after it."""
     pending: tuple[Peak, ...] = ()
     """Of each keyword that may have a peak the best so far, by keyword."""
+
+    def repeats(self, before: "SearchState") -> bool:
+        """Whether all paths are those of `before`, begun so many rows later, and no peak is open."""
+        then = before.skip(self.row - before.row)
+        return (
+            not self.pending
+            and np.array_equal(self.phone, then.phone)
+            and np.array_equal(self.blank, then.blank)
+        )
+
+    def skip(self, rows: int) -> "SearchState":
+        """What `repeats` after each of some rows is after `rows` of them."""
+        phone, blank = (np.where(cells == NEVER, NEVER, cells - rows) for cells in (self.phone, self.blank))
+        return self._replace(row=self.row + rows, phone=phone, blank=blank)
 
 
 class Search:
@@ -103,10 +120,11 @@ class Search:
         self._lowest = np.full(len(self._first), LOWEST) if lowest is None else np.array(lowest, np.float64)
         least = np.ceil(self._lowest[self.owner] / self._scale)  # in units; above 0 nothing is
         self._least = np.where(least > 0, _OUT_OF_REACH, np.minimum(least, 0).astype(np.int64) << _ROW)
+        self._forgotten = np.repeat(self._least, length + 1)  # of cells: below that
 
     def initial(self) -> SearchState:
         """The state before the first row."""
-        nothing = np.full(self._column.shape, _NEVER, np.int64)
+        nothing = np.full(self._column.shape, NEVER, np.int64)
         return SearchState(0, nothing, nothing)
 
     def decode(self, state: SearchState, rows: FloatArray) -> tuple[list[Peak], SearchState]:
@@ -130,20 +148,20 @@ class Search:
         peaks: list[Peak] = []
         due = min((peak.end for peak in state.pending), default=row) + self.window
         silence = (emissions[:, self._blank] - (round(DWELL * UNITS) << _ROW)).tolist()
-        emissions[:, self._blank] = _NEVER  # what is left are phones
+        emissions[:, self._blank] = NEVER  # what is left are phones
         sure = (emissions.max(axis=-1) <= -round(SURE * UNITS) << _ROW).tolist()
         for emission, silent, is_sure in zip(emissions, silence, sure, strict=True):
             if is_sure:
                 np.maximum(phone, after, out=after)
                 after += silent
-                phone.fill(_NEVER)
+                phone.fill(NEVER)
             else:
                 after[self._entry] = _MASK - (row & _MASK)  # a keyword is entered at no cost, in any row
                 np.add(phone[:-1], self._barred, out=stepped)
                 np.maximum(stepped, after[:-1], out=stepped)
                 np.maximum(phone[1:], stepped, out=best[1:])
                 best += emission.take(self._column)
-                best[self._entry] = _NEVER
+                best[self._entry] = NEVER
                 np.maximum(phone, after, out=after)
                 after += silent
                 phone, best = best, phone
@@ -156,6 +174,8 @@ class Search:
                 peaks += [pending.pop(key) for key in settled]
                 due = min((peak.end for peak in pending.values()), default=row) + self.window
             row += 1
+        phone[phone < self._forgotten] = NEVER
+        after[after < self._forgotten] = NEVER
         return peaks, SearchState(row, phone, after, tuple(pending[key] for key in sorted(pending)))
 
     def _note(self, pending: dict[int, Peak], ends: AnyArray, row: int) -> None:

@@ -179,22 +179,12 @@ class Spotting(NamedTuple):
         return found, Spotting(self.spotter, state)
 
     def repeats(self, before: "Spotting | None") -> bool:
-        """Whether all paths are those of `before`, begun so many rows later, and no peak is open."""
-        if before is None:
-            return False
-        now, then = self.state.search, before.state.search
-        rows = now.row - then.row
-        return (
-            not now.pending
-            and np.array_equal(now.phone, then.phone - rows)
-            and np.array_equal(now.blank, then.blank - rows)
-        )
+        """`SearchState.repeats`."""
+        return before is not None and self.state.search.repeats(before.state.search)
 
     def skip(self, rows: int) -> "Spotting":
-        """What `repeats` after each of some rows is after `rows` of them."""
-        search = self.state.search
-        search = search._replace(row=search.row + rows, phone=search.phone - rows, blank=search.blank - rows)
-        return Spotting(self.spotter, self.state._replace(search=search))
+        """`SearchState.skip`."""
+        return Spotting(self.spotter, self.state._replace(search=self.state.search.skip(rows)))
 
     def finish(self) -> list[Spotted]:
         """`Spotter.finish`."""
