@@ -6,7 +6,8 @@
 
 The model runs once over each recording; its rows are then decoded a frame's at a time in each way, taking turns
 recording by recording, so that the times can be compared with each other and with the model's. The delay is from the
-end of a phone's first row to the row with which it is final. Memory is what a stream carries from row to row.
+end of a phone's first row to the row with which it is final. Memory is what a stream carries from row to row. Word
+starts are counted on phones heard correctly, against the first pronunciations of the words that were read.
 
 With `--arpa`, a language model of phones without word boundaries, ours decodes with it too, and so does flashlight-text
 where it and kenlm are installed: a whole recording at once, so it has no delay. Settings are chosen on dev and dev-cv;
@@ -32,7 +33,9 @@ from tables import Report
 
 from phonestream import BeamSearch, Phone, Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones
-from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.asr.evaluation.score import PhoneErrors, align, count_errors
+from phonestream.asr.lexicon.lexicon import bundled as lexicon
+from phonestream.asr.lexicon.text import normalise
 from phonestream.streaming.arrays import FloatArray
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.decoding.config import BLANK_SECONDS
@@ -72,6 +75,32 @@ class Tally:
     seconds: float = 0.0
     delays: list[float] = field(default_factory=list)
     bytes: int = 0
+    starts: int = 0  # of words, in the references, of phones heard correctly
+    guessed: int = 0  # on phones heard correctly
+    right: int = 0
+
+    def add(self, reference: list[str], word_starts: list[bool] | None, phones: list[Phone]) -> None:
+        """Count a recording's errors, and its word starts where they are known."""
+        edits = align(reference, [phone.symbol for phone in phones])
+        self.errors += count_errors(edits)
+        if word_starts is None:
+            return
+        references, found = iter(word_starts), iter(phones)
+        for edit in edits:
+            start = edit.reference is not None and next(references)
+            guess = edit.hypothesis is not None and bool(next(found).word_start)
+            if edit.operation == "equal":
+                self.starts += start
+                self.guessed += guess
+                self.right += start and guess
+
+
+def word_starts(text: str, reference: list[str]) -> list[bool] | None:
+    """Whether a word begins with each reference phone; None where the phones are not the words'."""
+    words = [lexicon().pronunciations(word)[0].phones for word in normalise(text)]
+    if [phone for word in words for phone in word] != reference:
+        return None
+    return [place == 0 for word in words for place in range(len(word))]
 
 
 def greedy(decoder: Decoder) -> Way:
@@ -169,6 +198,7 @@ def main() -> None:
         model += time.perf_counter() - begin
         count += len(rows)
         reference = reference_phones(cut)
+        starts = word_starts(cut.supervisions[0].text or "", reference)
         for name, way in every.items():
             tally, phones = tallies[name], []
             begin = time.perf_counter()
@@ -179,7 +209,7 @@ def main() -> None:
                 tally.bytes = max(tally.bytes, size)
                 offset = recognizer.metadata.time_offset_seconds + row_seconds
                 tally.delays += [seen * row_seconds - phone.start - offset for phone in found]
-            tally.errors += phone_errors(reference, [phone.symbol for phone in phones])
+            tally.add(reference, starts, phones)
 
     report.note(
         f"{options.split}: {count * row_seconds / 60:.0f} minutes; blank scores are for {BLANK_SECONDS * 1000:.0f} ms; "
@@ -193,6 +223,8 @@ def main() -> None:
         ("delay p50, s", ".2f"),
         ("p90, s", ".2f"),
         ("state, KB", ".1f"),
+        ("word starts right %", ".1f"),
+        ("found %", ".1f"),
     )
     least = tallies["greedy"].seconds + model
     for name, tally in tallies.items():
@@ -206,6 +238,8 @@ def main() -> None:
             None if whole else float(half),
             None if whole else float(most),
             tally.bytes / 1000 or None,
+            100 * tally.right / tally.guessed if tally.guessed else None,
+            100 * tally.right / tally.starts if tally.guessed else None,
         )
     report.save()
 
