@@ -15,7 +15,7 @@ from . import trie
 from .trie import START, Trie
 
 ROOT = 0  # the context of no symbols
-MAX_ROWS = 16384  # expanded at a time: 16 MB with 80 symbols
+MAX_ROWS = 65536  # expanded at a time: 64 MB with 80 symbols, after some six minutes of speech
 _UNKNOWN = -1
 
 
