@@ -78,7 +78,9 @@ def test_a_recipe_says_how_to_run_it(recipe: Path) -> None:
     comment = "\n".join(line for line in recipe.read_text("utf-8").splitlines() if line.startswith("#"))
     assert f"train recipes/{recipe.name} --run RUN" in comment
     stages = load_recipe(recipe)
-    assert comment.count("--teacher") == sum(config.distillation > 0 for config in stages)
+    taught = sum(config.distillation > 0 for config in stages)
+    # A teacher's rows serve all stages; a model is named for each.
+    assert comment.count("--teacher-rows") == (taught > 0) or comment.count("--teacher ") == taught
     assert ("torchrun" in comment) <= all(config.precision == "bfloat16" for config in stages)
 
 
