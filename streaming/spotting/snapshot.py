@@ -76,7 +76,7 @@ def _peaks(saved: Mapping[str, Any], name: str, spotter: Spotter) -> tuple[Peak,
     """The list of peaks, one a keyword at most."""
     if not (isinstance(saved[name], list) and all(_is_peak(peak, spotter) for peak in saved[name])):
         raise ValueError(f"is damaged: field 'spotting.{name}' is no list of peaks")
-    peaks = tuple(Peak(*peak[:4], float(peak[4])) for peak in saved[name])
+    peaks = tuple(Peak(one[0], one[1], one[2], one[3], float(one[4])) for one in saved[name])
     if any(one.keyword >= other.keyword for one, other in pairwise(peaks)):
         raise ValueError(f"is damaged: field 'spotting.{name}' has a keyword twice")
     return peaks
