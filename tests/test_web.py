@@ -57,6 +57,7 @@ from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page
 
 PAGE = Path(__file__).parent.parent / "docs/static-page.md"
+LAMP = Path(__file__).parent.parent / "examples/lamp.html"
 VENDORED = Path(static.__file__).parent / "onnxruntime"
 NPM = {  # of the npm package onnxruntime-web 1.23.2 and, which that one lacks, of the PyPI package onnxruntime 1.23.2
     "ort.wasm.bundle.min.mjs": "cace3b98bee45c1c40ed04e07b984fb66012acacb702e6aecd9008239bf35e99",
@@ -196,8 +197,10 @@ def test_the_module_hears_in_pages_of_ones_own(tools: Page, recording: Path, tmp
     )
     ((transcript),) = transcribed(file)
     assert [phone["symbol"] for phone in phones] == [phone["symbol"] for phone in transcript["phones"]]
-    streamed = [event for event in said if isinstance(event, dict) and event["event"] == "phone"]
+    events = [event for event in said if isinstance(event, dict)]
+    streamed = [event for event in events if event["event"] == "phone"]
     assert [{"event": "phone", **phone} for phone in phones] == streamed
+    assert {event["phrase"] for event in events if event["event"] == "spotted"} == {"blue silk"}
     assert said[-1] == pytest.approx(transcript["seconds"])
 
 
@@ -217,6 +220,17 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     expect(offline.locator("#lost")).to_have_text("0 s")
     expect(offline.locator("#spotted span")).to_have_text("blue silk")
     check_microphone(offline, expected)
+
+
+def test_a_lamp_is_lit_by_voice(browser: Browser, folder: Path, site: Site) -> None:
+    (folder / LAMP.name).write_bytes(LAMP.read_bytes())
+    with opened(browser, f"{site.url}{LAMP.name}", site.url) as page:
+        page.fill("#on", "blue silk")
+        page.get_by_role("button", name="Listen").click(timeout=PATIENCE)
+        page.locator("#lamp.lit").wait_for(timeout=PATIENCE)
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Listen").wait_for(timeout=PATIENCE)
+        expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_file_that_cannot_be_used_is_told_and_the_next_one_heard(
