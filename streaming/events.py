@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .decode import Phone
 from .endpoint import Endpoint
+from .spotting.commands import CommandResult
 from .spotting.spotter import Spotted
 from .stream import Lost
 
@@ -40,7 +41,7 @@ class Failure(NamedTuple):
     message: str
 
 
-Event: TypeAlias = Phone | Tentative | Endpoint | Lost | Spotted | Listening | Final | Failure
+Event: TypeAlias = Phone | Tentative | Endpoint | Lost | Spotted | CommandResult | Listening | Final | Failure
 
 E = TypeVar("E", bound=Event)
 
@@ -51,6 +52,7 @@ KINDS: dict[str, type[Event]] = {
     "endpoint": Endpoint,
     "lost": Lost,
     "spotted": Spotted,
+    "command": CommandResult,
     "error": Failure,
     "final": Final,
 }

@@ -23,6 +23,7 @@ from .metadata import ModelMetadata
 from .model import Model
 from .pool import many
 from .pool.many import Outcome
+from .spotting.commands import CommandRecognizer, Commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import Spotter, boundary_model
 from .stream import DEFAULT_RATE, Event, Stream
@@ -93,6 +94,7 @@ class Recognizer:
         endpoints: Literal[False] = False,
         decoder: Decoding | None = None,
         keywords: None = None,
+        commands: None = None,
     ) -> Stream: ...
 
     @overload
@@ -103,6 +105,7 @@ class Recognizer:
         endpoints: EndpointConfig | Literal[True],
         decoder: Decoding | None = None,
         keywords: None = None,
+        commands: None = None,
     ) -> Stream[Event]: ...
 
     @overload
@@ -113,6 +116,7 @@ class Recognizer:
         endpoints: EndpointConfig | bool = False,
         decoder: Decoding | None = None,
         keywords: Keywords | None = None,
+        commands: Commands | None = None,
     ) -> Stream[Any]: ...
 
     def stream(
@@ -122,6 +126,7 @@ class Recognizer:
         endpoints: EndpointConfig | bool = False,
         decoder: Decoding | None = None,
         keywords: Keywords | None = None,
+        commands: Commands | None = None,
     ) -> Stream[Any]:
         """A new stream.
 
@@ -133,30 +138,42 @@ class Recognizer:
                 when it is first asked for, and again when its file has changed.
             keywords: what to spot. `accept`, `gap` and `finish` then return `Spotted`, too: half a second after the
                 keyword's end and the model's look-ahead, among the events of that time.
+            commands: a closed list; needs `endpoints`. Behind each endpoint, and at the end, comes a `CommandResult` if
+                any phone was heard since the one before.
 
         Raises:
-            ConfigError: `endpoints`, `decoder` or `keywords` is something else.
+            ConfigError: `endpoints`, `decoder`, `keywords` or `commands` is something else, or commands are wanted
+                without endpoints.
             ModelError: the language model cannot be used.
         """
         rules = endpoint_config(endpoints)
-        search, spotter = self.open_decoder(decoder), self.open_spotter(keywords)
-        initial = state.initial(self._model, posteriors, rules, search, spotter)
+        check_commands(commands, rules)
+        initial = state.initial(
+            self._model,
+            posteriors,
+            rules,
+            self.open_decoder(decoder),
+            self.open_spotter(keywords),
+            self.open_commands(commands),
+        )
         return Stream(self._model, initial)
 
-    def restore(self, saved: bytes, *, keywords: Keywords | None = None) -> Stream[Any]:
+    def restore(
+        self, saved: bytes, *, keywords: Keywords | None = None, commands: Commands | None = None
+    ) -> Stream[Any]:
         """The stream that `Stream.save` wrote, here or in another process; it goes on as if never stopped.
 
         Args:
             saved: the snapshot.
             keywords: those of the stream, which are not in the snapshot; None if it had none.
+            commands: likewise.
 
         Raises:
-            SnapshotError: not a snapshot, damaged, changed, of another format, of another model, with other keywords,
-                or of a language model that is neither bundled nor the recognizer's own.
+            SnapshotError: not a snapshot, damaged, changed, of another format, of another model, with other keywords
+                or commands, or of a language model that is neither bundled nor the recognizer's own.
         """
-        return Stream(
-            self._model, snapshot.load(self._model, saved, self._decoder, self.open_spotter(keywords))
-        )
+        spotter, ready = self.open_spotter(keywords), self.open_commands(commands)
+        return Stream(self._model, snapshot.load(self._model, saved, self._decoder, spotter, ready))
 
     def accept_many(
         self,
@@ -278,6 +295,18 @@ class Recognizer:
             raise ConfigError(f"keywords={repr(keywords)[:60]}: expected None or Keywords([...])")
         return Spotter(self.metadata.decoder, keywords, boundary_model(self.phones))
 
+    def open_commands(self, commands: Commands | None) -> CommandRecognizer | None:
+        """Commands ready for streams of this model; None for none.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not.
+        """
+        if commands is None:
+            return None
+        if not isinstance(commands, Commands):
+            raise ConfigError(f"commands={repr(commands)[:60]}: expected None or Commands([...])")
+        return CommandRecognizer(self.metadata.decoder, commands)
+
     def open_decoder(self, decoder: Decoding | None = None) -> BeamDecoder | None:
         """The search that `decoder` asks for, ready for streams of this model; None: the recognizer's own.
 
@@ -353,3 +382,13 @@ def endpoint_config(endpoints: EndpointConfig | bool) -> EndpointConfig | None:
     if not isinstance(endpoints, bool | EndpointConfig):
         raise ConfigError(f"endpoints={repr(endpoints)[:60]}: expected True, False or an EndpointConfig")
     return EndpointConfig() if endpoints is True else endpoints or None
+
+
+def check_commands(commands: Commands | None, rules: EndpointConfig | None) -> None:
+    """Refuse commands in a stream without endpoints.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if commands is not None and rules is None:
+        raise ConfigError("commands are told at endpoints: give endpoints=True or an EndpointConfig")

@@ -25,7 +25,10 @@ from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
 from .json_values import is_integer
 from .model import Model
 from .silence import Silence, may_be_silent, remember
+from .spotting import command_snapshot
 from .spotting import snapshot as spotting_snapshot
+from .spotting.command_state import Commanding
+from .spotting.commands import CommandRecognizer
 from .spotting.spotter import Spotter, Spotting
 from .state import Endpointing, Gap, StreamState
 
@@ -34,6 +37,7 @@ KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
 
 TAIL, PENDING, POSTERIORS, SEARCH = "resampler.tail", "pending", "posteriors", "search"
 MODEL, SUMS = "model.", "silence."  # prefixes
+OPTIONAL = {"endpoints", "search", "spotting", "commands"}  # fields
 
 MAX_SAMPLES = 2**48  # 11 years at 768 kHz
 MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted samples, and then some
@@ -56,11 +60,15 @@ def save(model: Model, state: StreamState) -> bytes:
     }
     if state.spotting is not None:
         fields["spotting"] = spotting_snapshot.fields(state.spotting)
+    if state.commands is not None:
+        fields["commands"] = command_snapshot.fields(state.commands)
     if state.endpoints is not None:
         fields["endpoints"] = _endpoint_fields(state.endpoints)
     tensors: dict[str, AnyArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
     if state.spotting is not None:
         tensors |= spotting_snapshot.tensors(state.spotting)
+    if state.commands is not None:
+        tensors[command_snapshot.ROWS] = state.commands.rows
     tensors[TAIL] = resampler.tail if resampler else np.empty(0, np.float32)
     tensors[PENDING] = state.pending
     if state.silence.sums is not None and _remembers(model, fields):
@@ -77,13 +85,18 @@ def save(model: Model, state: StreamState) -> bytes:
 
 
 def load(
-    model: Model, data: bytes, decoder: BeamDecoder | None = None, spotter: Spotter | None = None
+    model: Model,
+    data: bytes,
+    decoder: BeamDecoder | None = None,
+    spotter: Spotter | None = None,
+    recognizer: CommandRecognizer | None = None,
 ) -> StreamState:
     """The state that `save` wrote.
 
     Args:
         decoder: whose language model a stream may have, beside the bundled ones.
         spotter: has the keywords of the stream.
+        recognizer: has its commands.
 
     Raises:
         SnapshotError: not a snapshot, damaged, changed, of another format, of another model or language model.
@@ -98,8 +111,10 @@ def load(
         _check_fields(model, fields)
         search = tensors.pop(SEARCH, None)
         spotting = _spotting(fields, tensors, spotter)
+        commands = _commands(fields, tensors, recognizer)
         state = _state(model, fields, tensors)
-        return replace(state, search=_search(model, fields, search, decoder), spotting=spotting)
+        search_state = _search(model, fields, search, decoder)
+        return replace(state, search=search_state, spotting=spotting, commands=commands)
     except RecursionError:  # reading, writing or showing JSON that is nested without end
         _refuse("is damaged: its fields are nested too deeply")
 
@@ -118,6 +133,25 @@ def _spotting(
         _refuse("is of a stream with keywords: give restore(…, keywords=…) the same ones")
     try:
         return spotting_snapshot.load(saved, own, spotter, fields["row"])
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _commands(
+    fields: Mapping[str, Any], tensors: dict[str, AnyArray], recognizer: CommandRecognizer | None
+) -> Commanding | None:
+    """The utterance that went on, taken out of `tensors`."""
+    saved, rows = fields.get("commands"), tensors.pop(command_snapshot.ROWS, None)
+    if saved is None and rows is None:
+        if recognizer is not None:
+            _refuse("is of a stream without commands: restore it without, or start a stream with them")
+        return None
+    if recognizer is None:
+        _refuse("is of a stream with commands: give restore(…, commands=…) the same ones")
+    if "endpoints" not in fields:
+        _refuse("is damaged: it has commands and no endpoints")
+    try:
+        return command_snapshot.load(saved, rows, recognizer, fields["row"], fields["finished"])
     except ValueError as error:
         _refuse(str(error))
 
@@ -187,8 +221,8 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
     expected = {"format", "model", "rate", "received", "frames", "row", "quiet", "run", "lost", "finished"}
-    if fields.keys() - {"endpoints", "search", "spotting"} != expected:
-        odd = sorted((fields.keys() - {"endpoints", "search", "spotting"}) ^ expected)
+    if fields.keys() - OPTIONAL != expected:
+        odd = sorted((fields.keys() - OPTIONAL) ^ expected)
         _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 

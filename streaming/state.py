@@ -30,6 +30,8 @@ from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
 from .model import Model
 from .silence import NOTHING_HEARD, Silence
+from .spotting.command_state import Commanding
+from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
 
 
@@ -40,7 +42,7 @@ class Lost(NamedTuple):
     seconds: float
 
 
-Event: TypeAlias = Phone | Endpoint | Lost | Spotted
+Event: TypeAlias = Phone | Endpoint | Lost | Spotted | CommandResult
 
 
 class Gap(NamedTuple):
@@ -90,6 +92,8 @@ class StreamState:
     """Not None: phones are this search's, and `decoder` only counts rows."""
     spotting: Spotting | None = None
     """Where keywords are looked for."""
+    commands: Commanding | None = None
+    """Where each utterance is compared with commands: never without `endpoints`."""
 
     @property
     def received(self) -> int:
@@ -107,6 +111,7 @@ def initial(
     endpoints: EndpointConfig | None = None,
     decoder: BeamDecoder | None = None,
     spotter: Spotter | None = None,
+    commands: CommandRecognizer | None = None,
 ) -> StreamState:
     """The state of a stream that has heard nothing; with no `decoder`, one that decodes greedily."""
     begin = model.initial_state()
@@ -118,6 +123,7 @@ def initial(
         endpoints=Endpointing(endpoints) if endpoints else None,
         search=Search(decoder, decoder.initial()) if decoder else None,
         spotting=Spotting(spotter, spotter.initial()) if spotter else None,
+        commands=Commanding(commands) if commands else None,
     )
 
 
@@ -186,6 +192,9 @@ def decode_output(
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
     rows = _Rows(state.decoder.row, labels, confidences, log_probs)
     events, decoded = (_decode_events if state.spotting is None else _spot)(meta, state, rows)
+    if state.commands is not None:
+        told, commands = state.commands.decode(rows.begin, log_probs, _endings(meta, events))
+        events, decoded = _with_commands(events, told), replace(decoded, commands=commands)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
         posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
@@ -244,8 +253,25 @@ def decode_blanks(meta: ModelMetadata, state: StreamState, count: int) -> tuple[
     """
     begin = state.decoder.row
     events, state = _decode_events(meta, state, _Blanks(begin, begin + count, meta.blank))
-    spotting = None if state.spotting is None else state.spotting.skip(count)
-    return events, replace(state, spotting=spotting)
+    spotting, commands = state.spotting and state.spotting.skip(count), state.commands
+    if commands is not None:
+        told, commands = commands.skip(begin, count, _endings(meta, events))
+        events = _with_commands(events, told)
+    return events, replace(state, spotting=spotting, commands=commands)
+
+
+def _endings(meta: ModelMetadata, events: Iterable[Event]) -> list[int]:
+    """The rows at which endpoints among `events` end an utterance."""
+    offset, row = meta.time_offset_seconds, meta.row_seconds
+    return [round((event.time + offset) / row) for event in events if isinstance(event, Endpoint)]
+
+
+def _with_commands(events: Iterable[Event], told: Iterable[Sequence[CommandResult]]) -> list[Event]:
+    """`events`, and behind each endpoint what it ended."""
+    commands = iter(told)
+    return [
+        each for event in events for each in (event, *(next(commands) if isinstance(event, Endpoint) else ()))
+    ]
 
 
 def _spot(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
@@ -416,9 +442,13 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
         endpoints = endpoints._replace(pending_gaps=())
     if state.spotting is not None:
         last += state.spotting.finish()
+    commands = state.commands
+    if commands is not None:
+        last += commands.finish()
+        commands = Commanding(commands.recognizer, state.decoder.row)
     decoder = state.decoder._replace(run=None)
     return clip([*events, *last], state.seconds), replace(
-        state, finished=True, decoder=decoder, endpoints=endpoints, search=search
+        state, finished=True, decoder=decoder, endpoints=endpoints, search=search, commands=commands
     )
 
 
@@ -440,8 +470,8 @@ def clip(events: Iterable[Event], duration: float) -> list[Event]:
                 clipped += decode.clip([event], duration)
             case Endpoint(time, start):
                 clipped.append(event._replace(time=min(time, duration), start=min(start, duration)))
-            case Spotted(_, start, end):
-                clipped.append(event._replace(start=min(start, duration), end=min(end, duration)))
+            case Spotted() | CommandResult():
+                clipped.append(event._replace(start=min(event.start, duration), end=min(event.end, duration)))
             case Lost():
                 clipped.append(event)
     return clipped

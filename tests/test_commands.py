@@ -12,6 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_fixture import shipped_model
+from snapshots import sealed, unpacked
 
 import phonestream
 from phonestream import (
@@ -23,10 +24,13 @@ from phonestream import (
     DataError,
     Endpoint,
     Recognizer,
+    SnapshotError,
+    StreamPool,
 )
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.streaming.decode import Decoder
+from phonestream.streaming.spotting.command_state import Commanding
 from phonestream.streaming.spotting.commands import CommandRecognizer
 from phonestream.streaming.spotting.jsgf import read_jsgf, read_phrase
 from phonestream.streaming.spotting.phone_tree import BONUS, PhoneTree, free_score, relative
@@ -52,11 +56,12 @@ def speech() -> np.ndarray:
 
 def said(phones: str) -> np.ndarray:
     """Rows that say `phones`, each in two rows with a blank behind."""
-    labels = (
-        [0] * 10
-        + [label for phone in phones.split() for label in [PHONES.index(phone) + 1] * 2 + [0]]
-        + [0] * 10
-    )
+    voiced = [label for phone in phones.split() for label in [PHONES.index(phone) + 1] * 2 + [0]]
+    return rows_of([0] * 10 + voiced + [0] * 10)
+
+
+def rows_of(labels: list[int]) -> np.ndarray:
+    """Rows in which these are the most probable."""
     rows = np.full((len(labels), 40), np.log(0.1 / 39), np.float32)
     rows[np.arange(len(labels)), labels] = np.log(0.9)
     return rows
@@ -215,27 +220,116 @@ def sentences() -> Commands:
     return Commands(["then dear [said]", "turn the light (on | off)"])
 
 
-def test_a_stream_tells_its_commands_whatever_the_chunks() -> None:
+def test_a_stream_tells_its_commands_cut_saved_copied_or_in_a_batch() -> None:
     audio = np.concatenate([speech()[:24_000], np.zeros(16_000, np.float32), speech()[:12_000]])
 
     def told(*cuts: int) -> list[Any]:
-        stream = CommandStream(recognizer(), sentences())
-        events = [event for part in np.split(audio, cuts) for event in stream.accept(part)]
-        return events + stream.finish()
+        stream, events = CommandStream(recognizer(), sentences()), []
+        for part in np.split(audio, cuts):
+            events += stream.accept(part)
+            stream.copy().finish()
+            stream = recognizer().restore(stream.save(), commands=sentences())
+        return events + stream.finish() + recognizer().restore(stream.save(), commands=sentences()).finish()
 
-    whole, parts = told(), told(640, 5_001, 5_001, 30_000)
-    assert [type(event) for event in parts] == [type(event) for event in whole]
+    def pooled() -> list[Any]:
+        pool = StreamPool(recognizer(), decoder="greedy")
+        stream, other = (pool.open(endpoints=True, commands=sentences()) for _ in range(2))
+        stream.push(audio)
+        other.push(audio[::-1])
+        stream.finish()
+        events = []
+        while pool.ready:
+            events += [event for result in pool.tick() if result.stream is stream for event in result.events]
+        return events
+
+    stream = CommandStream(recognizer(), sentences())
+    whole = stream.accept(audio) + stream.finish()
     results = [event for event in whole if isinstance(event, CommandResult)]
     assert len(results) == 2
-    for one, other in zip(
-        [event for event in parts if isinstance(event, CommandResult)], results, strict=True
-    ):
-        assert one._replace(score=0.0) == other._replace(score=0.0)
-        assert one.score == pytest.approx(other.score, abs=1e-5)
-        assert 0 <= one.start < one.end <= len(audio) / 16_000
+    for parts in (told(640, 5_001, 5_001, 30_000), pooled()):
+        assert [type(event) for event in parts] == [type(event) for event in whole]
+        for one, other in zip(
+            [event for event in parts if isinstance(event, CommandResult)], results, strict=True
+        ):
+            assert one._replace(score=0.0) == other._replace(score=0.0)
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+            assert 0 <= one.start < one.end <= len(audio) / 16_000
     assert results[0].best.startswith("then dear")
     assert isinstance(whole[whole.index(results[0]) - 1], Endpoint)
     assert whole[-1] == results[1]  # the end of the stream ends an utterance, too
+
+
+@cache
+def slow() -> CommandRecognizer:
+    """For rows of a second, of which 30 are kept."""
+    return CommandRecognizer(Decoder(("", *PHONES), blank=0, row_seconds=1.0), sentences())
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_pieces_of_rows_change_nothing(data: st.DataObject) -> None:
+    """A step over rows is as many over parts of them, and no more is kept than is said."""
+    ready = slow()
+    labels = data.draw(st.lists(st.sampled_from([0] * 9 + [7]), min_size=60, max_size=60))
+    rows, endings = rows_of(labels), sorted(data.draw(st.sets(st.integers(1, 60), max_size=4)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, 60), max_size=6)))
+    told, whole = Commanding(ready).decode(0, rows, endings)
+    parts, state = [], Commanding(ready)
+    for begin, end in itertools.pairwise([0, *cuts, len(rows)]):
+        some, state = state.decode(begin, rows[begin:end], [row for row in endings if begin < row <= end])
+        parts += some
+    assert parts == told
+    assert (state.first, state.voiced, state.rows.tolist()) == (
+        whole.first,
+        whole.voiced,
+        whole.rows.tolist(),
+    )
+    assert len(state.rows) <= 30
+
+
+def test_a_day_of_nothing_is_skipped_and_told_from_what_was_said() -> None:
+    stream = CommandStream(recognizer(), sentences())
+    events = (
+        stream.accept(speech()[:24_000]) + stream.gap(24 * 3600 * 16_000) + stream.accept(speech()[:24_000])
+    )
+    first, second = [event for event in events + stream.finish() if isinstance(event, CommandResult)]
+    assert second.best == first.best
+    assert second.start - first.start == pytest.approx(24 * 3600 + 1.5, abs=0.1)
+
+
+def test_a_snapshot_wants_the_same_commands() -> None:
+    stream = CommandStream(recognizer(), sentences())
+    stream.accept(speech()[:16_000])
+    for commands, says in ((None, "the same ones"), (Commands(["stop"]), "other commands")):
+        with pytest.raises(SnapshotError, match=says):
+            recognizer().restore(stream.save(), commands=commands)
+    with pytest.raises(SnapshotError, match="without commands"):
+        recognizer().restore(recognizer().stream(endpoints=True).save(), commands=sentences())
+
+
+@pytest.mark.parametrize(
+    ("change", "damage"),
+    [
+        ({"first": -1}, None),
+        ({"first": 10**6}, None),
+        ({"voiced": False}, None),
+        ({"voiced": "yes"}, None),
+        ({"more": 1}, None),
+        ({}, lambda rows: rows[:, 1:]),
+        ({}, lambda rows: rows + 50),
+        ({}, lambda rows: np.repeat(rows, 100, axis=0)),
+        ({}, lambda rows: rows * np.nan),
+    ],
+)
+def test_a_damaged_utterance_is_refused(change: dict[str, Any], damage: Any) -> None:
+    stream = CommandStream(recognizer(), sentences())
+    stream.accept(speech()[:16_000])
+    fields, tensors = unpacked(stream.save())
+    fields["commands"] |= change
+    if damage is not None:
+        tensors["commands.rows"] = np.ascontiguousarray(damage(tensors["commands.rows"]))
+    with pytest.raises(SnapshotError, match="damaged"):
+        recognizer().restore(sealed(fields, tensors), commands=sentences())
 
 
 def test_commands_need_endpoints() -> None:

@@ -43,6 +43,7 @@ from phonestream.streaming.audio.files import AudioFile
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.endpoint import Endpoint
 from phonestream.streaming.events import Event, Failure, Final, Listening
+from phonestream.streaming.spotting.commands import CommandResult
 from phonestream.streaming.spotting.spotter import Spotted
 from phonestream.streaming.stream import Lost
 
@@ -159,10 +160,14 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     assert names[-5:] == [IPA[symbol] for symbol in hear(watched_saved)][-5:]
 
 
-def test_it_tells_keywords(microphone: VirtualMicrophone, speech: np.ndarray) -> None:
+def test_it_tells_keywords_and_commands(
+    microphone: VirtualMicrophone, speech: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_text("then dear said Rachel\nlamp (on | off)\n")
     process = listener(
         microphone,
         *("--format", "json", "--seconds", "7.0", "--spot", "then dear", "--spot", "umbrella"),
+        *("--commands", str(tmp_path / "list")),
         stdout=subprocess.PIPE,
     )
     heard = listening(process, process.stdout.fileno())
@@ -172,6 +177,9 @@ def test_it_tells_keywords(microphone: VirtualMicrophone, speech: np.ndarray) ->
     (found,) = (event for event in told(heard) if isinstance(event, Spotted))
     assert found.phrase == "then dear"
     assert 0 < found.start < found.end < 7
+    (command,) = (event for event in told(heard) if isinstance(event, CommandResult))
+    assert command.rejected  # it is a longer sentence
+    assert found.start < command.end < 7
 
 
 def _read_terminal(descriptor: int) -> bytes:

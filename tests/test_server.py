@@ -26,7 +26,7 @@ from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from phonestream import Keywords, Phone, Recognizer, Spotted, tile
+from phonestream import CommandResult, Commands, Keywords, Phone, Recognizer, Spotted, tile
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
 from phonestream.streaming.events import Final, encode
@@ -371,6 +371,7 @@ def test_any_bytes_are_samples_or_refused(data: bytes) -> None:
         encoding=st.sampled_from(["int16", "float32"]),
         posteriors=st.booleans(),
         keywords=st.lists(st.text(), max_size=3).map(tuple),
+        commands=st.lists(st.text(), max_size=3).map(tuple),
         snapshot=st.none() | st.binary(),
         token=st.none() | st.text(),
     )
@@ -379,17 +380,23 @@ def test_an_opening_survives_the_wire(opening: Opening) -> None:
     assert read_opening(write_opening(opening)) == opening
 
 
-def test_keywords_are_told_as_at_home(server: Process, recordings: list[Path]) -> None:
+def test_keywords_and_commands_are_told_as_at_home(server: Process, recordings: list[Path]) -> None:
     samples, rate = audio(recordings[5])
     phrases = ["blue silk", "gold buckles", "umbrella"]
-    local = Recognizer(shipped_model()).stream(keywords=Keywords(phrases, threshold=0.1))
+    listed = ["lamp (on | off)", "blue silk"]
+    local = Recognizer(shipped_model()).stream(
+        endpoints=True, keywords=Keywords(phrases, threshold=0.1), commands=Commands(listed, threshold=0.1)
+    )
+    kinds = Spotted | CommandResult
     expected = [
-        event for event in [*local.accept(samples, rate), *local.finish()] if isinstance(event, Spotted)
+        event for event in [*local.accept(samples, rate), *local.finish()] if isinstance(event, kinds)
     ]
-    assert {event.phrase for event in expected} >= {"blue silk", "gold buckles"}
+    assert {event.phrase for event in expected if isinstance(event, Spotted)} >= {"blue silk", "gold buckles"}
+    assert isinstance(expected[-1], CommandResult)
+    blocks, options = np.split(samples, [999, 50_000]), {"keywords": phrases, "commands": listed}
     with Client(server.url) as client:
-        events = list(client.stream(np.split(samples, [999, 50_000]), rate, keywords=phrases, threshold=0.1))
-    found = [event for event in events if isinstance(event, Spotted)]
+        events = list(client.stream(blocks, rate, threshold=0.1, **options))
+    found = [event for event in events if isinstance(event, kinds)]
     assert [encode(event) for event in found] == [encode(event) for event in expected]
 
 
@@ -401,6 +408,8 @@ def test_keywords_are_told_as_at_home(server: Process, recordings: list[Path]) -
         ({"keywords": ["…"]}, "no letters"),
         ({"keywords": ["lamp", "lamp"]}, "twice"),
         ({"keywords": ["lamp"], "threshold": 2}, "from 0"),
+        ({"commands": ["lamp (on"]}, "expected"),
+        ({"commands": ["(a lamp | the light) " * 9]}, "512 commands"),
     ],
 )
 def test_bad_keywords_are_refused(dial: Dial, server: Process, field: dict[str, Any], says: str) -> None:

@@ -35,7 +35,8 @@ from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, summing, toy_metadata, toy_model
 
-from phonestream import Recognizer
+from phonestream import Keywords, Recognizer
+from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.streaming.arrays import AnyArray
 from phonestream.streaming.audio import resample
@@ -51,10 +52,12 @@ from phonestream.streaming.silence import (
     remember,
     valid_frames,
 )
+from phonestream.streaming.spotting.spotter import Spotter, boundary_model
 from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page
 
 PAGE = Path(__file__).parent.parent / "docs/static-page.md"
+LAMP = Path(__file__).parent.parent / "examples/lamp.html"
 VENDORED = Path(static.__file__).parent / "onnxruntime"
 NPM = {  # of the npm package onnxruntime-web 1.23.2 and, which that one lacks, of the PyPI package onnxruntime 1.23.2
     "ort.wasm.bundle.min.mjs": "cace3b98bee45c1c40ed04e07b984fb66012acacb702e6aecd9008239bf35e99",
@@ -194,8 +197,10 @@ def test_the_module_hears_in_pages_of_ones_own(tools: Page, recording: Path, tmp
     )
     ((transcript),) = transcribed(file)
     assert [phone["symbol"] for phone in phones] == [phone["symbol"] for phone in transcript["phones"]]
-    streamed = [event for event in said if isinstance(event, dict) and event["event"] == "phone"]
+    events = [event for event in said if isinstance(event, dict)]
+    streamed = [event for event in events if event["event"] == "phone"]
     assert [{"event": "phone", **phone} for phone in phones] == streamed
+    assert {event["phrase"] for event in events if event["event"] == "spotted"} == {"blue silk"}
     assert said[-1] == pytest.approx(transcript["seconds"])
 
 
@@ -203,6 +208,7 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     offline: Page, recording: Path
 ) -> None:
     expected = possible(recording)
+    offline.fill("#keywords", "blue silk, umbrella")
     offline.locator("#listen").press("Enter")
     expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
     offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")
@@ -212,7 +218,19 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     expect(offline.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
     expect(offline.locator("#behind")).to_have_text("0 s")
     expect(offline.locator("#lost")).to_have_text("0 s")
+    expect(offline.locator("#spotted span")).to_have_text("blue silk")
     check_microphone(offline, expected)
+
+
+def test_a_lamp_is_lit_by_voice(browser: Browser, folder: Path, site: Site) -> None:
+    (folder / LAMP.name).write_bytes(LAMP.read_bytes())
+    with opened(browser, f"{site.url}{LAMP.name}", site.url) as page:
+        page.fill("#on", "blue silk")
+        page.get_by_role("button", name="Listen").click(timeout=PATIENCE)
+        page.locator("#lamp.lit").wait_for(timeout=PATIENCE)
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Listen").wait_for(timeout=PATIENCE)
+        expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_file_that_cannot_be_used_is_told_and_the_next_one_heard(
@@ -230,8 +248,13 @@ def test_a_file_that_cannot_be_used_is_told_and_the_next_one_heard(
         hear(offline, tmp_path / name)
         expect(offline.get_by_role("alert")).to_contain_text(message)
         assert symbols(offline) == []
+    offline.fill("#keywords", "a lamp, blue silk, qxz")
+    hear(offline, file)
+    expect(offline.get_by_role("alert")).to_contain_text("“qxz”, which this page cannot say")
+    offline.fill("#keywords", "a lamp, blue silk")
     hear(offline, file)
     expect(offline.get_by_role("alert")).to_be_empty()
+    expect(offline.locator("#spotted span")).to_have_text("blue silk")
     assert symbols(offline)
 
 
@@ -372,10 +395,74 @@ def test_rows_are_searched_as_in_python(
         )
 
 
-def test_a_greedy_page_has_no_language_model(tmp_path: Path) -> None:
+SPOT = """async ([metadata, phrases, parts]) => {
+    const { Decoder } = await import("/decode.js");
+    const { readPhoneLM } = await import("/phone_lm.js");
+    const { parseKeywords, readDictionary } = await import("/keywords.js");
+    const { Spotter } = await import("/spotter.js");
+    const load = async (file) => (await fetch(file)).arrayBuffer();
+    self.lm ??= await readPhoneLM(await load("/phones.lm"));
+    self.dictionary ??= await readDictionary(await load("/dictionary.deflate"));
+    const { settings } = (await (await fetch("/model.json")).json()).spotting;
+    const keywords = parseKeywords(phrases, 0, self.dictionary, metadata.phones, settings);
+    const spotted = parts.map((rows) => {
+        const spotter = new Spotter(new Decoder(metadata), settings, self.lm, keywords);
+        return [...rows.flatMap((row) => spotter.decode(Float32Array.from(row))), ...spotter.finish()];
+    });
+    const parsed = ({ phrase, variants }) => [phrase, variants.map(({ phones, starts }) => [phones, starts])];
+    return [keywords.map(parsed), spotted];
+}"""
+
+
+def test_keywords_are_spotted_as_in_python(tools: Page, shipped_rows: list[AnyArray]) -> None:
+    phrases = [
+        "Blue silk",
+        "gold buckles",
+        "either of the two",
+        "naïve",
+        "quinoa /K IY N W AA1/ /K W IH|N OW AH/",
+    ]
+    phrases += ["/M IH S IH Z/", "don't", "on the", "an", "saturday", "among", "then, dear", "and"]
+    keywords = Keywords(phrases, threshold=0)
+    metadata = Recognizer().metadata
+    fields = {key: json.loads(value) for key, value in metadata.to_map().items()}
+    parsed, spotted = tools.evaluate(SPOT, [fields, phrases, [rows.tolist() for rows in shipped_rows]])
+    assert parsed == [
+        [word.phrase, [[list(said.phones), list(said.starts)] for said in word.variants]] for word in keywords
+    ]
+    spotter = Spotter(metadata.decoder, keywords, boundary_model(metadata.phones))
+    for rows, seen in zip(shipped_rows, spotted, strict=True):
+        certain, state = spotter.decode(spotter.initial(), rows)
+        expected = [one.event for one in certain] + spotter.finish(state)
+        assert expected
+        names = ("phrase", "start", "end", "word_boundary")
+        assert [[one[name] for name in names] for one in seen] == [
+            [getattr(one, name) for name in names] for one in expected
+        ]
+        np.testing.assert_allclose([one["score"] for one in seen], [one.score for one in expected], rtol=1e-9)
+
+
+def test_keywords_that_are_none_are_told(tools: Page) -> None:
+    metadata = {key: json.loads(value) for key, value in toy_metadata(phones=PHONES).to_map().items()}
+    for phrases, says in (
+        (["…"], "has no letters"),
+        (["привет"], "which this page cannot say"),
+        (["a"], "too short"),
+        (["lamp", "lamp"], "twice"),
+        (["/K AE"], "without its fellow"),
+        (["/K XX T/"], "has the phone XX"),
+        (["lamp"] * 101, "101 keywords"),
+        (["word " * 50], "characters"),
+    ):
+        with pytest.raises(Error, match=says):
+            tools.evaluate(SPOT, [metadata, phrases, []])
+
+
+def test_a_greedy_page_has_a_language_model_for_keywords_alone(tmp_path: Path) -> None:
     export_page("tiny", tmp_path, decoder="greedy")
-    assert not (tmp_path / "phones.lm").exists()
-    assert "search" not in json.loads((tmp_path / "model.json").read_text())
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["spotting"]["lm"]["url"].startswith("phones.lm?")
+    assert "search" not in description
 
 
 def test_silence_leaves_as_little_in_the_page_as_in_python(browser: Browser, tmp_path: Path) -> None:

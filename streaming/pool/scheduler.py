@@ -26,7 +26,8 @@ from ..audio.samples import check_rate
 from ..decoding.config import Decoding
 from ..endpoint import EndpointConfig
 from ..model import MAX_BLOCK_SECONDS, Model
-from ..recognizer import Recognizer, endpoint_config
+from ..recognizer import Recognizer, check_commands, endpoint_config
+from ..spotting.commands import Commands
 from ..spotting.keywords import Keywords
 from ..state import StreamState
 from ..stream import DEFAULT_RATE
@@ -82,7 +83,7 @@ class StreamPool:
         self.lost_seconds = 0.0  # that `gap` was called for
         self.model = model
         self._decoder = recognizer.open_decoder(decoder)
-        self._open_spotter = recognizer.open_spotter
+        self._open_spotter, self._open_commands = recognizer.open_spotter, recognizer.open_commands
         self._on_ready = on_ready or (lambda: None)
         self._slots: Slots[PooledStream] = Slots(model, max_streams)  # touched under _turn only
         self._turn = Lock()  # held by a tick
@@ -111,6 +112,7 @@ class StreamPool:
         report_gaps: bool = False,
         snapshot: bytes | None = None,
         keywords: Keywords | None = None,
+        commands: Commands | None = None,
     ) -> PooledStream:
         """A new stream, or with `snapshot` one that was saved, here or anywhere with the same model, and goes on.
 
@@ -122,14 +124,15 @@ class StreamPool:
             report_gaps: whether `Lost` events come without endpoints too, as soon as a tick has got there.
             snapshot: what `Stream.save` or `PooledStream.save` gave.
             keywords: as for `Recognizer.stream`; those of the snapshot, where there is one.
+            commands: likewise; they need `endpoints`.
 
         Raises:
             ConfigError: the pool is full; `endpoints` are not those of the snapshot, or it has no `posteriors`;
-                `keywords` are something else.
+                `keywords` or `commands` are something else, or commands lack endpoints.
             AudioError: `sample_rate` is out of range or not that of the snapshot.
             SnapshotError: the snapshot is damaged or of another model.
         """
-        begin = self._begin(sample_rate, endpoints, posteriors, snapshot, keywords)
+        begin = self._begin(sample_rate, endpoints, posteriors, snapshot, keywords, commands)
         rate = (
             begin.resampler.rate
             if begin.resampler
@@ -247,12 +250,14 @@ class StreamPool:
         posteriors: bool,
         saved: bytes | None,
         keywords: Keywords | None,
+        commands: Commands | None,
     ) -> StreamState:
-        spotter = self._open_spotter(keywords)
+        spotter, ready = self._open_spotter(keywords), self._open_commands(commands)
         wanted = endpoint_config(False if endpoints is None else endpoints)
         if saved is None:
-            return state.initial(self.model, posteriors, wanted, self._decoder, spotter)
-        begin = snapshots.load(self.model, saved, self._decoder, spotter)
+            check_commands(commands, wanted)
+            return state.initial(self.model, posteriors, wanted, self._decoder, spotter, ready)
+        begin = snapshots.load(self.model, saved, self._decoder, spotter, ready)
         own = begin.endpoints.config if begin.endpoints else None
         if endpoints is not None and wanted != own:
             raise ConfigError(

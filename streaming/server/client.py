@@ -77,13 +77,14 @@ class Client:
         posteriors: bool = False,
         tentative: bool = False,
         keywords: Sequence[str] = (),
+        commands: Sequence[str] = (),
         threshold: float = THRESHOLD,
         snapshot: bytes | None = None,
     ) -> "RemoteStream":
         """A stream on the server, new or going on from `snapshot`.
 
-        `keywords` with a score of `threshold` at least come as `Spotted` among the events; a snapshot wants those that
-        its stream had.
+        `keywords` with a score of `threshold` at least come as `Spotted` among the events, and which of `commands` an
+        utterance was as `CommandResult`, with `Endpoint`; a snapshot wants those that its stream had.
 
         Raises:
             ServerError: no server is there, or it refuses the stream.
@@ -112,6 +113,7 @@ class Client:
             posteriors=posteriors,
             tentative=tentative,
             keywords=tuple(keywords),
+            commands=tuple(commands),
             threshold=threshold,
             snapshot=snapshot,
         )

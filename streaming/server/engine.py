@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from ...errors import AudioError, ConfigError, DataError, SnapshotError
 from ..arrays import AnyArray
@@ -20,10 +20,11 @@ from ..pool.results import TickResult
 from ..pool.scheduler import StreamPool
 from ..pool.stream import PooledStream
 from ..recognizer import Recognizer
+from ..spotting.commands import Commands
 from ..spotting.keywords import Keywords
 from .limits import Limits
 from .metrics import Metrics
-from .protocol import Close, Finish, Gap, Opening, RefusedError, Save
+from .protocol import MAX_COMMANDS, Close, Finish, Gap, Opening, RefusedError, Save
 from .protocol import Event as ServerEvent
 
 TURN_SECONDS = 0.64  # of audio of one stream in one tick
@@ -43,6 +44,11 @@ Event = ServerEvent | HandedOver
 Listener = Callable[[list[Event]], object]
 ENDS = (Final, Failure, HandedOver)
 Work = AnyArray | Gap | Finish | Save | HandOver
+
+
+class _Phrases(TypedDict):
+    keywords: Keywords | None
+    commands: Commands | None
 
 
 class Engine:
@@ -97,7 +103,7 @@ class Engine:
         It takes milliseconds, but for rates that `resample.is_odd`, of which the filter takes a third of a second.
 
         Raises:
-            RefusedError: keywords that are none.
+            RefusedError: keywords or commands that are none.
             SnapshotError: it is damaged, of another model or another rate, finished, or without the endpoints or
                 posteriors that are wanted.
         """
@@ -105,11 +111,11 @@ class Engine:
         try:
             stream = self._pool.open(
                 sample_rate=opening.rate,
-                endpoints=None if resumed else opening.endpoints,
+                endpoints=None if resumed else opening.endpoints or bool(opening.commands),
                 posteriors=opening.posteriors,
                 report_gaps=True,
                 snapshot=opening.snapshot,
-                keywords=_keywords(opening),
+                **_phrases(opening),
             )
         except (AudioError, ConfigError) as error:
             if not resumed:
@@ -180,13 +186,19 @@ class Engine:
         return [Tentative(tuple(guess))]
 
 
-def _keywords(opening: Opening) -> Keywords | None:
-    if not opening.keywords:
-        return None
+def _phrases(opening: Opening) -> _Phrases:
+    """What is to be told from phones."""
+    threshold = opening.threshold
     try:
-        return Keywords(opening.keywords, threshold=opening.threshold)
+        keywords = Keywords(opening.keywords, threshold=threshold) if opening.keywords else None
+        commands = Commands(opening.commands, threshold=threshold) if opening.commands else None
     except (ConfigError, DataError) as error:
         raise RefusedError(Close.BAD_MESSAGE, f"opening: {error}") from None
+    if commands is not None and len(commands) > MAX_COMMANDS:  # phrases with slots are many
+        raise RefusedError(
+            Close.BAD_MESSAGE, f"opening: {len(commands):,} commands: a stream may have {MAX_COMMANDS}"
+        )
+    return {"keywords": keywords, "commands": commands}
 
 
 def put(stream: PooledStream, work: Work) -> None:

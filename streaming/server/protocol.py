@@ -31,7 +31,7 @@ ENCODINGS: dict[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.d
 FLAGS = ("endpoints", "posteriors", "tentative")
 """Of the opening: what is wanted beside phones."""
 
-MAX_KEYWORDS = 100  # of a stream: each costs all streams of the server something
+MAX_KEYWORDS, MAX_COMMANDS = 100, 500  # of a stream: each costs all streams of the server something
 
 
 class Close(IntEnum):
@@ -75,7 +75,8 @@ class Opening:
     tentative: bool = False
     keywords: tuple[str, ...] = ()
     threshold: float = THRESHOLD
-    """The least score of a keyword that is told."""
+    """The least score of a keyword that is told, and of a command that is accepted."""
+    commands: tuple[str, ...] = ()
     snapshot: bytes | None = None
     token: str | None = None
 
@@ -141,7 +142,8 @@ def read_opening(text: str) -> Opening:
         rate,
         encoding,
         **wanted,
-        keywords=_keywords(message.get("keywords", [])),
+        keywords=_phrases(message, "keywords", MAX_KEYWORDS),
+        commands=_phrases(message, "commands", MAX_COMMANDS),
         threshold=_threshold(message.get("threshold", THRESHOLD)),
         snapshot=_snapshot(message.get("snapshot")),
         token=token,
@@ -152,8 +154,9 @@ def write_opening(opening: Opening) -> str:
     """The message that `read_opening` reads."""
     message: dict[str, Any] = {"version": VERSION, "rate": opening.rate, "encoding": opening.encoding}
     message |= {name: True for name in FLAGS if getattr(opening, name)}
-    if opening.keywords:
-        message |= {"keywords": list(opening.keywords), "threshold": opening.threshold}
+    for name, phrases in (("keywords", opening.keywords), ("commands", opening.commands)):
+        if phrases:
+            message |= {name: list(phrases), "threshold": opening.threshold}
     if opening.snapshot is not None:
         message["snapshot"] = _text(opening.snapshot)
     if opening.token is not None:
@@ -250,11 +253,12 @@ def _known(message: Mapping[str, Any], names: Collection[str], where: str) -> No
         raise _bad(f"{where}: unknown field {_show(surplus[0])}; check its spelling")
 
 
-def _keywords(value: Any) -> tuple[str, ...]:
+def _phrases(message: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
+    value = message.get(name, [])
     if not isinstance(value, list) or not all(isinstance(phrase, str) for phrase in value):
-        raise _bad(f"opening: keywords {_show(value)}: expected a list of strings")
-    if len(value) > MAX_KEYWORDS:
-        raise _bad(f"opening: {len(value):,} keywords: a stream may have {MAX_KEYWORDS}")
+        raise _bad(f"opening: {name} {_show(value)}: expected a list of strings")
+    if len(value) > most:
+        raise _bad(f"opening: {len(value):,} {name}: a stream may have {most}")
     return tuple(value)
 
 

@@ -17,7 +17,7 @@ from ..arrays import AnyArray
 
 LEFT, RIGHT = 5, 3  # phones of context
 PAUSE_SECONDS = 0.25
-_KEPT = 24  # contexts of the language model at a time
+KEPT_CONTEXTS = 24  # contexts of the language model at a time
 
 _States = Mapping[int, float]  # log-probability of being in each context of the language model
 
@@ -115,8 +115,8 @@ class Boundaries:
                     score = log_prob + float(rows.scores[place, symbol])
                     known = reached.get(context)
                     reached[context] = score if known is None else float(np.logaddexp(known, score))
-            if len(reached) > _KEPT:
-                reached = dict(sorted(reached.items(), key=lambda item: (-item[1], item[0]))[:_KEPT])
+            if len(reached) > KEPT_CONTEXTS:
+                reached = dict(sorted(reached.items(), key=lambda item: (-item[1], item[0]))[:KEPT_CONTEXTS])
             states = reached
         return states
 

@@ -9,6 +9,8 @@ The score is 1 / (1 + e^(LEVEL_AT_HALF - level)). At 0.5 one in a hundred other 
 195 one-second clips of 25 words (Speech Commands), on which the weights were chosen, too.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -26,7 +28,7 @@ from ..decode import Decoder
 from . import jsgf
 from .grammar import MAX_SENTENCES
 from .keywords import Keyword, bundled_lexicon, check_threshold, columns, parse_keyword, uncommented
-from .phone_tree import PhoneTree, free_score, relative
+from .phone_tree import STEEPEST, PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
 THRESHOLD = 0.5
@@ -167,6 +169,10 @@ class CommandRecognizer:
         for command in commands:
             self._first.append(len(sequences))
             sequences += [tuple(column[phone] for phone in said.phones) for said in command.variants]
+        self.digest = hashlib.sha256(
+            json.dumps([[word.phrase, [said.phones for said in word.variants]] for word in commands]).encode()
+        ).hexdigest()
+        """Of the commands: states are exchangeable between recognizers of the same digest."""
         own = set(sequences)
         self._own = len(sequences)
         fillers = [
@@ -180,6 +186,26 @@ class CommandRecognizer:
             raise ConfigError(
                 f"the commands have {len(self._tree):,} phones, at most {MAX_NODES:,} can be had: split the list"
             )
+
+    @property
+    def columns(self) -> int:
+        """Of the rows."""
+        return len(self._decoder.symbols)
+
+    @property
+    def silence(self) -> FloatArray:
+        """A row [columns] in which nothing is heard."""
+        row = np.full(self.columns, 2 * STEEPEST, np.float32)
+        row[self._decoder.blank] = 0
+        return row
+
+    def rows_of(self, seconds: float) -> int:
+        """Rows in so many seconds, one at least."""
+        return max(1, round(seconds / self._decoder.row_seconds))
+
+    def voiced(self, rows: FloatArray) -> AnyArray:
+        """Those of `rows` [n, columns] in which a phone is the most probable, by their place."""
+        return np.flatnonzero(rows.argmax(axis=-1) != self._decoder.blank)
 
     def recognize(self, *passes: FloatArray, first_row: int = 0) -> CommandResult:
         """What an utterance is.
@@ -200,7 +226,7 @@ class CommandRecognizer:
         names = [command.phrase for command in self.commands]
         name, second = names[order[0]], names[order[1]] if len(names) > 1 else None
         rows = passes[0]
-        voiced = np.flatnonzero(rows.argmax(axis=-1) != self._decoder.blank)
+        voiced = self.voiced(rows)
         begin, end = (voiced[0], voiced[-1] + 1) if len(voiced) else (0, len(rows))
         return CommandResult(
             name if score >= self.commands.threshold else None,

@@ -8,6 +8,9 @@ Rows are divided by their maximum: a path costs nothing where it follows the bes
 A keyword that ends at `row` has the score path(row) / max(n - 2, 1): a longer one has more phones that may be
 misheard. The best of its pronunciations counts. Where it is highest within `WINDOW_SECONDS` is a *peak*.
 
+A path that begins at or before the end of its keyword's last peak and fits no better is the same occurrence, whose
+last phone is heard again: no peak.
+
 In a row where the blank is *sure*, all phones being less probable by `SURE` nats and more, paths are in a blank. A
 quarter of all rows are so, and next to nothing is to be done in them.
 
@@ -69,6 +72,8 @@ class SearchState(NamedTuple):
     """int64 [cells]: to the blank after it."""
     pending: tuple[Peak, ...] = ()
     """Of each keyword that may have a peak the best so far, by keyword."""
+    last: tuple[Peak, ...] = ()
+    """Of each keyword that had one the last certain peak, by keyword."""
 
     def repeats(self, before: "SearchState") -> bool:
         """Whether all paths are those of `before`, begun so many rows later, and no peak is open."""
@@ -144,7 +149,7 @@ class Search:
         row = state.row
         phone, after = state.phone.copy(), state.blank.copy()
         best, stepped = np.empty_like(phone), np.empty_like(self._barred)
-        pending = {peak.keyword: peak for peak in state.pending}
+        pending, last = ({peak.keyword: peak for peak in some} for some in (state.pending, state.last))
         peaks: list[Peak] = []
         due = min((peak.end for peak in state.pending), default=row) + self.window
         silence = (emissions[:, self._blank] - (round(DWELL * UNITS) << _ROW)).tolist()
@@ -167,19 +172,21 @@ class Search:
                 phone, best = best, phone
                 ends = phone.take(self._last)
                 if (ends >= self._least).any():
-                    self._note(pending, ends, row)
+                    self._note(pending, last, ends, row)
                     due = min(due, row + self.window)
             if pending and row >= due:
                 settled = sorted(key for key, peak in pending.items() if row - peak.end >= self.window)
+                last |= {key: pending[key] for key in settled}
                 peaks += [pending.pop(key) for key in settled]
                 due = min((peak.end for peak in pending.values()), default=row) + self.window
             row += 1
         phone[phone < self._forgotten] = NEVER
         after[after < self._forgotten] = NEVER
-        return peaks, SearchState(row, phone, after, tuple(pending[key] for key in sorted(pending)))
+        by_keyword = (tuple(some[key] for key in sorted(some)) for some in (pending, last))
+        return peaks, SearchState(row, phone, after, *by_keyword)
 
-    def _note(self, pending: dict[int, Peak], ends: AnyArray, row: int) -> None:
-        """Keep what is better than what there was of its keyword."""
+    def _note(self, pending: dict[int, Peak], last: dict[int, Peak], ends: AnyArray, row: int) -> None:
+        """Keep what is better than what there was of its keyword, unless it is the occurrence of its last peak."""
         scores = (ends >> _ROW) * self._scale
         highest = np.maximum.reduceat(scores, self._first)
         for keyword in np.flatnonzero(highest >= self._lowest).tolist():
@@ -189,8 +196,10 @@ class Search:
                 continue
             first = int(self._first[keyword])
             variant = first + int(scores[first : self._end[keyword]].argmax())
-            age = (row + int(ends[variant]) + 1) & _MASK
-            pending[keyword] = Peak(keyword, variant, row - age, row, score)
+            start = row - ((row + int(ends[variant]) + 1) & _MASK)
+            told = last.get(keyword)
+            if told is None or start > told.end or score > told.score:
+                pending[keyword] = Peak(keyword, variant, start, row, score)
 
 
 def quantise(rows: FloatArray) -> AnyArray:

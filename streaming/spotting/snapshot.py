@@ -17,12 +17,13 @@ _LEAST = -(1 << 61)
 
 
 def fields(spotting: Spotting) -> dict[str, Any]:
-    """What is no array: the keywords' digest, the last row's column, peaks that are not certain yet."""
+    """What is no array: the keywords' digest, the last row's column, peaks that are not certain yet and the last."""
     state = spotting.state
     return {
         "keywords": spotting.spotter.digest,
         "label": state.label,
         "pending": [list(peak) for peak in state.search.pending],
+        "last": [list(peak) for peak in state.search.last],
     }
 
 
@@ -38,8 +39,8 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
     Raises:
         ValueError: it is damaged, or of other keywords.
     """
-    if not isinstance(saved, dict) or saved.keys() != {"keywords", "label", "pending"}:
-        raise ValueError("is damaged: field 'spotting' is no object of keywords, label and pending")
+    if not isinstance(saved, dict) or saved.keys() != {"keywords", "label", "pending", "last"}:
+        raise ValueError("is damaged: field 'spotting' is no object of keywords, label, pending and last")
     if saved["keywords"] != spotter.digest:
         raise ValueError("is of a stream with other keywords: give restore(…, keywords=…) the same ones")
     first = spotter.initial()
@@ -58,17 +59,27 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
     heard = arrays[_HEARD]
     if not _are_phones(heard, spotter.columns, row):
         raise ValueError(f"is damaged: tensor {_HEARD!r} holds no phones of the {row} rows")
-    label, pending = saved["label"], saved["pending"]
+    label = saved["label"]
     if not (type(label) is int and 0 <= label < spotter.columns):
         raise ValueError("is damaged: field 'spotting.label' is no column of the rows")
-    if not (isinstance(pending, list) and all(_is_peak(peak, spotter, row) for peak in pending)):
-        raise ValueError("is damaged: field 'spotting.pending' is no list of peaks")
-    peaks = tuple(Peak(peak[0], peak[1], peak[2], peak[3], float(peak[4])) for peak in pending)
-    if any(one.keyword >= other.keyword for one, other in pairwise(peaks)):
-        raise ValueError("is damaged: field 'spotting.pending' has a keyword twice")
-    return Spotting(
-        spotter, SpotterState(SearchState(row, arrays[_PHONE], arrays[_BLANK], peaks), label, heard)
+    search = SearchState(
+        row, arrays[_PHONE], arrays[_BLANK], _peaks(saved, "pending", spotter), _peaks(saved, "last", spotter)
     )
+    if not all(peak.end < row <= peak.end + spotter.window for peak in search.pending):
+        raise ValueError("is damaged: field 'spotting.pending' has a peak that cannot be pending")
+    if not all(peak.end + spotter.window < row for peak in search.last):
+        raise ValueError("is damaged: field 'spotting.last' has a peak that cannot be certain")
+    return Spotting(spotter, SpotterState(search, label, heard))
+
+
+def _peaks(saved: Mapping[str, Any], name: str, spotter: Spotter) -> tuple[Peak, ...]:
+    """The list of peaks, one a keyword at most."""
+    if not (isinstance(saved[name], list) and all(_is_peak(peak, spotter) for peak in saved[name])):
+        raise ValueError(f"is damaged: field 'spotting.{name}' is no list of peaks")
+    peaks = tuple(Peak(one[0], one[1], one[2], one[3], float(one[4])) for one in saved[name])
+    if any(one.keyword >= other.keyword for one, other in pairwise(peaks)):
+        raise ValueError(f"is damaged: field 'spotting.{name}' has a keyword twice")
+    return peaks
 
 
 def _are_phones(heard: AnyArray, columns: int, row: int) -> bool:
@@ -79,7 +90,7 @@ def _are_phones(heard: AnyArray, columns: int, row: int) -> bool:
     return ascending and bool(((rows >= 0) & (rows < row) & (labels >= 0) & (labels < columns)).all())
 
 
-def _is_peak(peak: Any, spotter: Spotter, row: int) -> bool:
+def _is_peak(peak: Any, spotter: Spotter) -> bool:
     if not (isinstance(peak, list) and len(peak) == 5 and all(type(value) is int for value in peak[:4])):
         return False
     keyword, variant, start, end, score = peak
@@ -87,5 +98,5 @@ def _is_peak(peak: Any, spotter: Spotter, row: int) -> bool:
         type(score) in (int, float)
         and LOWEST <= score <= 0
         and spotter.owns(keyword, variant)
-        and 0 <= start <= end < row <= end + spotter.window
+        and 0 <= start <= end
     )

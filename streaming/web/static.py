@@ -7,7 +7,8 @@ page's Content-Security-Policy lets nothing in it ask another host. The pieces a
     engine.js, worker.js, ...        of `page/` beside this module: the recogniser
     onnxruntime/                     ONNX Runtime Web as it comes, with its licences
     model.onnx, model.json           the model, and its metadata in a form that needs no protobuf
-    phones.lm                        the language model of phones, where the page decodes by beam search
+    phones.lm                        the language model of phones, for beam search and for keywords
+    dictionary.deflate               pronunciations of words, for keywords
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from ...asr.lexicon.phones import PHONES
 from ...atomic import write_atomically
 from ...errors import ConfigError, ModelError
 from ..decoding.config import BeamSearch, Decoding, check_decoding
@@ -27,6 +29,8 @@ from ..decoding.decoder import BeamDecoder
 from ..decoding.load import read_bytes, speaks
 from ..metadata import FORMAT_KEY, ModelMetadata
 from ..model import Model, bundled_models
+from ..spotting.spotter import boundary_model
+from .spotting import packed_dictionary, parameters
 
 RUNTIME_VERSION = "1.23.2"  # of onnxruntime-web on npm, and of onnxruntime on PyPI, which has the licences
 WASM = "onnxruntime/ort-wasm-simd-threaded.wasm"
@@ -40,7 +44,7 @@ RUNTIME = {
 """ONNX Runtime Web, by its names in the page's folder."""
 
 DESCRIPTION = "model.json"
-LANGUAGE_MODEL = "phones.lm"
+LANGUAGE_MODEL, SPOTTING_MODEL, DICTIONARY = "phones.lm", "spotting.lm", "dictionary.deflate"
 MARK = f'"{FORMAT_KEY}"'.encode()
 SHARED = (
     "page.js",
@@ -63,6 +67,9 @@ OWN = (
     "beam.js",
     "phone_lm.js",
     "decode.js",
+    "spotter.js",
+    "keyword_search.js",
+    "keywords.js",
     "resample.js",
 )
 
@@ -80,7 +87,6 @@ EDITS = (
         r'(<figcaption id="hint">)[^<]*',
         r"\1This page needs a server of files, for example: python -m http.server -d FOLDER",
     ),
-    (r'\n *<label id="spotting">.*?</label>\n', ""),
     (r'\n *<form id="key".*?</form>', ""),
     (
         r'(<p id="where">)[^<]*',
@@ -90,6 +96,7 @@ EDITS = (
 )
 """What is different in `index.html` from the server's: each pattern is found once. The hint is what somebody reads who
 opens the file itself, where browsers run no modules; `engine.js` puts the invitation in its place."""
+NO_KEYWORDS = (r'\n *<label id="spotting">.*?</label>\n', "")
 
 
 class Page(NamedTuple):
@@ -141,6 +148,10 @@ def _parts(model: bytes, metadata: ModelMetadata, search: BeamSearch | None) -> 
     language_model: dict[str, bytes] = {}
     if search is not None:
         description["search"], language_model = _search(metadata, search)
+    spotting = boundary_model(tuple(metadata.phones)) is not None and set(PHONES) <= set(metadata.phones)
+    if spotting:
+        description["spotting"], files_of_it = _spotting(search)
+        language_model |= files_of_it
     parts = {
         DESCRIPTION: json.dumps(description, indent=1).encode(),
         "model.onnx": model,
@@ -150,18 +161,16 @@ def _parts(model: bytes, metadata: ModelMetadata, search: BeamSearch | None) -> 
     parts["licences.txt"] = _licences(metadata).encode()
     parts |= {name: (here / "page" / name).read_bytes() for name in OWN}
     parts |= {name: (shared / name).read_bytes() for name in SHARED}
-    parts["index.html"] = edited((shared / "index.html").read_text(encoding="utf-8")).encode()
+    parts["index.html"] = edited((shared / "index.html").read_text(encoding="utf-8"), spotting).encode()
     return parts
 
 
 def _description(model: bytes, metadata: ModelMetadata, wasm: int) -> dict[str, object]:
     """What the page must know of its model before it has it."""
-    sha256 = hashlib.sha256(model).hexdigest()
     values = {key: json.loads(value) for key, value in metadata.to_map().items()}
     return {
         "metadata": values,
-        # Servers of files ignore what follows `?`, but no browser then takes an earlier model from its cache.
-        "model": {"url": f"model.onnx?{sha256[:16]}", "bytes": len(model)},
+        "model": _file("model.onnx", model),
         "runtime": {"url": f"{WASM}?{RUNTIME_VERSION}", "bytes": wasm},
     }
 
@@ -178,29 +187,44 @@ def _search(metadata: ModelMetadata, search: BeamSearch) -> tuple[dict[str, obje
         )
     decoder = BeamDecoder(metadata.decoder, search)
     content = read_bytes(search.lm)
-    url = f"{LANGUAGE_MODEL}?{decoder.rule.lm.sha256[:16]}"
     return (
-        {"settings": decoder.parameters(), "lm": {"url": url, "bytes": len(content)}},
+        {"settings": decoder.parameters(), "lm": _file(LANGUAGE_MODEL, content)},
         {LANGUAGE_MODEL: content},
     )
+
+
+def _spotting(search: BeamSearch | None) -> tuple[dict[str, object], dict[str, bytes]]:
+    """What the page must know to spot keywords, and the files for it, that of `search` perhaps among them."""
+    name = LANGUAGE_MODEL if search is None or search.lm == "default" else SPOTTING_MODEL
+    lm, dictionary = read_bytes("default"), packed_dictionary()
+    described = {"lm": _file(name, lm), "dictionary": _file(DICTIONARY, dictionary)}
+    return {"settings": parameters(), **described}, {name: lm, DICTIONARY: dictionary}
+
+
+def _file(name: str, content: bytes) -> dict[str, object]:
+    """How the page asks for a file. Servers of files ignore what follows `?`, but no browser then takes an earlier one
+    from its cache."""
+    return {"url": f"{name}?{hashlib.sha256(content).hexdigest()[:16]}", "bytes": len(content)}
 
 
 def _licences(metadata: ModelMetadata) -> str:
     """Whom to credit for what."""
     package = distribution.distribution("phonestream")
+    pronunciations = (files("phonestream.asr.lexicon.data") / "cmudict.LICENSE").read_text("utf-8")
     terms = package.read_text("licenses/LICENSE") or "https://www.apache.org/licenses/LICENSE-2.0\n"
     return (
         f"The model {metadata.name}, version {metadata.version} (model.onnx)\n"
         f"Licence: {metadata.licence}\nTrained on: {metadata.training_data}\n\n"
         f"ONNX Runtime Web {RUNTIME_VERSION} (onnxruntime/), Copyright (c) Microsoft Corporation\n"
         "Licence: MIT, in onnxruntime/LICENSE; its parts: onnxruntime/ThirdPartyNotices.txt\n\n"
+        f"CMUdict ({DICTIONARY}), where the page looks for keywords\n\n{pronunciations}\n"
         f"The page: Phonestream {package.version}, Apache License 2.0, which follows\n\n{terms}"
     )
 
 
-def edited(page: str) -> str:
-    """The server's `index.html` as the static page's: `EDITS` made."""
-    for pattern, replacement in EDITS:
+def edited(page: str, spotting: bool) -> str:
+    """The server's `index.html` as the static page's: `EDITS` made, and without keywords where it cannot spot any."""
+    for pattern, replacement in EDITS if spotting else (*EDITS, NO_KEYWORDS):
         page, count = re.subn(pattern, replacement, page, flags=re.DOTALL)
         assert count == 1, f"index.html has {count} places like {pattern}"
     return page

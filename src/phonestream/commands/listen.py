@@ -49,9 +49,19 @@ def listen(
         list[str] | None,
         typer.Option("--spot", metavar="TEXT", help="Tell when this is said; again for more keywords."),
     ] = None,
+    commands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tell at the end of each utterance which command of this list it was: as of `phonestream spot`.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Least score of a keyword that is told, from 0 to 1.", show_default="0.5"),
+        typer.Option(
+            help="Least score of a keyword that is told and of a command that is accepted, from 0 to 1.",
+            show_default="0.5",
+        ),
     ] = None,
     chunk: Annotated[
         float, typer.Option(min=5, max=1000, metavar="MS", help="Milliseconds of audio heard at a time.")
@@ -78,15 +88,19 @@ def listen(
     from ..streaming.audio.microphone import Microphone, MicrophoneGoneError
     from ..streaming.events import Listening
     from ..streaming.recognizer import Recognizer
+    from ..streaming.spotting.commands import Commands
     from ..streaming.spotting.keywords import THRESHOLD, Keywords
     from .listen_display import display_for
     from .listen_session import Session, chunks, first
     from .recording import Recording
 
-    if threshold is not None and not spot:
-        raise typer.BadParameter("is of keywords: give --spot, too", param_hint="--threshold")
+    if threshold is not None and not spot and commands is None:
+        raise typer.BadParameter(
+            "is of keywords and commands: give --spot or --commands, too", param_hint="--threshold"
+        )
     limit = THRESHOLD if threshold is None else threshold
     keywords = Keywords(spot, threshold=limit) if spot else None
+    known = Commands.read(commands, threshold=limit) if commands is not None else None
     with ExitStack() as stack:
         stack.enter_context(others_remarks_off())
         interrupted = stack.enter_context(interruptible())
@@ -99,7 +113,7 @@ def listen(
         called = names(recognizer.phones, phones)
         recording = stack.enter_context(Recording(save, rate)) if save is not None else None
         display = stack.enter_context(display_for(form is Format.json, called))
-        session = Session(recognizer, microphone, recording, display, keywords)
+        session = Session(recognizer, microphone, recording, display, keywords, known)
         source = chunks(microphone, reconnect, interrupted, display.remark)
         if seconds is not None:
             source = first(source, round(seconds * rate))

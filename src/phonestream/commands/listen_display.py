@@ -12,6 +12,7 @@ from ..formats.text import boundary
 from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Event, Failure, Final, Listening, encode
+from ..streaming.spotting.commands import CommandResult
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from . import listen_lines
@@ -75,6 +76,8 @@ class Plain:
                 done.append(listen_lines.lost_line(event))
             case Spotted():  # the line goes on below it
                 done = [listen_lines.spotted_line(event)]
+            case CommandResult():
+                done = [listen_lines.command_line(event)]
             case Endpoint():  # an empty line between two utterances
                 done, self._lines = listen_lines.end(self._lines)
                 done += [""] if self._spoken else []

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..formats.text import DOUBTFUL, PAUSE, WIDTH, boundary
 from ..streaming.decode import Phone
+from ..streaming.spotting.commands import CommandResult
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
 from .output import dim
@@ -47,6 +48,12 @@ def end(state: Lines) -> tuple[list[str], Lines]:
 def spotted_line(spotted: Spotted) -> str:
     """What is shown of a keyword."""
     return f"{spotted.start:8.2f}  [{spotted.phrase}: {spotted.score:.3f}]"
+
+
+def command_line(result: CommandResult) -> str:
+    """What is shown of an utterance that was compared with commands."""
+    shown = f"no command, nearest {result.best!r}" if result.rejected else f"command {result.command!r}"
+    return f"{result.start:8.2f}  [{shown}: {result.score:.3f}]"
 
 
 def lost_line(lost: Lost) -> str:

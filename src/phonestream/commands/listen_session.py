@@ -11,6 +11,7 @@ from ..streaming.decode import Phone
 from ..streaming.endpoint import Endpoint
 from ..streaming.events import Failure, Final
 from ..streaming.recognizer import Recognizer
+from ..streaming.spotting.commands import CommandResult, Commands
 from ..streaming.spotting.keywords import Keywords
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
@@ -78,11 +79,12 @@ class Session:
         recording: Recording | None,
         display: Display,
         keywords: Keywords | None = None,
+        commands: Commands | None = None,
     ) -> None:
         metadata = recognizer.metadata
         self.complete = True
         """False if some of the audio could not be saved."""
-        self._stream = recognizer.stream(endpoints=True, keywords=keywords)
+        self._stream = recognizer.stream(endpoints=True, keywords=keywords, commands=commands)
         self.look_ahead = metadata.look_ahead_frames * metadata.frame_samples / metadata.sample_rate
         """Seconds of audio after a phone that the model must hear."""
         self._microphone = microphone
@@ -119,7 +121,7 @@ class Session:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))
 
-    def _show(self, events: Iterable[Phone | Endpoint | Lost | Spotted]) -> None:
+    def _show(self, events: Iterable[Phone | Endpoint | Lost | Spotted | CommandResult]) -> None:
         """Show phones and endpoints; a loss that goes on over many chunks is shown once, by `_show_lost`."""
         for event in events:
             if not isinstance(event, Lost):

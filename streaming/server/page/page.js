@@ -2,8 +2,8 @@
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
-// promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones } of a file, whose samples are
-// promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
+// promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones } of a file, and `spotted` where
+// it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
 // address of capture.js.
 
 import { decodeFile, openMicrophone } from "./audio.js";
@@ -252,11 +252,12 @@ async function open(file) {
   tell(`Listening to ${file.name} …`);
   const decoded = decodeFile(file);
   const progress = (share) => share > 0.1 && tell(`Listening to ${file.name}, ${10 * Math.floor(10 * share)} % …`);
-  const [picture, found] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress)]);
+  const [picture, found] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress, keywords())]);
   if (found.status === "rejected") throw found.reason;
   if (picture.value) await draw(picture.value);
   view.reach(found.value.seconds);
   found.value.phones.forEach(addPhone);
+  found.value.spotted?.forEach(addSpotted);
   view.rewind();
   at("lines").scrollTop = 0;
   tell(picture.value ? "" : "This browser cannot decode the recording, so there is no picture of it.");

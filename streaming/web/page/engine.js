@@ -22,14 +22,13 @@ ready.then(
   (error) => (hint.textContent = error.message),
 );
 
-// Keywords are what a server looks for.
-async function openStream(rate, onEvent, _keywords) {
-  return (await ready).stream(rate, onEvent);
+async function openStream(rate, onEvent, keywords) {
+  return (await ready).stream(rate, onEvent, { keywords });
 }
 
-async function transcribe(_file, decoded, onProgress) {
+async function transcribe(_file, decoded, onProgress, keywords) {
   const { samples, rate } = await decoded;
-  return (await ready).transcribe(samples, rate, onProgress);
+  return (await ready).transcribe(samples, rate, onProgress, { keywords });
 }
 
 start({ openStream, transcribe, capture, waiting: "Loading the model …" });

@@ -3,7 +3,8 @@
 //     const recognizer = await Recognizer.load();
 //     const { seconds, phones } = await recognizer.transcribe(samples, rate);
 //
-// docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start }, times in seconds.
+// docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start }, times in seconds; a keyword
+// that was said { phrase, start, end, score, word_boundary }.
 
 const PIECE_SECONDS = 4; // of a recording sent to the worker at a time
 
@@ -36,16 +37,17 @@ export class Recognizer {
     };
   }
 
-  // A stream of `rate` Hz. `onEvent` gets { event: "phone", … } when a phone is certain, { event: "tentative", phones } for
-  // the guess at what follows and { event: "lost", start, seconds }; `onHeard` the seconds that were heard.
-  stream(rate, onEvent, onHeard = () => {}) {
+  // A stream of `rate` Hz. `onEvent` gets { event: "phone", … } when a phone is certain, { event: "spotted", … } when one of
+  // `keywords` was said with a score of `threshold` at least, { event: "tentative", phones } for the guess at what follows and
+  // { event: "lost", start, seconds }; `onHeard` the seconds that were heard.
+  stream(rate, onEvent, { keywords = [], threshold, onHeard = () => {} } = {}) {
     const { worker, streams } = this;
     const id = ++this.lastId;
     let sent = 0; // samples, lost ones too
     let heard = 0; // seconds
     const done = new Promise((resolve, reject) => {
-      streams.set(id, ({ phones, tentative, heard: seconds, final, error }) => {
-        phones?.forEach((phone) => onEvent({ event: "phone", ...phone }));
+      streams.set(id, ({ events, tentative, heard: seconds, final, error }) => {
+        events?.forEach((event) => onEvent({ event: "phone", ...event })); // keywords say that they are none
         if (tentative) onEvent({ event: "tentative", phones: tentative });
         if (seconds !== undefined) onHeard((heard = seconds));
         if (final !== undefined) resolve(final);
@@ -54,7 +56,7 @@ export class Recognizer {
     });
     const forget = () => streams.delete(id);
     done.then(forget, forget);
-    worker.postMessage({ id, open: rate });
+    worker.postMessage({ id, open: rate, keywords, threshold });
     return {
       done, // promises the stream's seconds, after `finish`
       behind: () => Math.max(0, sent / rate - heard), // seconds that wait
@@ -80,15 +82,16 @@ export class Recognizer {
     };
   }
 
-  // All phones of a recording: promises { seconds, phones }. `onProgress` gets shares of it.
-  async transcribe(samples, rate, onProgress = () => {}) {
-    const phones = [];
+  // All phones of a recording: promises { seconds, phones, spotted }. `onProgress` gets shares of it; keywords as for `stream`.
+  async transcribe(samples, rate, onProgress = () => {}, { keywords, threshold } = {}) {
+    const found = { phone: [], spotted: [] };
     let turn = () => {}; // called when the worker has heard more
-    const take = ({ event, ...phone }) => event === "phone" && phones.push(phone);
-    const stream = this.stream(rate, take, (heard) => {
+    const take = ({ event, ...rest }) => found[event]?.push(rest);
+    const onHeard = (heard) => {
       onProgress((heard * rate) / samples.length);
       turn();
-    });
+    };
+    const stream = this.stream(rate, take, { keywords, threshold, onHeard });
     const piece = PIECE_SECONDS * rate;
     for (let first = 0; first < samples.length; first += piece) {
       stream.send(samples.slice(first, first + piece));
@@ -97,7 +100,7 @@ export class Recognizer {
       }
     }
     stream.finish();
-    return { seconds: await stream.done, phones };
+    return { seconds: await stream.done, phones: found.phone, spotted: found.spotted };
   }
 
   // Ends the worker and frees its memory.

@@ -1,4 +1,4 @@
-// A stream: samples in, phonemes out, by the same steps as streaming/state.py.
+// A stream: samples in, phonemes and keywords out, by the same steps as streaming/state.py.
 
 import { Resampler } from "./resample.js";
 import { Silence, blankFrames } from "./silence.js";
@@ -36,11 +36,13 @@ export class Model {
 }
 
 export class Stream {
-  constructor(model, rate) {
+  // `newSpotter(decoder)` makes what looks for keywords, or null.
+  constructor(model, rate, newSpotter = () => null) {
     this.model = model;
     this.rate = rate;
     this.resampler = new Resampler(rate, model.metadata.sample_rate);
     this.decoder = model.newDecoder();
+    this.spotter = newSpotter(this.decoder);
     this.state = model.initialState();
     this.pending = new Float32Array(0); // at the model's rate, not heard yet
     this.frames = 0; // that the graph has heard
@@ -72,7 +74,7 @@ export class Stream {
     this.pending = joined(this.pending, this.resampler.push(samples));
   }
 
-  // Runs frames that wait, at most a block of them, and returns the phonemes that are now certain.
+  // Runs frames that wait, at most a block of them, and returns the phonemes and keywords that are now certain.
   async advance() {
     const { frame_samples: frame, look_ahead_frames, rows_per_frame } = this.model.metadata;
     const columns = this.decoder.symbols.length;
@@ -92,21 +94,33 @@ export class Stream {
     this.frames += count;
     this.silence = silence.remember(this.frames, this.state);
     // Rows come late by the look-ahead: the first ones speak of the time before the stream began.
-    return this.decoder.decode(result.rows.subarray(Math.min(count, early) * rows_per_frame * columns));
+    return this.decode(result.rows.subarray(Math.min(count, early) * rows_per_frame * columns));
   }
 
-  // Ends the stream and returns its last phonemes, none of which ends after the audio.
+  // With keywords a row at a time: they come among the phonemes of their time.
+  decode(rows) {
+    if (!this.spotter) return this.decoder.decode(rows);
+    const columns = this.decoder.symbols.length;
+    const events = [];
+    for (let first = 0; first < rows.length; first += columns) {
+      const row = rows.subarray(first, first + columns);
+      events.push(...this.decoder.decode(row), ...this.spotter.decode(row));
+    }
+    return events;
+  }
+
+  // Ends the stream and returns its last phonemes and keywords, none of which ends after the audio.
   async finish() {
     if (this.received === 0) return [];
     const { frame_samples: frame, look_ahead_frames } = this.model.metadata;
     const audio = joined(this.pending, this.resampler.flush());
     const frames = Math.ceil(audio.length / frame) + look_ahead_frames;
     this.pending = joined(audio, new Float32Array(frames * frame - audio.length));
-    const phones = [];
-    while (this.ready(false)) phones.push(...(await this.advance()));
-    phones.push(...this.decoder.finish());
+    const events = [];
+    while (this.ready(false)) events.push(...(await this.advance()));
+    events.push(...this.decoder.finish(), ...(this.spotter?.finish() ?? []));
     const within = (time) => Math.min(time, this.seconds);
-    return phones.map((phone) => ({ ...phone, start: within(phone.start), end: within(phone.end) }));
+    return events.map((event) => ({ ...event, start: within(event.start), end: within(event.end) }));
   }
 }
 

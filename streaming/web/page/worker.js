@@ -1,18 +1,21 @@
 // The recogniser, on a thread of its own, so that the page stays smooth while it works.
 //
 // It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
-// { open: rate }, { samples }, { gap }, { finish } and { close }, each with the stream's `id`, and answers for that stream with
-// { phones, tentative, heard: seconds } and at its end { final: seconds } or { error: message }.
+// { open: rate, keywords, threshold }, { samples }, { gap }, { finish } and { close }, each with the stream's `id`, and answers
+// for that stream with { events, tentative, heard: seconds } and at its end { final: seconds } or { error: message }.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
 import { BeamDecoder } from "./beam.js";
 import { Decoder } from "./decode.js";
+import { parseKeywords, readDictionary } from "./keywords.js";
 import { readPhoneLM } from "./phone_lm.js";
 import { Model, Stream } from "./recognizer.js";
+import { Spotter } from "./spotter.js";
 
 const queue = []; // of what came and was not dealt with yet
 const streams = new Map(); // by id
 let model = null;
+let openSpotter = null; // promises what makes a stream's spotter, of phrases and a threshold
 let working = false;
 
 self.onmessage = ({ data }) => {
@@ -42,8 +45,11 @@ async function alone(id, task) {
   }
 }
 
-async function obey({ id, open, samples, gap, finish, close }) {
-  if (open) streams.set(id, new Stream(model, open));
+async function obey({ id, open, keywords, threshold, samples, gap, finish, close }) {
+  if (open) {
+    if (keywords?.length && !openSpotter) throw new Error("This page was exported without what keywords need: see static-page.md.");
+    streams.set(id, new Stream(model, open, keywords?.length ? await openSpotter(keywords, threshold) : undefined));
+  }
   if (close) streams.delete(id);
   const stream = streams.get(id);
   if (!stream) return; // it has failed or was given up
@@ -68,19 +74,25 @@ async function advance(id) {
   while (stream.ready(false)) report(id, await stream.advance());
 }
 
-function report(id, phones) {
+function report(id, events) {
   const { decoder, heard } = streams.get(id);
-  postMessage({ id, phones, tentative: decoder.tentative(), heard });
+  postMessage({ id, events, tentative: decoder.tentative(), heard });
 }
 
 async function load() {
-  const { metadata, model: file, runtime, search } = await (await get("model.json")).json();
-  const total = file.bytes + runtime.bytes + (search?.lm.bytes ?? 0);
+  const { metadata, model: file, runtime, search, spotting } = await (await get("model.json")).json();
+  const files = new Map([file, runtime, search?.lm, spotting?.lm, spotting?.dictionary].map((one) => [one?.url, one?.bytes ?? 0]));
+  const total = [...files.values()].reduce((sum, bytes) => sum + bytes);
   let loaded = 0;
   const progress = (bytes) => postMessage({ loaded: (loaded += bytes) / total });
   const graph = await download(file.url, file.bytes, progress);
   const wasm = await download(runtime.url, runtime.bytes, progress);
-  const lm = search && (await readPhoneLM(await download(search.lm.url, search.lm.bytes, progress)));
+  const readLM = async ({ url, bytes }) => readPhoneLM(await download(url, bytes, progress));
+  const lm = search && (await readLM(search.lm));
+  if (spotting) {
+    const spottingLM = search?.lm.url === spotting.lm.url ? lm : await readLM(spotting.lm);
+    openSpotter = spotters(metadata, spotting, spottingLM, await download(spotting.dictionary.url, spotting.dictionary.bytes, progress));
+  }
   const newDecoder = () => (search ? new BeamDecoder(metadata, search.settings, lm) : new Decoder(metadata));
   ort.env.logLevel = "error"; // its warnings are about processors and the optimiser's choices
   ort.env.wasm.numThreads = 1; // more would need headers that few static servers send
@@ -89,6 +101,15 @@ async function load() {
   const opened = new Model(session, ort.Tensor, metadata, newDecoder);
   await opened.run(new Float32Array(metadata.frame_samples), opened.initialState()); // it fits its metadata
   return opened;
+}
+
+// What makes spotters; the dictionary is read when the first is asked for.
+function spotters({ phones }, { settings }, lm, file) {
+  let dictionary = null;
+  return async (phrases, threshold = settings.threshold) => {
+    const keywords = parseKeywords(phrases, threshold, await (dictionary ??= readDictionary(file)), phones, settings);
+    return (decoder) => new Spotter(decoder, settings, lm, keywords);
+  };
 }
 
 // The whole of a file of this page, `bytes` long.
