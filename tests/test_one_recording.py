@@ -243,7 +243,7 @@ def test_channels_that_cancel_are_told(
     samples = np.stack(channels(sine(300), sine(441)), axis=1)
     level = MixLevel()
     for piece in np.array_split(samples, 7):
-        level.add(piece)
+        level = level.add(piece)
     assert level.cancelled is told
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     assert run("transcribe", "--model", toy, "--decoder", "greedy", tmp_path / "a.wav") == 0

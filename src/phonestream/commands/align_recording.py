@@ -111,6 +111,7 @@ def compute(
     from ..asr.align.posteriors import compute_posteriors
     from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
+    from ..streaming.audio.samples import mono
 
     with native_remarks_off():
         opened = open_audio(file)
@@ -124,7 +125,7 @@ def compute(
         def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
-                yield block if channel is None else block[:, channel - 1]
+                yield mono(block) if channel is None else block[:, channel - 1]
                 done += len(block)
                 progress(done / audio.sample_rate, audio.seconds)
 

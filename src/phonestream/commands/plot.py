@@ -127,7 +127,7 @@ def hear_excerpt(
         received, first_row = 0, 0
         for block in opened.blocks():
             try:
-                heard += stream.accept(block, rate)
+                heard += stream.accept(mono(block), rate)
             except AudioError as error:
                 raise AudioError(f"{file}: from {stream.seconds:.2f} s on: {error}") from None
             received += len(block)
