@@ -2,7 +2,7 @@
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
-// promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones } of a file, whose samples are
+// promise `done`; `transcribe(file, decoded, onProgress)` promises { seconds, phones, remarks } of a file, whose samples are
 // promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
 // address of capture.js.
 
@@ -259,7 +259,9 @@ async function open(file) {
   found.value.phones.forEach(addPhone);
   view.rewind();
   at("lines").scrollTop = 0;
-  tell(picture.value ? "" : "This browser cannot decode the recording, so there is no picture of it.");
+  const remarks = (found.value.remarks ?? []).map((remark) => `${file.name}: ${remark}.`);
+  if (!picture.value) remarks.push("This browser cannot decode the recording, so there is no picture of it.");
+  tell(remarks.join(" "));
   showStatus(found.value.seconds);
   offer(file.name, found.value.seconds, picture.value);
 }

@@ -28,8 +28,8 @@ async function openStream(rate, onEvent, _keywords) {
 }
 
 async function transcribe(_file, decoded, onProgress) {
-  const { samples, rate } = await decoded;
-  return (await ready).transcribe(samples, rate, onProgress);
+  const { samples, rate, remarks } = await decoded;
+  return { ...(await (await ready).transcribe(samples, rate, onProgress)), remarks };
 }
 
 start({ openStream, transcribe, capture, waiting: "Loading the model …" });
