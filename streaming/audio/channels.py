@@ -112,13 +112,8 @@ class Mixed:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Lines that do not name the file; of the channels, as far as it has been read."""
-        told = self.cancelling
+        told = self._level.describe("its", self._remedy)
         return self._audio.remarks if told is None else (*self._audio.remarks, told)
-
-    @property
-    def cancelling(self) -> str | None:
-        """The remark on channels that cancel, where they do."""
-        return self._level.describe("its", self._remedy)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """As those of the recording."""
