@@ -251,7 +251,7 @@ def test_channels_that_cancel_are_told(
     assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
 
 
-@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot"])
+@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot", "spot-tune"])
 def test_every_command_tells_what_a_person_should_know(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +264,7 @@ def test_every_command_tells_what_a_person_should_know(
         "align-folder": [file.parent, "--output", tmp_path / "out", "--no-refuse"],
         "plot": [file, "--output", tmp_path / "a.svg"],
         "spot": [file, "--keyword", "yes"],
+        "spot-tune": ["--tune", file.parent, "--keyword", "yes"],
     }[command]
     run(command.partition("-")[0], *arguments)
     assert f"phonestream: {file}: its 2 channels cancel" in capfd.readouterr().err

@@ -44,15 +44,17 @@ class TuneTask(NamedTuple):
         spotter = recognizer.open_spotter(keywords)
         assert spotter is not None
         file = self.source.path
+        of_recording: tuple[str, ...] = ()
         try:
-            computed = compute(recognizer, file, 1)
+            computed = compute(recognizer, file, 1, remedy="make one of them a file")
+            of_recording = computed.remarks
             alignment = align_said(
                 recognizer, read_transcript(self.transcript), lambda: computed, names=(self.transcript, file)
             )
         except PhonestreamError as error:
-            return Result(failure=str(error))
+            return Result(failure=str(error), remarks=of_recording)
         except Exception as error:  # whatever it is, the other recordings go on
-            return Result(failure=str(unexpected(file, error)))
+            return Result(failure=str(unexpected(file, error)), remarks=of_recording)
         certain, state = spotter.decode(spotter.initial(), computed.posteriors.rows)
         spotted = [*(one.event for one in certain), *spotter.finish(state)]
         phrases = [word.phrase for word in keywords]
@@ -61,7 +63,7 @@ class TuneTask(NamedTuple):
             "spotted": [[one.phrase, one.start, one.end, one.score] for one in spotted],
         }
         payload = Payload(None, "json", io.BytesIO(json.dumps(found).encode()))
-        return Result(computed.posteriors.seconds, payloads=(payload,))
+        return Result(computed.posteriors.seconds, payloads=(payload,), remarks=of_recording)
 
 
 def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, jobs: int) -> tuple[str, bool]:
@@ -102,6 +104,9 @@ def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, j
     completed = local_executor(tasks, jobs, spec, None).run(tasks, lambda *_: None)
     with Bar("tuning") as bar, closing(in_order(completed)) as results:
         for recording, result in enumerate(results):
+            for remark in result.remarks:
+                bar.hide()
+                complain(remark)
             if result.failure is not None:
                 failures.append(result.failure)
                 continue
