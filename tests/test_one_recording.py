@@ -126,6 +126,30 @@ def test_no_result_takes_the_place_of_what_is_read(
         assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "transcribe a.wav --failures a.wav", "transcribe --list l.txt --output out --failures l.txt",
+        "transcribe --list l.txt --output l.txt", "align a.wav a.txt --output a.txt",
+        "align a.wav a.txt --output link.wav --format json", "spot a.wav --list l.txt --output l.txt --format csv",
+        "spot --tune . --list l.txt --output l.txt", "spot --tune . --keyword yes --output a.txt",
+    ],
+)  # fmt: skip
+def test_no_file_that_is_written_takes_the_place_of_what_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", np.zeros(RATE), RATE)
+    Path("link.wav").symlink_to("a.wav")
+    Path("a.txt").write_text("yes")
+    Path("l.txt").write_text("a.wav")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    overwrite = ["--overwrite"] if "--output" in command else []
+    assert run(*command.split(), *overwrite) == 1
+    assert "is read, and a result would be written to it; give " in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_packed_row_without_end_needs_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "cuts.jsonl.gz"
     good = b'{"id": "a", "sources": [{"type": "file", "channels": [0], "source": "a.wav"}]}\n'

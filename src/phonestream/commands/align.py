@@ -158,7 +158,7 @@ def align(
     name, number = _format(form, output), _channel(channel)
     options = _options(phones, visemes, scores, frame_rate, name)
     if output is not None:
-        check_new(output, overwrite)
+        check_new(output, overwrite, [audio, transcript, lexicon])
     from ..asr.lexicon.lexicon import Lexicon
     from ..streaming.recognizer import Recognizer
 

@@ -63,7 +63,7 @@ def plot(
 
     target = Path(f"{'stdin' if audio == '-' else Path(audio).stem}.png") if output is None else output
     check_suffix(target)
-    check_new(target, overwrite)
+    check_new(target, overwrite, [audio])
     if end is not None and end <= start:
         raise typer.BadParameter(f"{end:g} is not after --start {start:g}", param_hint="--end")
     recognizer = Recognizer(model)

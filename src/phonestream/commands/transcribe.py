@@ -14,6 +14,7 @@ from .transcribe_options import TranscribeOptions
 def transcribe(options: TranscribeOptions) -> None:
     """Print the phonemes of recordings with their times, or write them to files."""
     options.check_files()
+    from ..batch.entries import paths
     from ..batch.sources import expand, only_once, read_list
     from ..batch.task import Task
     from ..formats.registry import FORMATS
@@ -28,7 +29,7 @@ def transcribe(options: TranscribeOptions) -> None:
         form = FORMATS[settings.formats[0]]
         check_joins(form, len(entries), settings.channel)
         if options.file:
-            check_new(options.file, options.overwrite)
+            check_new(options.file, options.overwrite, [*names, *listing, *paths(entries)])
         headings = form.name == "text" and (len(entries) > 1 or settings.channel == "each")
         printer = Printer(form, headings=headings, file=options.file)
     if not run_batch(
