@@ -151,19 +151,22 @@ def test_no_file_that_is_written_takes_the_place_of_what_is_read(
 
 
 def test_a_packed_row_without_end_needs_little_memory(tmp_path: Path) -> None:
-    path = tmp_path / "cuts.jsonl.gz"
+    path, packed = tmp_path / "cuts.jsonl", tmp_path / "cuts.jsonl.gz"
     good = b'{"id": "a", "sources": [{"type": "file", "channels": [0], "source": "a.wav"}]}\n'
-    with gzip.open(path, "wb", 1) as file:
-        for _ in range(48):
-            file.write(b" " * (1 << 20))
-        file.write(b"\n" + b"{}\n" * 5000 + good)
+    path.write_bytes(b" " * (48 << 20) + b"\n" + b"{}\n" * 5000 + good)
+    with gzip.open(packed, "wb", 1) as file:
+        file.writelines([good * 2, *(b" " * (1 << 20) for _ in range(20)), b"\n", good * 1000])
     tracemalloc.start()
     long, *wrong, entry, more = read_manifest(str(path))
+    first, _, bomb = read_manifest(str(packed))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(long, Failure)
     assert long.reason.startswith(f"{path}:1: is longer than ")
     assert isinstance(entry, Source)
+    assert isinstance(first, Source)
+    assert isinstance(bomb, Failure)
+    assert "it unpacks to more than 100 times its size" in bomb.reason
     assert isinstance(more, Failure)
     assert len(wrong) < 1000
     assert "more rows are wrong" in more.reason

@@ -79,6 +79,8 @@ def _both(one: Source, other: Source, target: str) -> str:
     first, second = f"{one.where}{one.path}", f"{other.where}{other.path}"
     if first == second:
         return f"{first} is given twice, and would be written to {target} twice; give it once"
+    if one.where and other.where and one.name == other.name:
+        return f"{first} and {second} have the same id, {one.name}; give each row one of its own"
     if os.path.splitext(one.path)[0] == os.path.splitext(other.path)[0]:
         return (
             f"{first} and {second} differ in their endings alone, and would both be written to {target}; "
