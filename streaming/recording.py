@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import AudioError
 from .audio.channels import MixLevel, warn_of_channels
 from .audio.files import open_audio
-from .audio.samples import mono
+from .audio.samples import mix_block
 from .decode import Phone
 from .decoding.config import Decoding
 from .stream import Stream
@@ -57,9 +57,9 @@ def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | No
         for block in audio.blocks():
             if channel is None:
                 level = level.add(block)
-            samples = mono(block if channel is None else block[:, channel - 1])
+            chosen = block if channel is None else block[:, [channel - 1]]
             try:
-                phones += stream.accept(samples, audio.sample_rate)
+                phones += stream.accept(mix_block(chosen), audio.sample_rate)
             except AudioError as error:
                 raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
     warn_of_channels(level.describe(f"{name}: the", "hear one alone: channel=1"))

@@ -18,7 +18,7 @@ from ...errors import AudioError, ConfigError
 from ..arrays import FloatArray
 from ..audio.channels import Mixed
 from ..audio.files import open_audio
-from ..audio.samples import mono, slices
+from ..audio.samples import mix_block, slices
 from ..decode import Phone
 from ..events import Failure, Final
 from ..pool.stream import PooledStream
@@ -234,9 +234,8 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                     raise RefusedError(
                         Close.TOO_LONG, f"recordings may last {longest:g} s here; send it in parts"
                     )
-                samples = mono(block)
-                for piece in slices(len(samples), int(PIECE_SECONDS * rate)):
-                    _put(stream, samples[piece], path)
+                for piece in slices(len(block), int(PIECE_SECONDS * rate)):
+                    _put(stream, block[piece], path)
                     while stream.backlog_seconds > PIECE_SECONDS:
                         _keep(await events.get(), phones, path, done / rate)
                 if await request.is_disconnected():
@@ -253,7 +252,7 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
 
 def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:
     try:
-        stream.push(samples)
+        stream.push(mix_block(samples))
     except AudioError as error:
         if not stream.closed:  # else what ended it is on its way to the listener
             raise AudioError(f"{path}: {error}") from None

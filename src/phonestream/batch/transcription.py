@@ -10,7 +10,7 @@ from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.files import open_audio
 from ..streaming.audio.recording import Audio, unexpected
-from ..streaming.audio.samples import MAX_CHANNELS, mono
+from ..streaming.audio.samples import MAX_CHANNELS, mix_block
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
@@ -197,7 +197,7 @@ def source_blocks(source: Source, audio: Audio) -> Iterator[FloatArray]:
 
 def _accept(stream: Stream[Any], block: FloatArray, audio: Audio) -> "list[Phone | Spotted]":
     try:
-        return stream.accept(mono(block), audio.sample_rate)
+        return stream.accept(mix_block(block), audio.sample_rate)
     except AudioError as error:
         raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None
 

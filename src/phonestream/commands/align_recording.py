@@ -111,7 +111,7 @@ def compute(
     from ..asr.align.posteriors import compute_posteriors
     from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
-    from ..streaming.audio.samples import mono
+    from ..streaming.audio.samples import mix_block
 
     with native_remarks_off():
         opened = open_audio(file)
@@ -124,7 +124,7 @@ def compute(
         def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
-                yield mono(block) if channel is None else block[:, channel - 1]
+                yield mix_block(block) if channel is None else block[:, channel - 1]
                 done += len(block)
                 progress(done / audio.sample_rate, audio.seconds)
 

@@ -82,8 +82,8 @@ def run_batch(
             with closing(outcomes):
                 for outcome in outcomes:
                     statistics.complete(outcome)
-                    note_failure(outcome)
                     _report(outcome, printer, bar, statistics)
+                    note_failure(outcome)
         except KeyboardInterrupt:
             bar.hide()
             if output is not None:
