@@ -208,7 +208,8 @@ class Recognizer:
     ) -> list[Phone]:
         """All phones of an audio file, of any format that `phonestream transcribe` reads, at any sample rate.
 
-        Warns (`AudioWarning`) where channels cancel each other when they are mixed, so that little is heard.
+        Warns (`AudioWarning`) of what the command line remarks: that channels cancel each other when they are mixed,
+        say, or that a file has no mark of its end.
 
         Args:
             path: of the file; `-` is standard input.

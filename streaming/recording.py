@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError
-from .audio.channels import MixLevel, warn_of_channels
+from .audio.channels import MixLevel, warn_of_audio
 from .audio.files import open_audio
 from .audio.samples import mix_block
 from .decode import Phone
@@ -62,5 +62,7 @@ def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | No
                 phones += stream.accept(mix_block(chosen), audio.sample_rate)
             except AudioError as error:
                 raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
-    warn_of_channels(level.describe(f"{name}: the", "hear one alone: channel=1"))
+        for remark in audio.remarks:
+            warn_of_audio(f"{name}: {remark}")
+    warn_of_audio(level.describe(f"{name}: the", "hear one alone: channel=1"))
     return phones + stream.finish()

@@ -96,7 +96,7 @@ class Stream(Generic[E]):
                 range or not the stream's; a stream that is finished. The stream is unchanged.
         """
         rate = check_rate(sample_rate)
-        array = check_samples(samples, self._channels.count)
+        array = check_samples(samples, self._channels.width)
         with self._lock:
             check_open(self._state, rate)
             channels = self._channels.accept(array, rate)

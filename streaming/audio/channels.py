@@ -58,7 +58,7 @@ class InputChannels(NamedTuple):
     It warns (`AudioWarning`) once, after 10 s of audio or at the end, where the channels cancel each other.
     """
 
-    count: int | None = None
+    width: int | None = None
     """Of the last chunk, if it was [n, channels]; for `check_samples`."""
     level: MixLevel = MixLevel()
     seconds: float = 0.0
@@ -67,23 +67,23 @@ class InputChannels(NamedTuple):
 
     def accept(self, samples: AnyArray, rate: int) -> "InputChannels":
         """With the next checked samples [n] or [n, channels]."""
-        count = next_channels(samples, self.count)
+        width = next_channels(samples, self.width)
         if samples.ndim == 1 or self.told:
-            return self._replace(count=count)
+            return self._replace(width=width)
         seconds = self.seconds + len(samples) / rate
-        after = self._replace(count=count, level=self.level.add(samples), seconds=seconds)
+        after = self._replace(width=width, level=self.level.add(samples), seconds=seconds)
         return after.end() if seconds >= SURE_SECONDS else after
 
     def end(self) -> "InputChannels":
         """After the last samples."""
         if self.told or not self.level.cancelled:
             return self
-        warn_of_channels(self.level.describe("the", "give one of them alone: samples[:, 0]"))
+        warn_of_audio(self.level.describe("the", "give one of them alone: samples[:, 0]"))
         return self._replace(told=True)
 
 
-def warn_of_channels(remark: str | None) -> None:
-    """Warn with a remark on channels, if there is one, of the line outside of Phonestream that brought the audio."""
+def warn_of_audio(remark: str | None) -> None:
+    """Warn with a remark on audio, if there is one, of the line outside of Phonestream that brought it."""
     if remark is None:
         return
     package, frame, level = __name__.partition(".")[0], sys._getframe(), 1

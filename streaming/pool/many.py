@@ -39,7 +39,7 @@ def accept(
         channels: dict[int, InputChannels] = {}
         for index, ((stream, samples), rate) in enumerate(zip(inputs, rates, strict=True)):
             try:
-                array, hertz[index] = check_samples(samples, stream._channels.count), check_rate(rate)
+                array, hertz[index] = check_samples(samples, stream._channels.width), check_rate(rate)
                 check_open(stream._state, hertz[index])
             except PhonestreamError as error:
                 outcomes[index] = Outcome([], error)

@@ -88,7 +88,7 @@ class PooledStream:
         Raises:
             AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
         """
-        checked = check_samples(samples, self._channels.count)
+        checked = check_samples(samples, self._channels.width)
         audio = np.array(mono(checked), np.float32)  # the caller may reuse its buffer
         channels = self._channels.accept(checked, self.sample_rate)
         with self._pool.lock:

@@ -201,7 +201,7 @@ class RemoteStream:
             AudioError: they are no audio.
             ServerError: the stream has ended.
         """
-        checked = check_samples(samples, self._channels.count)
+        checked = check_samples(samples, self._channels.width)
         self._channels = self._channels.accept(checked, self._rate)
         audio = mono(checked).astype("<f4", copy=False)
         for piece in slices(len(audio), MESSAGE_SAMPLES):
