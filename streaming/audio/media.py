@@ -1,6 +1,6 @@
 """Recordings that libsndfile does not read (m4a, mp4, webm, wma …), through PyAV, the extra `media`."""
 
-import io
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, Never
@@ -73,7 +73,8 @@ class MediaFile:
     def __init__(self, path: str, file: BinaryIO) -> None:
         self.path = path
         self._file = file
-        self._input: io.RawIOBase | BinaryIO = file
+        # A view never fails to seek, of which PyAV would print a traceback.
+        self._input = containers.View(file, ((0, file.seek(0, os.SEEK_END)),))
         try:
             with self._open() as container:
                 self.seconds = _length(container)
