@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TypeAlias
 
 from ..asr.corpora.files import AUDIO_SUFFIXES
-from ..streaming.audio.files import STANDARD_INPUT
+from ..streaming.audio.input_file import STANDARD_INPUT
 from .raw import Raw
 
 SUFFIXES = AUDIO_SUFFIXES | {
