@@ -1,7 +1,6 @@
 """A recogniser: a model file, opened once, that hears any number of streams."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -11,9 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, ModelError
 from . import snapshot, state
-from .arrays import AnyArray, FloatArray
-from .audio.channels import MixLevel
-from .audio.samples import check_samples, slices
+from .arrays import FloatArray
 from .decode import Phone
 from .decoding.config import N_BEST, BeamSearch, Decoding, check_decoding
 from .decoding.decoder import BeamDecoder, Hypothesis
@@ -27,8 +24,6 @@ from .spotting.commands import CommandRecognizer, Commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import Spotter, boundary_model
 from .stream import DEFAULT_RATE, Event, Stream
-
-BLOCK_SAMPLES = 1 << 20  # whose levels are measured at a time
 
 
 class Recognizer:
@@ -216,24 +211,22 @@ class Recognizer:
     ) -> list[Phone]:
         """All phones of a whole recording, given as for `Stream.accept`.
 
-        Warns (`UserWarning`) where channels cancel each other when they are mixed, so that little is heard.
+        Warns (`AudioWarning`) where channels cancel each other when they are mixed, so that little is heard.
 
         Raises:
             AudioError: as for `Stream.accept`.
             ConfigError, ModelError: as for `stream`.
         """
         stream = self.stream(decoder=decoder)
-        samples = check_samples(samples)
-        phones = stream.accept(samples, sample_rate) + stream.finish()
-        _warn_of_cancelling(samples)
-        return phones
+        return stream.accept(samples, sample_rate) + stream.finish()
 
     def transcribe_file(
         self, path: str | PathLike[str], *, channel: int | None = None, decoder: Decoding | None = None
     ) -> list[Phone]:
         """All phones of an audio file, of any format that `phonestream transcribe` reads, at any sample rate.
 
-        Warns (`UserWarning`) where channels cancel each other when they are mixed, so that little is heard.
+        Warns (`AudioWarning`) of what the command line remarks: that channels cancel each other when they are mixed,
+        say, or that a file has no mark of its end.
 
         Args:
             path: of the file; `-` is standard input.
@@ -361,16 +354,6 @@ def _open_again(
         if expected != seen:
             raise ModelError(f"{name}: is not the one that was pickled: give both processes the same file")
     return recognizer
-
-
-def _warn_of_cancelling(samples: AnyArray) -> None:
-    """Of samples that have been accepted."""
-    level = MixLevel()
-    for piece in slices(len(samples), BLOCK_SAMPLES):
-        level.add(samples[piece])
-    remark = level.describe("the", "give one of them alone: samples[:, 0]")
-    if remark is not None:
-        warnings.warn(remark, stacklevel=3)
 
 
 def endpoint_config(endpoints: EndpointConfig | bool) -> EndpointConfig | None:

@@ -1,15 +1,14 @@
 """A whole audio file through a stream."""
 
-import warnings
 from contextlib import closing
 from functools import cache
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError
-from .audio.channels import MixLevel
+from .audio.channels import MixLevel, warn_of_audio
 from .audio.files import open_audio
-from .audio.samples import mono
+from .audio.samples import mix_block
 from .decode import Phone
 from .decoding.config import Decoding
 from .stream import Stream
@@ -57,13 +56,13 @@ def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | No
             raise AudioError(f"{name}: channel={channel!r}: expected a number from 1 to {audio.channels}")
         for block in audio.blocks():
             if channel is None:
-                level.add(block)
-            samples = mono(block if channel is None else block[:, channel - 1])
+                level = level.add(block)
+            chosen = block if channel is None else block[:, [channel - 1]]
             try:
-                phones += stream.accept(samples, audio.sample_rate)
+                phones += stream.accept(mix_block(chosen), audio.sample_rate)
             except AudioError as error:
                 raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
-    remark = level.describe(f"{name}: the", "hear one alone: channel=1")
-    if remark is not None:
-        warnings.warn(remark, stacklevel=3)
+        for remark in audio.remarks:
+            warn_of_audio(f"{name}: {remark}")
+    warn_of_audio(level.describe(f"{name}: the", "hear one alone: channel=1"))
     return phones + stream.finish()

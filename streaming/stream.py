@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from ..errors import AudioError, ConfigError
 from . import lost_audio, snapshot, state
 from .arrays import AnyArray, FloatArray
-from .audio.samples import check_rate, check_samples, mono, next_channels, slices
+from .audio.channels import InputChannels
+from .audio.samples import check_rate, check_samples, mono, slices
 from .decode import clip
 from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
@@ -47,7 +48,7 @@ class Stream(Generic[E]):
     def __init__(self, model: Model, state: StreamState) -> None:
         self._model = model
         self._state = state
-        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
+        self._channels = InputChannels()
         self._lock = Lock()
 
     @property
@@ -81,6 +82,9 @@ class Stream(Generic[E]):
         included, and memory stays constant however many they are. Phones lag behind the audio by the model's
         look-ahead, by at most a frame that is not full yet, and until the phone has ended.
 
+        Warns (`AudioWarning`) once, in `finish` if the stream is shorter than 10 s, where channels cancel each other
+        when they are mixed, so that little is heard.
+
         Args:
             samples: [n] or [n, channels] (mixed down), floats in [-1, 1] or int16; an array, a list or a tensor of
                 torch. Not kept. [channels, n] is refused: an array with more columns than rows, and more than two,
@@ -92,11 +96,12 @@ class Stream(Generic[E]):
                 range or not the stream's; a stream that is finished. The stream is unchanged.
         """
         rate = check_rate(sample_rate)
-        array = check_samples(samples, self._channels)
+        array = check_samples(samples, self._channels.width)
         with self._lock:
             check_open(self._state, rate)
+            channels = self._channels.accept(array, rate)
             events, self._state = self._accept(self._state, array, rate)
-            self._channels = next_channels(array, self._channels)
+            self._channels = channels
             return events
 
     def gap(self, samples: int, sample_rate: int | None = None) -> list[E]:
@@ -135,6 +140,7 @@ class Stream(Generic[E]):
         with self._lock:
             if self._state.finished:
                 return []
+            self._channels = self._channels.end()
             events, self._state = state.finish(self._model, self._state)
             return cast(list[E], events)
 

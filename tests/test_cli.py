@@ -195,10 +195,13 @@ def test_each_unusable_file_is_one_line_and_costs_the_others_nothing(
 
 
 def test_text_goes_on_after_an_unusable_file(hear: Callable[..., Result], recordings: list[Path]) -> None:
-    result = hear("missing.wav", recordings[0])
+    result = hear("missing.wav", "gone.wav", recordings[0], "--failures", "/dev/full", "--list", "gone.txt")
     assert result.status == 1
     assert result.out.startswith(f"{recordings[0]}\n  ")
-    assert only_line(result.err) == "phonestream: missing.wav: no such file; check the name"
+    missing, full, gone, listing = result.err.splitlines()
+    assert ("missing.wav" in missing, "gone.wav" in gone) == (True, True)
+    assert listing.startswith("phonestream: gone.txt: the list cannot be read: ")
+    assert full.startswith("phonestream: /dev/full: cannot be written: No space left on device; ")
 
 
 @pytest.mark.parametrize(

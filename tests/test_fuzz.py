@@ -7,6 +7,7 @@ import fuzzing
 import fuzzing_manifests
 import fuzzing_snapshots
 import httpx
+import pytest
 from fuzzing_websocket import conversations
 from server_process import serving
 from toy_model import toy_model
@@ -14,7 +15,7 @@ from toy_model import toy_model
 from phonestream import Recognizer
 
 
-def test_mutated_files_are_heard_whole_or_refused(tmp_path: Path) -> None:
+def test_mutated_files_are_heard_whole_or_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mutated"
     contents = fuzzing.originals(tmp_path)
     heard = 0
@@ -23,6 +24,7 @@ def test_mutated_files_are_heard_whole_or_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         heard += fuzzing.read(path, least)
     assert 0 < heard < 400
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_mutated_snapshots_are_refused_or_resumed(tmp_path: Path) -> None:

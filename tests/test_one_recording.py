@@ -126,20 +126,47 @@ def test_no_result_takes_the_place_of_what_is_read(
         assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "transcribe a.wav --failures a.wav", "transcribe --list l.txt --output out --failures l.txt",
+        "transcribe --list l.txt --output l.txt", "align a.wav a.txt --output a.txt",
+        "align a.wav a.txt --output link.wav --format json", "spot a.wav --list l.txt --output l.txt --format csv",
+        "spot --tune . --list l.txt --output l.txt", "spot --tune . --keyword yes --output a.txt",
+    ],
+)  # fmt: skip
+def test_no_file_that_is_written_takes_the_place_of_what_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.wav", np.zeros(RATE), RATE)
+    Path("link.wav").symlink_to("a.wav")
+    Path("a.txt").write_text("yes")
+    Path("l.txt").write_text("a.wav")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    overwrite = ["--overwrite"] if "--output" in command else []
+    assert run(*command.split(), *overwrite) == 1
+    assert "is read, and a result would be written to it; give " in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_packed_row_without_end_needs_little_memory(tmp_path: Path) -> None:
-    path = tmp_path / "cuts.jsonl.gz"
+    path, packed = tmp_path / "cuts.jsonl", tmp_path / "cuts.jsonl.gz"
     good = b'{"id": "a", "sources": [{"type": "file", "channels": [0], "source": "a.wav"}]}\n'
-    with gzip.open(path, "wb", 1) as file:
-        for _ in range(48):
-            file.write(b" " * (1 << 20))
-        file.write(b"\n" + b"{}\n" * 5000 + good)
+    path.write_bytes(b" " * (48 << 20) + b"\n" + b"{}\n" * 5000 + good)
+    with gzip.open(packed, "wb", 1) as file:
+        file.writelines([good * 2, *(b" " * (1 << 20) for _ in range(20)), b"\n", good * 1000])
     tracemalloc.start()
     long, *wrong, entry, more = read_manifest(str(path))
+    first, _, bomb = read_manifest(str(packed))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(long, Failure)
     assert long.reason.startswith(f"{path}:1: is longer than ")
     assert isinstance(entry, Source)
+    assert isinstance(first, Source)
+    assert isinstance(bomb, Failure)
+    assert "it unpacks to more than 100 times its size" in bomb.reason
     assert isinstance(more, Failure)
     assert len(wrong) < 1000
     assert "more rows are wrong" in more.reason
@@ -243,7 +270,7 @@ def test_channels_that_cancel_are_told(
     samples = np.stack(channels(sine(300), sine(441)), axis=1)
     level = MixLevel()
     for piece in np.array_split(samples, 7):
-        level.add(piece)
+        level = level.add(piece)
     assert level.cancelled is told
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     assert run("transcribe", "--model", toy, "--decoder", "greedy", tmp_path / "a.wav") == 0
@@ -251,7 +278,7 @@ def test_channels_that_cancel_are_told(
     assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
 
 
-@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot"])
+@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot", "spot-tune"])
 def test_every_command_tells_what_a_person_should_know(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +291,7 @@ def test_every_command_tells_what_a_person_should_know(
         "align-folder": [file.parent, "--output", tmp_path / "out", "--no-refuse"],
         "plot": [file, "--output", tmp_path / "a.svg"],
         "spot": [file, "--keyword", "yes"],
+        "spot-tune": ["--tune", file.parent, "--keyword", "yes"],
     }[command]
     run(command.partition("-")[0], *arguments)
     assert f"phonestream: {file}: its 2 channels cancel" in capfd.readouterr().err

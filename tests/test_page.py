@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from browser import (
     PATIENCE,
     check_ipa,
@@ -84,13 +86,17 @@ def test_the_page_asks_for_the_token_it_lacks(browser: Browser, server: Process,
         expect(page.locator("[data-symbol]").first).to_be_visible(timeout=PATIENCE)
 
 
-def test_a_file_that_is_no_audio_is_told(browser: Browser, server: Process, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_file_is_told(browser: Browser, server: Process, tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("no audio")
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{server.url}/#token={TOKEN}")
         page.set_input_files("#file", tmp_path / "notes.wav")
         expect(page.get_by_role("alert")).to_contain_text("notes.wav: is not audio")
+        noise = np.random.default_rng(0).uniform(-0.3, 0.3, 8000)
+        soundfile.write(tmp_path / "swapped.wav", np.stack([noise, -noise], axis=1), 16_000)
+        hear(page, tmp_path / "swapped.wav")
+        expect(page.get_by_role("alert")).to_contain_text("swapped.wav: its 2 channels cancel")
 
 
 def test_the_pages_ipa_is_the_packages() -> None:

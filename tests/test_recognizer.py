@@ -14,7 +14,7 @@ import soundfile
 from toy_model import FRAME, levels, toy_model
 
 import phonestream
-from phonestream import AsyncStream, AudioError, BeamSearch, ModelError, Recognizer, StreamPool
+from phonestream import AsyncStream, AudioError, AudioWarning, BeamSearch, ModelError, Recognizer, StreamPool
 
 RECORDING = Path(__file__).parent / "data/speech/dev/2830-3979-0000.opus"
 SAMPLES = levels(1, 1, 0, 2, 3, 3, 0, 4)
@@ -43,8 +43,11 @@ def test_a_file_is_transcribed_as_its_samples_are(toy: Recognizer, tmp_path: Pat
     with pytest.raises(AudioError, match=r"gone\.wav"):
         toy.transcribe_file(str(tmp_path / "gone.wav"))
     soundfile.write(tmp_path / "cancel.wav", np.stack([SAMPLES, -SAMPLES], axis=1), 16_000)
-    with pytest.warns(UserWarning, match=r"cancel\.wav: the 2 channels cancel"):
+    with pytest.warns(AudioWarning, match=r"cancel\.wav: the 2 channels cancel"):
         toy.transcribe_file(tmp_path / "cancel.wav")
+    (tmp_path / "grown.wav").write_bytes((tmp_path / "two.wav").read_bytes() + bytes(range(256)))
+    with pytest.warns(AudioWarning, match=r"grown\.wav: more bytes follow"):
+        toy.transcribe_file(tmp_path / "grown.wav")
 
 
 def test_the_bundled_model_transcribes_a_path_and_its_phones_tile_it() -> None:

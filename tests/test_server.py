@@ -111,6 +111,10 @@ def test_an_alignment_is_the_command_line_s(server: Process, speech_dir: Path) -
     low = post((None, "we want you to help us publish"), refuse="false").json()
     assert low["score"] < 0.3
     assert low["remarks"]
+    swapped, noise = io.BytesIO(), np.random.default_rng(0).uniform(-0.3, 0.3, 8000)
+    soundfile.write(swapped, np.stack([noise, -noise], axis=1), 16_000, format="WAV")
+    form = {"files": {"file": ("a.wav", swapped.getvalue())}, "data": {"transcript": "yes"}}
+    assert "its 2 channels cancel" in httpx.post(url, **form).json()["error"]
     for answer, status, words in (
         (post((None, "")), 422, "transcript: the transcript has no words"),
         (post(("said.txt", b"\xff")), 400, "not text in UTF-8"),

@@ -1,8 +1,10 @@
 """Streaming is exact whatever the chunks, keeps the clock, and refuses what would be misheard."""
 
+import asyncio
+import concurrent.futures.thread
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -19,7 +21,17 @@ from hypothesis import strategies as st
 from model_fixture import shipped_model
 from toy_model import FRAME, levels, toy_metadata, toy_model
 
-from phonestream import AudioError, ConfigError, Lost, Phone, Recognizer, Stream
+from phonestream import (
+    AsyncStream,
+    AudioError,
+    AudioWarning,
+    ConfigError,
+    Lost,
+    Phone,
+    Recognizer,
+    Stream,
+    StreamPool,
+)
 from phonestream.streaming.audio import resample as resampler
 
 RATES = [8000, 16000, 22050, 44100, 48000]
@@ -383,10 +395,47 @@ def test_a_finished_stream_hears_no_more(toy: Recognizer) -> None:
     assert stream.seconds == 0.04
 
 
-def test_channels_that_cancel_are_warned_of(toy: Recognizer) -> None:
-    samples = np.random.default_rng(1).integers(-3000, 3000, 8000).astype(np.int16)
-    with pytest.warns(UserWarning, match="2 channels cancel"):
-        toy.transcribe(np.stack([samples, -samples], axis=1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        toy.transcribe(np.stack([samples, samples], axis=1))
+async def _in_asyncio(recognizer: Recognizer, chunks: Sequence[np.ndarray]) -> None:
+    async for _ in AsyncStream(recognizer.stream()).events(chunks, 16_000):
+        pass
+
+
+def _in_chunks(recognizer: Recognizer, chunks: Sequence[np.ndarray]) -> None:
+    stream = recognizer.stream()
+    for chunk in chunks:
+        recognizer.accept_many([(stream, chunk)])
+    stream.finish()
+    stream.finish()
+
+
+def _in_a_pool(recognizer: Recognizer, chunks: Sequence[np.ndarray]) -> None:
+    stream = StreamPool(recognizer).open()
+    for chunk in chunks:
+        stream.push(chunk)
+    stream.finish()
+
+
+@pytest.mark.parametrize(
+    "hear",
+    [
+        lambda recognizer, chunks: recognizer.transcribe(np.concatenate(chunks)),
+        lambda recognizer, chunks: asyncio.run(_in_asyncio(recognizer, chunks)),
+        _in_chunks,
+        _in_a_pool,
+    ],
+    ids=["whole", "asyncio", "chunks", "pool"],
+)
+@pytest.mark.parametrize("seconds", [1, 12])
+def test_channels_that_cancel_are_warned_of_once(
+    toy: Recognizer, hear: Callable[[Recognizer, Sequence[np.ndarray]], object], seconds: int
+) -> None:
+    samples = np.random.default_rng(1).integers(-3000, 3000, 16_000 * seconds).astype(np.int16)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        hear(toy, np.array_split(np.stack([samples, samples], axis=1), 2 * seconds))
+        assert not told
+        hear(toy, np.array_split(np.stack([samples, -samples], axis=1), 2 * seconds))
+    (warning,) = told
+    assert issubclass(warning.category, AudioWarning)
+    assert "2 channels cancel" in str(warning.message)
+    assert warning.filename in (__file__, concurrent.futures.thread.__file__)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,11 +36,14 @@ from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from toy_model import levels, summing, toy_metadata, toy_model
 
-from phonestream import Keywords, Recognizer
+from phonestream import AudioError, Keywords, Recognizer
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.streaming.arrays import AnyArray
 from phonestream.streaming.audio import resample
+from phonestream.streaming.audio.channels import Mixed
+from phonestream.streaming.audio.files import open_audio
+from phonestream.streaming.audio.samples import mono
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.decoding.config import BeamSearch
 from phonestream.streaming.decoding.decoder import BeamDecoder
@@ -240,9 +244,12 @@ def test_a_file_that_cannot_be_used_is_told_and_the_next_one_heard(
     (tmp_path / "notes.wav").write_text("no audio")
     (tmp_path / "cut.wav").write_bytes(file.read_bytes()[:100_000])
     soundfile.write(tmp_path / "nan.wav", np.full(1000, np.nan, np.float32), 16_000, "FLOAT")
+    samples, rate = soundfile.read(file, dtype="int16")
+    soundfile.write(tmp_path / "swapped.wav", np.stack([samples, -samples], axis=1), rate)
     for name, message in {
+        "swapped.wav": "swapped.wav: its 2 channels cancel each other when mixed",
         "notes.wav": "notes.wav: this browser cannot decode it",
-        "cut.wav": "cut.wav: breaks off after 3.12 s",
+        "cut.wav": "cut.wav: breaks off after 3.12 of",
         "nan.wav": "not numbers",
     }.items():
         hear(offline, tmp_path / name)
@@ -561,6 +568,64 @@ def test_wav_is_read_as_the_command_line_reads_it(tools: Page, subtype: str, cha
         )
         assert rate == 11_025
         np.testing.assert_allclose(seen, expected, atol=0 if channels < 3 else 1e-7)
+
+
+def _wav(data: bytes, *, size: int | None = None, behind: bytes = b"", channels: int = 1) -> bytes:
+    """16-bit samples at 8 kHz in a WAV whose header says that they take `size` bytes."""
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, 8000, 16_000 * channels, 2 * channels, 16)
+    stated = len(data) if size is None else size
+    body = b"WAVE" + layout + b"data" + struct.pack("<I", stated) + data + behind
+    return b"RIFF" + struct.pack("<I", min(len(body), 0xFFFFFFFF)) + body
+
+
+def test_headers_of_wav_are_judged_as_on_the_command_line(tools: Page, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(-9000, 9000, 4000).astype("<i2")
+    data, swapped = noise.tobytes(), np.stack([noise, -noise], axis=1).tobytes()
+    files = {
+        "whole": _wav(data),
+        **{f"{size:x}": _wav(data, size=size) for size in (0x7FFFEFFF, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF)},
+        "grown": _wav(data, size=1000),
+        "odd": _wav(data, size=1001),
+        "interrupted": _wav(data, size=0),
+        "empty": _wav(b""),
+        "cut": _wav(data, size=9000),
+        "again": _wav(data, behind=b"data" + struct.pack("<I", 4) + bytes(4)),
+        "chunk": _wav(data, behind=b"LIST" + struct.pack("<I", 4) + b"INFO"),
+        "chunk behind an odd end": _wav(data[:-1], behind=b"\0LIST" + struct.pack("<I", 4) + b"INFO"),
+        "chunk that is none": _wav(data, behind=b"LIST" + struct.pack("<I", 4000) + b"INFO"),
+        "tag": _wav(data, behind=b"TAG" + bytes(125)),
+        "zeros": _wav(data, behind=bytes(100)),
+        "swapped": _wav(swapped, channels=2),
+    }  # fmt: skip
+    expected: dict[str, Any] = {}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        try:
+            audio = Mixed(open_audio(tmp_path / name), "open a file of one of them alone")
+            samples = np.concatenate([mono(block) for block in audio.blocks()])
+            expected[name] = [len(samples), float(np.abs(samples).max()), list(audio.remarks)]
+        except AudioError as error:
+            expected[name] = re.split(r"[;,] |: try", str(error).replace(f"{tmp_path}/", ""))[0]
+    seen = tools.evaluate(
+        """async (files) => {
+            const { decodeFile } = await import("/audio.js");
+            const judge = async ([name, content]) => {
+                const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+                try {
+                    const { samples, remarks } = await decodeFile(new File([bytes], name));
+                    return [name, [samples.length, Math.max(...samples.map(Math.abs)), remarks]];
+                } catch (error) {
+                    return [name, error.message.split(/[;,] |: try/)[0]];
+                }
+            };
+            return Object.fromEntries(await Promise.all(Object.entries(files).map(judge)));
+        }""",
+        {name: base64.b64encode(content).decode() for name, content in files.items()},
+    )
+    assert seen == expected
+    assert [name for name, found in seen.items() if isinstance(found, str)] == [
+        "7fffefff", "empty", "cut", "again",
+    ]  # fmt: skip
 
 
 def test_the_runtime_is_the_published_one(folder: Path) -> None:

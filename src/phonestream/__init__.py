@@ -11,7 +11,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import AudioError, ConfigError, DataError, ModelError, PhonestreamError, SnapshotError
+from .errors import (
+    AudioError,
+    AudioWarning,
+    ConfigError,
+    DataError,
+    ModelError,
+    PhonestreamError,
+    SnapshotError,
+)
 
 if TYPE_CHECKING:
     from .asr.align.aligner import align
@@ -46,6 +54,7 @@ __all__ = [
     "Alignment",
     "AsyncStream",
     "AudioError",
+    "AudioWarning",
     "BeamSearch",
     "Client",
     "CommandResult",

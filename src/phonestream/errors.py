@@ -17,6 +17,10 @@ class AudioError(PhonestreamError, ValueError):
     """Samples, a sample rate or an audio file that cannot be used."""
 
 
+class AudioWarning(UserWarning):
+    """Audio that is heard, and of which something should be known, such as that its channels cancel each other."""
+
+
 class ModelError(PhonestreamError, ValueError):
     """A model file that is not ours, is of another version, or cannot run where it was asked to."""
 

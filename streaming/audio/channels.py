@@ -1,36 +1,44 @@
 """Channels that cancel when they are mixed, as where one wire of two is swapped: told, as nothing would be heard."""
 
+import sys
+import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ...errors import AudioWarning
+from ..arrays import AnyArray, FloatArray
 from .recording import Audio
-from .samples import MAX_CHANNELS
+from .samples import MAX_CHANNELS, next_channels, slices
 
 SPLIT = "make one of them a file, for example with: ffmpeg -i FILE -af 'pan=mono|c0=c0' one.wav"
 CANCELLED = 0.1  # of the energy that unrelated channels would leave in their mean
+SURE_SECONDS = 10.0  # of a stream, after which it is told before the end that its channels cancel
+PIECE = 1 << 18  # samples whose levels are measured at a time
 
 
-class MixLevel:
-    """How much of the channels' energy is left in their mean, over a whole recording."""
+class MixLevel(NamedTuple):
+    """How much of the channels' energy is left in their mean, over all of a recording so far."""
 
-    def __init__(self) -> None:
-        self._channels = 1
-        self._energy = 0.0
-        self._mixed = 0.0
+    channels: int = 1
+    energy: float = 0.0
+    mixed: float = 0.0
 
-    def add(self, block: FloatArray) -> None:
-        """The next samples [n, channels]."""
-        if block.ndim == 2 and 1 < block.shape[1] <= MAX_CHANNELS:
-            self._channels = block.shape[1]
-            self._energy += float(np.square(block, dtype=np.float64).sum())
-            self._mixed += float(np.square(block.mean(axis=1, dtype=np.float64)).sum())
+    def add(self, block: AnyArray) -> "MixLevel":
+        """With the next samples [n, channels]; those of one channel change nothing."""
+        if not (block.ndim == 2 and 1 < block.shape[1] <= MAX_CHANNELS):
+            return self
+        energy, mixed = self.energy, self.mixed
+        for piece in slices(len(block), PIECE):
+            energy += float(np.square(block[piece], dtype=np.float64).sum())
+            mixed += float(np.square(block[piece].mean(axis=1, dtype=np.float64)).sum())
+        return MixLevel(block.shape[1], energy, mixed)
 
     @property
     def cancelled(self) -> bool:
         """Whether the mean has less than a tenth of what unrelated channels would leave: energy / channels squared."""
-        return self._mixed < CANCELLED * self._energy / self._channels**2
+        return self.mixed < CANCELLED * self.energy / self.channels**2
 
     @property
     def remark(self) -> str | None:
@@ -41,7 +49,47 @@ class MixLevel:
         """The same for others, who name the recording and its remedy in their own way."""
         if not self.cancelled:
             return None
-        return f"{whose} {self._channels} channels cancel each other when mixed, so that little is heard; {remedy}"
+        return f"{whose} {self.channels} channels cancel each other when mixed, so that little is heard; {remedy}"
+
+
+class InputChannels(NamedTuple):
+    """What a stream of samples from Python knows of its chunks' channels; audio is accepted into a new value.
+
+    It warns (`AudioWarning`) once, after 10 s of audio or at the end, where the channels cancel each other.
+    """
+
+    width: int | None = None
+    """Of the last chunk, if it was [n, channels]; for `check_samples`."""
+    level: MixLevel = MixLevel()
+    seconds: float = 0.0
+    """Of audio that had several channels."""
+    told: bool = False
+
+    def accept(self, samples: AnyArray, rate: int) -> "InputChannels":
+        """With the next checked samples [n] or [n, channels]."""
+        width = next_channels(samples, self.width)
+        if samples.ndim == 1 or self.told:
+            return self._replace(width=width)
+        seconds = self.seconds + len(samples) / rate
+        after = self._replace(width=width, level=self.level.add(samples), seconds=seconds)
+        return after.end() if seconds >= SURE_SECONDS else after
+
+    def end(self) -> "InputChannels":
+        """After the last samples."""
+        if self.told or not self.level.cancelled:
+            return self
+        warn_of_audio(self.level.describe("the", "give one of them alone: samples[:, 0]"))
+        return self._replace(told=True)
+
+
+def warn_of_audio(remark: str | None) -> None:
+    """Warn with a remark on audio, if there is one, of the line outside of Phonestream that brought it."""
+    if remark is None:
+        return
+    package, frame, level = __name__.partition(".")[0], sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(remark, AudioWarning, stacklevel=level)
 
 
 class Mixed:
@@ -64,18 +112,13 @@ class Mixed:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Lines that do not name the file; of the channels, as far as it has been read."""
-        told = self.cancelling
+        told = self._level.describe("its", self._remedy)
         return self._audio.remarks if told is None else (*self._audio.remarks, told)
-
-    @property
-    def cancelling(self) -> str | None:
-        """The remark on channels that cancel, where they do."""
-        return self._level.describe("its", self._remedy)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """As those of the recording."""
         for block in self._audio.blocks(start, stop):
-            self._level.add(block)
+            self._level = self._level.add(block)
             yield block
 
     def close(self) -> None:

@@ -1,11 +1,7 @@
 """Audio files as blocks of samples: constant memory whatever their length, and no audio silently lost."""
 
 import os
-import stat
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -16,15 +12,12 @@ from ..arrays import FloatArray
 from . import containers
 from .containers.sds import check_packets
 from .containers.view import Piece
+from .input_file import open_input
 from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
 from .samples import check_rate
 
 BLOCK_SECONDS = 10  # of audio at a time
 BLOCK_VALUES = 1 << 22  # samples times channels at a time at most, 16 MiB of float32
-
-PIECE = 1 << 20  # bytes of a pipe that are read at a time
-
-STANDARD_INPUT = "-"
 
 MPEG_SLACK = 2 * 1152  # samples
 
@@ -50,7 +43,7 @@ def open_audio(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Au
     """
     name = os.fspath(path)
     if file is None:
-        file = _open(name)
+        file = open_input(name)
     return _with_usable_rate(_open_either(name, file))
 
 
@@ -127,7 +120,7 @@ class AudioFile:
 
     def __init__(self, path: str | os.PathLike[str], file: BinaryIO | None = None) -> None:
         self.path = os.fspath(path)
-        self._file = _open(self.path) if file is None else file
+        self._file = open_input(self.path) if file is None else file
         self._pieces: tuple[Piece, ...] | None = None
         try:
             with open(self._file.fileno(), "rb", closefd=False) as buffered:
@@ -303,67 +296,3 @@ class AudioFile:
         return AudioError(
             f"{self.path}: {what} after {frames / self.sample_rate:.2f}{of} s; copy or download it again"
         )
-
-
-def _open(path: str) -> BinaryIO:
-    """A seekable, non-empty file.
-
-    Raises:
-        AudioError: it cannot be had; the message begins with the path.
-    """
-    try:
-        file: BinaryIO = _standard_input() if path == STANDARD_INPUT else open(path, "rb", buffering=0)  # noqa: SIM115
-    except IsADirectoryError:
-        raise AudioError(
-            f"{path}: is a folder; give the files in it, for example {path.rstrip('/')}/*.wav"
-        ) from None
-    except FileNotFoundError:
-        raise AudioError(f"{path}: no such file; check the name") from None
-    except PermissionError:
-        raise AudioError(f"{path}: may not be read; ask its owner or change its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise AudioError(f"{path}: cannot be opened: {reason}") from None
-    try:
-        status = os.fstat(file.fileno())
-        if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
-            with file:
-                file = _kept(path, file)
-        elif not stat.S_ISREG(status.st_mode):
-            raise AudioError(f"{path}: is a device, not a file or a pipe; record from it into a file first")
-        if os.fstat(file.fileno()).st_size == 0:
-            raise AudioError(f"{path}: is empty; record, copy or download it again")
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _kept(path: str, pipe: BinaryIO) -> BinaryIO:
-    """A temporary file with all that comes out of a pipe.
-
-    Raises:
-        AudioError: it cannot be written; the message begins with the path.
-    """
-    with ExitStack() as stack:
-        try:
-            file = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(buffering=0)))
-            while piece := pipe.read(PIECE):
-                rest = memoryview(piece)
-                while rest:  # a disk that is nearly full takes a part, and says nothing
-                    rest = rest[file.write(rest) :]
-        except OSError as error:
-            folder = tempfile.tempdir or "the folder for temporary files"
-            raise AudioError(
-                f"{path}: cannot be kept in {folder} while it is read: {error.strerror or error}; make room there, "
-                "or name another folder in TMPDIR"
-            ) from None
-        stack.pop_all()
-        return file
-
-
-def _standard_input() -> BinaryIO:
-    """Standard input, which stays open when the file is closed."""
-    if sys.stdin is None:  # closed by whoever started us
-        raise OSError("standard input is closed")
-    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)

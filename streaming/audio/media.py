@@ -1,6 +1,6 @@
 """Recordings that libsndfile does not read (m4a, mp4, webm, wma …), through PyAV, the extra `media`."""
 
-import io
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, Never
@@ -62,7 +62,8 @@ class MediaFile:
         channels: how many.
         seconds: the length that the file states, or FFmpeg's guess; None where there is neither (webm from a
             browser).
-        remarks: what a person should know of a file that is heard, in lines that do not name it.
+        remarks: what a person should know of a file that is heard, in lines that do not name it; what is missing
+            within it, once it has been read.
 
     Raises:
         AudioError: FFmpeg does not know the format (UnknownFormatError), there is no audio in it, or it is
@@ -72,7 +73,8 @@ class MediaFile:
     def __init__(self, path: str, file: BinaryIO) -> None:
         self.path = path
         self._file = file
-        self._input: io.RawIOBase | BinaryIO = file
+        # A view never fails to seek, of which PyAV would print a traceback.
+        self._input = containers.View(file, ((0, file.seek(0, os.SEEK_END)),))
         try:
             with self._open() as container:
                 self.seconds = _length(container)
@@ -99,9 +101,19 @@ class MediaFile:
                 verdict = containers.check_decoded(buffered, kind, self.sample_rate)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from None
-        self.remarks: tuple[str, ...] = verdict.remarks
+        self._remarks = verdict.remarks
+        self._holes: list[tuple[float, float]] = []  # start and length in seconds of what is missing
         if verdict.pieces is not None:
             self._input = containers.View(file, verdict.pieces)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        if not self._holes:
+            return self._remarks
+        (first, _), missing = self._holes[0], sum(seconds for _, seconds in self._holes)
+        places = "" if len(self._holes) == 1 else f", in {len(self._holes)} places"
+        lacking = f"lacks {missing:.2f} s of audio from {first:.2f} s on{places}; silence stands for it"
+        return *self._remarks, lacking
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """The samples from `start` up to `stop`, as `AudioFile.blocks` gives them.
@@ -141,6 +153,7 @@ class MediaFile:
         """Each frame's samples [n, channels], and zeros where the time stamps leave a hole."""
         rate, done = self.sample_rate, 0
         to_float = av.AudioResampler(format="fltp")
+        self._holes = []
         with self._open() as container:
             origin = Fraction(container.start_time or 0, av.time_base)
             try:
@@ -152,6 +165,8 @@ class MediaFile:
                     if hole > MAX_GAP_SECONDS * rate:
                         raise self._broken(f"has a hole of {hole / rate:.0f} s", done / rate)
                     if hole > GAP_SECONDS * rate:
+                        if done:  # else the sound begins after the picture
+                            self._holes.append((done / rate, hole / rate))
                         done += hole
                         for piece in slices(hole, rate):
                             yield np.zeros((piece.stop - piece.start, self.channels), np.float32)

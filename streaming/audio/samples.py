@@ -124,6 +124,15 @@ def mono(samples: AnyArray) -> FloatArray:
     return mixed
 
 
+def mix_block(block: AnyArray) -> FloatArray:
+    """A block [n, channels] of a recording, however few samples it has, to float32 [n], the mean of the channels.
+
+    Raises:
+        AudioError: as `check_samples`.
+    """
+    return mono(check_samples(block, block.shape[-1]))
+
+
 def slices(length: int, size: int) -> Iterator[slice]:
     """Consecutive slices of at most `size` over `length` items."""
     return (slice(begin, min(begin + size, length)) for begin in range(0, length, size))

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from ...errors import PhonestreamError
 from .. import state
 from ..arrays import AnyArray
-from ..audio.samples import check_rate, check_samples, mono, next_channels, slices
+from ..audio.channels import InputChannels
+from ..audio.samples import check_rate, check_samples, mono, slices
 from ..model import MAX_BLOCK_SECONDS, Model
 from ..state import Event, StreamState
 from ..stream import Stream, check_open
@@ -35,16 +36,16 @@ def accept(
         outcomes = [Outcome([]) for _ in inputs]
         pieces: dict[int, Iterator[AnyArray]] = {}
         hertz: dict[int, int] = {}
-        channels: dict[int, int | None] = {}
+        channels: dict[int, InputChannels] = {}
         for index, ((stream, samples), rate) in enumerate(zip(inputs, rates, strict=True)):
             try:
-                array, hertz[index] = check_samples(samples, stream._channels), check_rate(rate)
+                array, hertz[index] = check_samples(samples, stream._channels.width), check_rate(rate)
                 check_open(stream._state, hertz[index])
             except PhonestreamError as error:
                 outcomes[index] = Outcome([], error)
                 continue
             pieces[index] = _blocks(array, hertz[index])
-            channels[index] = next_channels(array, stream._channels)
+            channels[index] = stream._channels.accept(array, hertz[index])
         states = {index: streams[index]._state for index in pieces}
         while pieces:  # a few seconds of each stream at a time
             for index in list(pieces):

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from ...errors import AudioError, PhonestreamError
 from .. import lost_audio, snapshot, state
 from ..audio import resample
-from ..audio.samples import check_samples, mono, next_channels
+from ..audio.channels import InputChannels
+from ..audio.samples import check_samples, mono
 from ..decode import Phone
 from ..state import Event, Gap, StreamState
 from ..stream import check_gap
@@ -54,7 +55,7 @@ class PooledStream:
         self.events: list[PoolEvent] = []
         self.error: PhonestreamError | None = None
         self.waited_seconds = 0.0
-        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
+        self._channels = InputChannels()
         self._filter = resample.design(rate, pool.model.metadata.sample_rate)  # kept while the stream is
         self._pool = pool
         self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
@@ -87,11 +88,12 @@ class PooledStream:
         Raises:
             AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
         """
-        checked = check_samples(samples, self._channels)
+        checked = check_samples(samples, self._channels.width)
         audio = np.array(mono(checked), np.float32)  # the caller may reuse its buffer
+        channels = self._channels.accept(checked, self.sample_rate)
         with self._pool.lock:
             self._put(audio)
-            self._channels = next_channels(checked, self._channels)
+            self._channels = channels
 
     def gap(self, samples: int) -> None:
         """Account for `samples` that were lost; see `Stream.gap`.
@@ -109,6 +111,7 @@ class PooledStream:
 
     def finish(self) -> None:
         """Say that no more audio comes. A tick will give the last events, with `finished` true."""
+        self._channels = self._channels.end()
         with self._pool.lock:
             self.finished = True
             self._pool.note(self)

@@ -26,6 +26,7 @@ PAGE = {
     "/style.css": ("style.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/audio.js": ("audio.js", "text/javascript"),
+    "/wave.js": ("wave.js", "text/javascript"),
     "/ipa.js": ("ipa.js", "text/javascript"),
     "/spectrum.js": ("spectrum.js", "text/javascript"),
     "/server.js": ("server.js", "text/javascript"),

@@ -15,7 +15,8 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from ...errors import PhonestreamError
-from ..audio.samples import check_samples, mono, next_channels, slices
+from ..audio.channels import InputChannels
+from ..audio.samples import check_samples, mono, slices
 from ..events import Failure, Final, decode
 from ..pool.results import Snapshot
 from ..spotting.keywords import THRESHOLD
@@ -186,7 +187,8 @@ class RemoteStream:
         self._early: deque[Event] = deque()  # came while a snapshot was awaited
         self._saved: bytes | None = None
         self._error: str | None = None
-        self._channels: int | None = None  # of the last chunk, if it was [n, channels]
+        self._channels = InputChannels()
+        self._rate = opening.rate
         try:
             self._send(write_opening(opening))
             self.ready = self._receive()
@@ -201,8 +203,8 @@ class RemoteStream:
             AudioError: they are no audio.
             ServerError: the stream has ended.
         """
-        checked = check_samples(samples, self._channels)
-        self._channels = next_channels(checked, self._channels)
+        checked = check_samples(samples, self._channels.width)
+        self._channels = self._channels.accept(checked, self._rate)
         audio = mono(checked).astype("<f4", copy=False)
         for piece in slices(len(audio), MESSAGE_SAMPLES):
             self._send(audio[piece].tobytes())
@@ -213,6 +215,7 @@ class RemoteStream:
 
     def finish(self) -> None:
         """No more audio; what is still to come ends with `Final`."""
+        self._channels = self._channels.end()
         self._send(write_control(Finish()))
 
     def snapshot(self) -> bytes:

@@ -18,7 +18,7 @@ from ...errors import AudioError, ConfigError
 from ..arrays import FloatArray
 from ..audio.channels import Mixed
 from ..audio.files import open_audio
-from ..audio.samples import slices
+from ..audio.samples import mix_block, slices
 from ..decode import Phone
 from ..events import Failure, Final
 from ..pool.stream import PooledStream
@@ -252,7 +252,7 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
 
 def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:
     try:
-        stream.push(samples)
+        stream.push(mix_block(samples))
     except AudioError as error:
         if not stream.closed:  # else what ended it is on its way to the listener
             raise AudioError(f"{path}: {error}") from None

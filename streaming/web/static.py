@@ -53,6 +53,7 @@ SHARED = (
     "transcript.js",
     "spectrum.js",
     "audio.js",
+    "wave.js",
     "capture.js",
     "ipa.js",
     "style.css",

@@ -1,11 +1,12 @@
 """An entry of a run: a recording to be transcribed, or why an input is none."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeAlias
 
 from ..asr.corpora.files import AUDIO_SUFFIXES
-from ..streaming.audio.files import STANDARD_INPUT
+from ..streaming.audio.input_file import STANDARD_INPUT
 from .raw import Raw
 
 SUFFIXES = AUDIO_SUFFIXES | {
@@ -61,6 +62,11 @@ class Failure:
 
 
 Entry: TypeAlias = Source | Failure
+
+
+def paths(entries: Iterable[Entry]) -> list[str]:
+    """What the recordings among `entries` are read from."""
+    return [entry.path for entry in entries if isinstance(entry, Source)]
 
 
 def without_ending(name: PurePath) -> PurePath:

@@ -19,6 +19,10 @@ LHOTSE = (".jsonl", ".jsonl.gz")
 KALDI = (".scp",)
 MAX_ROW = 4 << 20  # bytes: a cut of ten hours with its words is shorter
 MAX_WRONG = 1000  # rows that are named each
+MAX_RATIO = (
+    100  # of what a packed manifest holds to its own size, once it is above FREE_BYTES; others have 5 to 30
+)
+FREE_BYTES = 16 << 20
 
 
 def is_manifest(name: str) -> bool:
@@ -37,7 +41,7 @@ def read_manifest(path: str) -> Iterator[Entry]:
     number = wrong = 0
     try:
         with open_binary(path) as packed, _unpacked(path, packed) as file:
-            for number, line in enumerate(_rows(file), start=1):
+            for number, line in enumerate(_rows(file, packed), start=1):
                 if line is not None and not line.strip():
                     continue
                 entry = _entry(line, f"{path}:{number}: ", parse)
@@ -68,14 +72,21 @@ def _entry(line: bytes | None, where: str, parse: Callable[[str, str], Source]) 
         return Failure(f"{where}{error}")
 
 
-def _rows(file: BinaryIO) -> Iterator[bytes | None]:
-    """The lines of a manifest, None for one that is too long to keep: a packed file holds as much as it likes."""
-    while line := file.readline(MAX_ROW):
-        if len(line) < MAX_ROW or line.endswith(b"\n"):
-            yield line
-            continue
-        while (rest := file.readline(MAX_ROW)) and not rest.endswith(b"\n"):
-            pass
+def _rows(file: BinaryIO, packed: BinaryIO) -> Iterator[bytes | None]:
+    """The lines of a manifest, None for one that is too long to keep.
+
+    Raises:
+        ValueError: `packed`, which it comes from, holds far more than its size says.
+    """
+    within = False  # a line that is too long
+    while part := file.readline(MAX_ROW):
+        if file is not packed and file.tell() > max(FREE_BYTES, MAX_RATIO * packed.tell()):
+            raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
+        whole = len(part) < MAX_ROW or part.endswith(b"\n")
+        if whole:
+            yield None if within else part
+        within = not whole
+    if within:
         yield None
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from enum import Enum
 
 from ..errors import ConfigError
-from .entries import Entry, Source
+from .entries import Entry, Source, paths
+from .inputs import check_not_read
 from .output import Output
 from .output_folder import output_folder
-from .remote import is_url
 from .task import Settings
 
 
@@ -64,7 +64,7 @@ def plan_outputs(
             done += 1
         else:
             left.append(entry)
-    _check_inputs(there, [*names, *(entry.path for entry in entries if isinstance(entry, Source))])
+    check_not_read(there, [*names, *paths(entries)], "give another --output or --format")
     if there and existing is Existing.refuse:
         others = f" and {len(there) - 1} more exist" if len(there) > 1 else " exists"
         raise ConfigError(
@@ -75,34 +75,12 @@ def plan_outputs(
     return left, done
 
 
-def _check_inputs(targets: Sequence[str], inputs: Sequence[str]) -> None:
-    """Refuse results that would take the place of what they are made from, under whatever name."""
-    if not targets:
-        return
-    read = {_identity(name): name for name in inputs}
-    for target in targets:
-        identity = _identity(target)
-        if identity is not None and (name := read.get(identity)) is not None:
-            raise ConfigError(
-                f"{name}: is read, and a result would be written to it; give another --output or --format"
-            )
-
-
-def _identity(name: str) -> str | tuple[int, int] | None:
-    """What two names of one file have in common; None where there is no file."""
-    if is_url(name):
-        return name
-    try:
-        status = os.stat(name)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _both(one: Source, other: Source, target: str) -> str:
     first, second = f"{one.where}{one.path}", f"{other.where}{other.path}"
     if first == second:
         return f"{first} is given twice, and would be written to {target} twice; give it once"
+    if one.where and other.where and one.name == other.name:
+        return f"{first} and {second} have the same id, {one.name}; give each row one of its own"
     if os.path.splitext(one.path)[0] == os.path.splitext(other.path)[0]:
         return (
             f"{first} and {second} differ in their endings alone, and would both be written to {target}; "

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from ..errors import ConfigError, DataError
-from ..streaming.audio.files import STANDARD_INPUT
+from ..streaming.audio.input_file import STANDARD_INPUT
 from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .manifests import is_manifest, read_manifest
 from .raw import Raw
@@ -61,7 +61,9 @@ def read_list(path: str) -> list[str]:
         ):
             content = file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}") from None
+        raise DataError(
+            f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}; check the name"
+        ) from None
     lines = (
         content.split(b"\0") if b"\0" in content else [line.rstrip(b"\r") for line in content.split(b"\n")]
     )

@@ -10,7 +10,7 @@ from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.files import open_audio
 from ..streaming.audio.recording import Audio, unexpected
-from ..streaming.audio.samples import MAX_CHANNELS
+from ..streaming.audio.samples import MAX_CHANNELS, mix_block
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
@@ -129,7 +129,7 @@ def _transcribe(
     level = MixLevel()
     for block in source_blocks(source, audio):
         if channel == MIX:
-            level.add(block if columns is None else block[:, columns])
+            level = level.add(block if columns is None else block[:, columns])
         for index, (_, own) in enumerate(chosen):
             samples = block if own is None else block[:, own]
             keep(index, _accept(streams[index], samples, audio))
@@ -197,7 +197,7 @@ def source_blocks(source: Source, audio: Audio) -> Iterator[FloatArray]:
 
 def _accept(stream: Stream[Any], block: FloatArray, audio: Audio) -> "list[Phone | Spotted]":
     try:
-        return stream.accept(block, audio.sample_rate)
+        return stream.accept(mix_block(block), audio.sample_rate)
     except AudioError as error:
         raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None
 

@@ -158,18 +158,17 @@ def align(
     name, number = _format(form, output), _channel(channel)
     options = _options(phones, visemes, scores, frame_rate, name)
     if output is not None:
-        check_new(output, overwrite)
+        check_new(output, overwrite, [audio, transcript, lexicon])
     from ..asr.lexicon.lexicon import Lexicon
     from ..streaming.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
 
-    of_recording: list[str] = []
-
     def posteriors() -> Computed:
         with Bar("aligning") as bar:
             computed = compute(recognizer, audio, time_shifts, number, bar)
-        of_recording.extend(computed.remarks)
+        for remark in computed.remarks:  # also where the alignment is refused
+            complain(remark)
         return computed
 
     alignment = align_said(
@@ -189,8 +188,8 @@ def align(
     else:
         save(output, io.BytesIO(data))
     remarked = remarks(alignment)
-    for remark in (*of_recording, *(f"{audio}: {remark}" for remark in remarked)):
-        complain(remark)
+    for remark in remarked:
+        complain(f"{audio}: {remark}")
     if remarked:
         raise typer.Exit(1)
 

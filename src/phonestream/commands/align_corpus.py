@@ -103,17 +103,17 @@ class AlignTask(NamedTuple):
             sink.open(None, find(settings.form).extension).write(data)
             sink.commit()
         except PhonestreamError as error:
-            return Result(failure=str(error))
+            failure = str(error)
         except OSError as error:  # of writing: a recording that cannot be read is an AudioError
-            return Result(
-                failure=f"{file}: its result cannot be written: {error.strerror or error}; make room"
-            )
+            failure = f"{file}: its result cannot be written: {error.strerror or error}; make room"
         except Exception as error:  # whatever it is, the other recordings go on
-            return Result(failure=str(unexpected(file, error)))
+            failure = str(unexpected(file, error))
+        else:
+            misfits = tuple(f"{file}: {remark}" for remark in remarks(alignment))
+            return Result(alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
         finally:
             sink.discard()
-        misfits = tuple(f"{file}: {remark}" for remark in remarks(alignment))
-        return Result(alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
+        return Result(failure=failure, remarks=tuple(of_recording))
 
 
 def align_corpus(folder: str, settings: Settings, output: "Output", existing: "Existing", jobs: int) -> bool:

@@ -35,10 +35,8 @@ class Computed(NamedTuple):
     """What the model makes of a recording."""
 
     posteriors: "Posteriors"
-    cancelling: str | None
-    """Of channels that cancel each other when they are mixed."""
     remarks: tuple[str, ...]
-    """What a person should know of the recording, that too, in lines that name it."""
+    """What a person should know of the recording, in lines that name it."""
 
 
 def read_transcript(path: str) -> list[Said]:
@@ -98,12 +96,14 @@ def compute(
     time_shifts: int,
     channel: int | None = None,
     progress: Callable[[float, float | None], object] = lambda done, total: None,
+    remedy: str = "align one alone: --channel 1",
 ) -> Computed:
     """Posteriors of a recording.
 
     Args:
         channel: the one to align, counted from 1; None for all of them mixed.
         progress: called with the seconds that are done and how many there are, if that is known.
+        remedy: for channels that cancel each other when they are mixed.
 
     Raises:
         AudioError: it cannot be used; the message begins with its name.
@@ -111,11 +111,11 @@ def compute(
     from ..asr.align.posteriors import compute_posteriors
     from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
+    from ..streaming.audio.samples import mix_block
 
     with native_remarks_off():
         opened = open_audio(file)
-    mixed = Mixed(opened, "align one alone: --channel 1")
-    audio = mixed if channel is None else opened
+    audio = Mixed(opened, remedy) if channel is None else opened
     with closing(audio):
         done = 0
         if channel is not None and channel > audio.channels:
@@ -124,14 +124,14 @@ def compute(
         def blocks() -> "Iterator[FloatArray]":
             nonlocal done
             for block in audio.blocks():
-                yield block if channel is None else block[:, channel - 1]
+                yield mix_block(block) if channel is None else block[:, channel - 1]
                 done += len(block)
                 progress(done / audio.sample_rate, audio.seconds)
 
         try:
             found = compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
             remarks = tuple(f"{file}: {remark}" for remark in audio.remarks)
-            return Computed(found, mixed.cancelling, remarks)
+            return Computed(found, remarks)
         except AudioError as error:
             if str(error).startswith(f"{file}: "):
                 raise
@@ -173,7 +173,7 @@ def align_said(
             offset += len(part.text) + 1
     except DataError as error:
         raise DataError(f"{names[0]}: {error}") from None
-    computed, cancelling, _ = posteriors()
+    computed = posteriors().posteriors
     try:
         if said[0].end is None:
             found = fit(recognizer, computed, parts[0], refuse=refuse)
@@ -184,5 +184,5 @@ def align_said(
             ]
             found = fit_utterances(recognizer, computed, timed, refuse=refuse)
     except DataError as error:
-        raise DataError(f"{names[1]}: {cancelling or error}") from None
+        raise DataError(f"{names[1]}: {error}") from None
     return replace(found, lines=lines_of("\n".join(part.text for part in said), found.words))

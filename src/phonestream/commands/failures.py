@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from .output import complain
 
 if TYPE_CHECKING:
     from ..batch.run import Outcome
@@ -16,10 +17,10 @@ def failure_list(path: str | None) -> Iterator[Callable[["Outcome"], None]]:
     """What notes outcomes: a line of JSON for each that failed, as soon as it is known; nothing without a `path`.
 
     A line has `file`, null where what failed is none, such as a row of a manifest, and the `reason` as standard error
-    has it. Without failures the file is empty.
+    has it. Without failures the file is empty. A full disk is a line on standard error, and the run goes on.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be opened.
     """
     if path is None:
         yield lambda _: None
@@ -33,13 +34,17 @@ def failure_list(path: str | None) -> Iterator[Callable[["Outcome"], None]]:
     except OSError as error:
         raise unwritable(error) from None
     with file:
+        full = False
 
         def note(outcome: "Outcome") -> None:
-            if outcome.result.failure is not None:
-                line = json.dumps({"file": outcome.entry.name, "reason": outcome.result.failure})
-                try:
-                    file.write(f"{line}\n".encode())
-                except OSError as error:
-                    raise unwritable(error) from None
+            nonlocal full
+            if outcome.result.failure is None or full:
+                return
+            line = json.dumps({"file": outcome.entry.name, "reason": outcome.result.failure})
+            try:
+                file.write(f"{line}\n".encode())
+            except OSError as error:
+                full = True
+                complain(str(unwritable(error)))
 
         yield note

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import DataError
+from .existing import check_new
 from .output import complain, write
 from .training import Data
 
@@ -63,6 +64,7 @@ def phone_lm(
 
     Without --text and --data it learns from the corpus that PHONESTREAM_SPEECH names.
     """
+    check_new(output, True, [*(text or []), arpa])
     from ..asr.phone_lm import estimate
     from ..asr.phone_lm.text import BOUNDARY, join, pronounce, read_lines
 

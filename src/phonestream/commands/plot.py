@@ -63,7 +63,7 @@ def plot(
 
     target = Path(f"{'stdin' if audio == '-' else Path(audio).stem}.png") if output is None else output
     check_suffix(target)
-    check_new(target, overwrite)
+    check_new(target, overwrite, [audio])
     if end is not None and end <= start:
         raise typer.BadParameter(f"{end:g} is not after --start {start:g}", param_hint="--end")
     recognizer = Recognizer(model)
@@ -108,7 +108,7 @@ def hear_excerpt(
     from ..formats.tiling import tile
     from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
-    from ..streaming.audio.samples import mono
+    from ..streaming.audio.samples import mix_block, mono
 
     with native_remarks_off():
         opened = Mixed(open_audio(file))
@@ -127,7 +127,7 @@ def hear_excerpt(
         received, first_row = 0, 0
         for block in opened.blocks():
             try:
-                heard += stream.accept(block, rate)
+                heard += stream.accept(mix_block(block), rate)
             except AudioError as error:
                 raise AudioError(f"{file}: from {stream.seconds:.2f} s on: {error}") from None
             received += len(block)

@@ -54,11 +54,15 @@ def run_batch(
     Raises:
         PhonestreamError: as `batch.plan.plan_outputs` and `batch.run.run`.
     """
+    from ..batch.entries import paths
+    from ..batch.inputs import check_not_read
     from ..batch.output import new_output
     from ..batch.plan import plan_outputs
     from ..batch.run import run
     from ..batch.statistics import RunStatistics
 
+    if options.failures is not None:
+        check_not_read([options.failures], [*names, *paths(entries)], "give --failures another name")
     output, done_before = None, 0
     if printer is None:
         assert options.output is not None
@@ -78,8 +82,8 @@ def run_batch(
             with closing(outcomes):
                 for outcome in outcomes:
                     statistics.complete(outcome)
-                    note_failure(outcome)
                     _report(outcome, printer, bar, statistics)
+                    note_failure(outcome)
         except KeyboardInterrupt:
             bar.hide()
             if output is not None:

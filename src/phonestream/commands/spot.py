@@ -24,6 +24,7 @@ def spot(options: SpotOptions) -> None:
     if options.tune is not None:
         _tune(options.tune, options)
         return
+    from ..batch.entries import paths
     from ..batch.sources import expand, only_once
     from ..batch.spot_task import SpotTask
 
@@ -32,11 +33,12 @@ def spot(options: SpotOptions) -> None:
     names = list(options.files or [])
     only_once(names)
     entries = list(expand(names, root=options.root, raw=raw))
+    read = [name for name in (*names, options.listing, options.commands) if name is not None]
     printer = None
     if options.output is None or options.file:
         check_joins(form, len(entries), settings.channel)
         if options.file:
-            check_new(options.file, options.overwrite)
+            check_new(options.file, options.overwrite, [*read, *paths(entries)])
         printer = Printer(form, headings=False, file=options.file)
     spec = options.spec()
     if options.threshold == 0 and options.commands is None:
@@ -45,7 +47,6 @@ def spot(options: SpotOptions) -> None:
         )
     if options.commands is None:
         _warn_of_short(spec)
-    read = [name for name in (*names, options.listing, options.commands) if name is not None]
     if not run_batch(
         entries,
         settings,
@@ -77,13 +78,21 @@ def _warn_of_short(spec: "SpotSpec") -> None:
 
 def _tune(folder: str, options: SpotOptions) -> None:
     """Write the keywords with thresholds from a folder of recordings."""
+    from ..batch.entries import paths
+    from ..batch.sources import expand
+    from .align_corpus import with_transcripts
     from .spot_tune import tune
 
+    entries, transcripts = with_transcripts(list(expand([folder])))
     if options.output is not None:
-        check_new(options.output, options.overwrite)
+        check_new(
+            options.output,
+            options.overwrite,
+            [options.listing, *paths(entries), *transcripts.values()],
+        )
     phrases, _ = options.phrases()
     alarms = 1.0 if options.false_alarms is None else options.false_alarms
-    listing, fine = tune(folder, phrases, options.spec(), alarms, options.jobs or 1)
+    listing, fine = tune(folder, entries, transcripts, phrases, options.spec(), alarms, options.jobs or 1)
     content = io.BytesIO(listing.encode())
     if options.output is None:
         copy(content)

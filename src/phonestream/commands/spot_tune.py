@@ -2,18 +2,17 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DataError, PhonestreamError
-from .align_corpus import with_transcripts
 from .align_recording import align_said, compute, read_transcript
 from .output import complain, printable
 from .progress import Bar
 
 if TYPE_CHECKING:
-    from ..batch.entries import Source
+    from ..batch.entries import Entry, Source
     from ..batch.output import Output
     from ..batch.spot_task import Opened, SpotSpec
     from ..batch.task import Progress, Result
@@ -44,15 +43,17 @@ class TuneTask(NamedTuple):
         spotter = recognizer.open_spotter(keywords)
         assert spotter is not None
         file = self.source.path
+        of_recording: tuple[str, ...] = ()
         try:
-            computed = compute(recognizer, file, 1)
+            computed = compute(recognizer, file, 1, remedy="make one of them a file")
+            of_recording = computed.remarks
             alignment = align_said(
                 recognizer, read_transcript(self.transcript), lambda: computed, names=(self.transcript, file)
             )
         except PhonestreamError as error:
-            return Result(failure=str(error))
+            return Result(failure=str(error), remarks=of_recording)
         except Exception as error:  # whatever it is, the other recordings go on
-            return Result(failure=str(unexpected(file, error)))
+            return Result(failure=str(unexpected(file, error)), remarks=of_recording)
         certain, state = spotter.decode(spotter.initial(), computed.posteriors.rows)
         spotted = [*(one.event for one in certain), *spotter.finish(state)]
         phrases = [word.phrase for word in keywords]
@@ -61,14 +62,23 @@ class TuneTask(NamedTuple):
             "spotted": [[one.phrase, one.start, one.end, one.score] for one in spotted],
         }
         payload = Payload(None, "json", io.BytesIO(json.dumps(found).encode()))
-        return Result(computed.posteriors.seconds, payloads=(payload,))
+        return Result(computed.posteriors.seconds, payloads=(payload,), remarks=of_recording)
 
 
-def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, jobs: int) -> tuple[str, bool]:
+def tune(
+    folder: str,
+    entries: "Sequence[Entry]",
+    transcripts: Mapping[str, str],
+    phrases: Sequence[str],
+    spec: "SpotSpec",
+    alarms: float,
+    jobs: int,
+) -> tuple[str, bool]:
     """The keywords as a list with a threshold for each, and whether all recordings could be used.
 
     Args:
-        folder: recordings with transcripts beside them.
+        folder: what the recordings are called together.
+        entries, transcripts: from `align_corpus.with_transcripts`.
         phrases: the keywords as they were given, with their phones where they have any.
         spec: the model, and those keywords with the threshold 0.
         alarms: false alarms of a keyword in an hour that are put up with.
@@ -83,7 +93,6 @@ def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, j
     from ..batch.entries import Source
     from ..batch.executor import in_order
     from ..batch.processes import local_executor
-    from ..batch.sources import expand
     from ..streaming.spotting.keywords import Keywords
 
     assert isinstance(spec.sought, Keywords)
@@ -93,7 +102,6 @@ def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, j
             raise DataError(
                 f"keyword {label!r} has phones alone: write its words before them, as in transcripts"
             )
-    entries, transcripts = with_transcripts(list(expand([folder])))
     tasks = [TuneTask(entry, transcripts[entry.path]) for entry in entries if isinstance(entry, Source)]
     failures = [entry.reason for entry in entries if not isinstance(entry, Source)]
     said: list[Said] = []
@@ -102,6 +110,9 @@ def tune(folder: str, phrases: Sequence[str], spec: "SpotSpec", alarms: float, j
     completed = local_executor(tasks, jobs, spec, None).run(tasks, lambda *_: None)
     with Bar("tuning") as bar, closing(in_order(completed)) as results:
         for recording, result in enumerate(results):
+            for remark in result.remarks:
+                bar.hide()
+                complain(remark)
             if result.failure is not None:
                 failures.append(result.failure)
                 continue

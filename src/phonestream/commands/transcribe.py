@@ -4,6 +4,7 @@ from functools import partial
 
 import typer
 
+from ..errors import DataError
 from .command_options import options_from
 from .existing import check_new
 from .run_batch import Printer, check_joins, run_batch
@@ -14,6 +15,7 @@ from .transcribe_options import TranscribeOptions
 def transcribe(options: TranscribeOptions) -> None:
     """Print the phonemes of recordings with their times, or write them to files."""
     options.check_files()
+    from ..batch.entries import Failure, paths
     from ..batch.sources import expand, only_once, read_list
     from ..batch.task import Task
     from ..formats.registry import FORMATS
@@ -21,14 +23,19 @@ def transcribe(options: TranscribeOptions) -> None:
     model, settings, raw = options.model_spec(), options.settings(), options.raw()
     listing = [] if options.listing is None else [options.listing]
     only_once([*(options.files or []), *(name for name in listing if name == "-")])
-    names = [*(options.files or []), *(name for path in listing for name in read_list(path))]
-    entries = list(expand(names, root=options.root, raw=raw))
+    names, unread = [*(options.files or [])], []
+    for path in listing:
+        try:
+            names += read_list(path)
+        except DataError as error:
+            unread.append(Failure(str(error), path))
+    entries = [*expand(names, root=options.root, raw=raw), *unread]
     printer = None
     if options.output is None or options.file:
         form = FORMATS[settings.formats[0]]
         check_joins(form, len(entries), settings.channel)
         if options.file:
-            check_new(options.file, options.overwrite)
+            check_new(options.file, options.overwrite, [*names, *listing, *paths(entries)])
         headings = form.name == "text" and (len(entries) > 1 or settings.channel == "each")
         printer = Printer(form, headings=headings, file=options.file)
     if not run_batch(

@@ -2,8 +2,9 @@
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
-// promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones } of a file, and `spotted` where
-// it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in opening; `capture`, if it is there, promises the
+// promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones, remarks } of a file, and `spotted`
+// where it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in
+// opening; `capture`, if it is there, promises the
 // address of capture.js.
 
 import { decodeFile, openMicrophone } from "./audio.js";
@@ -260,7 +261,9 @@ async function open(file) {
   found.value.spotted?.forEach(addSpotted);
   view.rewind();
   at("lines").scrollTop = 0;
-  tell(picture.value ? "" : "This browser cannot decode the recording, so there is no picture of it.");
+  const remarks = (found.value.remarks ?? []).map((remark) => `${file.name}: ${remark}.`);
+  if (!picture.value) remarks.push("This browser cannot decode the recording, so there is no picture of it.");
+  tell(remarks.join(" "));
   showStatus(found.value.seconds);
   offer(file.name, found.value.seconds, picture.value);
 }

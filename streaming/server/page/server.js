@@ -60,7 +60,7 @@ async function openStream(rate, onEvent, keywords) {
   };
 }
 
-// All phones of a file: { seconds, phones }.
+// All phones of a file: { seconds, phones }, and where something should be known of it { remarks }.
 async function transcribe(file) {
   key.hidden = true;
   let response;

@@ -27,8 +27,8 @@ async function openStream(rate, onEvent, keywords) {
 }
 
 async function transcribe(_file, decoded, onProgress, keywords) {
-  const { samples, rate } = await decoded;
-  return (await ready).transcribe(samples, rate, onProgress, { keywords });
+  const { samples, rate, remarks } = await decoded;
+  return { ...(await (await ready).transcribe(samples, rate, onProgress, { keywords })), remarks };
 }
 
 start({ openStream, transcribe, capture, waiting: "Loading the model …" });
