@@ -4,8 +4,7 @@
 // browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
 // promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones, remarks } of a file, and `spotted`
 // where it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in
-// opening; `capture`, if it is there, promises the
-// address of capture.js.
+// opening; `capture`, if it is there, promises the address of capture.js.
 
 import { decodeFile, openMicrophone } from "./audio.js";
 import { IPA } from "./ipa.js";
