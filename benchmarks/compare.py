@@ -32,6 +32,7 @@ from phonestream.asr.evaluation.evaluate import evaluate
 from phonestream.asr.evaluation.pocketsphinx_alignment import (
     forced_alignment,
     match_phones,
+    peak,
     pocketsphinx_aligner,
 )
 from phonestream.asr.model.config import EncoderConfig
@@ -94,9 +95,9 @@ def measured(name: str, model: Path, recordings: int | None) -> Row:
         samples = load_samples(cut)
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
         for said, phone in match_phones(reference, recognizer.transcribe(samples) if reference else ()):
-            known = FRAME_SECONDS * np.ceil(round(phone.end / FRAME_SECONDS, 6)) + look_ahead
+            known = FRAME_SECONDS * np.ceil(round(peak(phone) / FRAME_SECONDS, 6)) + look_ahead
             late.append(known - said.end)
-            off.append((phone.start + phone.end - said.start - said.end) / 2)
+            off.append(peak(phone) - (said.start + said.end) / 2)
     if not late:  # a model that has not learnt yet
         late, off = [np.nan], [np.nan]
     report = evaluate(model, split="dev", limit=recordings)

@@ -41,6 +41,7 @@ from tables import Report
 
 from phonestream import Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones, speech_root
+from phonestream.asr.evaluation.pocketsphinx_alignment import peak
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
 from phonestream.streaming import state
 from phonestream.streaming.decode import Phone
@@ -148,7 +149,7 @@ def without_rule(model: Model) -> Model:
 
 def score(phones: Sequence[Phone], placed: Sequence[Placed]) -> Iterator[PhoneErrors]:
     """Errors of each recording."""
-    middles = np.array([(phone.start + phone.end) / 2 for phone in phones])
+    middles = np.array([peak(phone) for phone in phones])
     borders = np.searchsorted(middles, [entry.until for entry in placed])
     for entry, first, last in zip(placed, [0, *borders], borders, strict=False):
         yield phone_errors(entry.reference, [phone.symbol for phone in phones[first:last]])

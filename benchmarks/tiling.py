@@ -22,21 +22,19 @@ from phonestream.asr.evaluation.pocketsphinx_alignment import (
     Aligned,
     forced_alignment,
     match_phones,
+    peak,
     pocketsphinx_aligner,
 )
-from phonestream.formats.document import Interval
-from phonestream.formats.tiling import tile
 from phonestream.streaming.arrays import FloatArray
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.metadata import ModelMetadata
 
 
 class Pair(NamedTuple):
-    """Two neighbours: as aligned, as heard, and as intervals."""
+    """Two neighbours: as aligned and as heard."""
 
     aligned: tuple[Aligned, Aligned]
     heard: tuple[Phone, Phone]
-    intervals: tuple[Interval, Interval]
     rows: FloatArray  # [rows, phones + 1] log-probabilities of the whole recording
 
     @property
@@ -46,32 +44,27 @@ class Pair(NamedTuple):
 
     @property
     def paused(self) -> bool:
-        """Whether the intervals have one."""
-        return self.intervals[1].start > self.intervals[0].end
+        """Whether the phones heard have one."""
+        return self.heard[1].start > self.heard[0].end
 
 
 Rule = Callable[[Pair, ModelMetadata], float]
 
 
 def tiled(pair: Pair, metadata: ModelMetadata) -> float:
-    return pair.intervals[1].start
-
-
-def halfway(pair: Pair, metadata: ModelMetadata) -> float:
-    left, right = pair.heard
-    return (left.start + left.end + right.start + right.end) / 4
-
-
-def spike_begins(pair: Pair, metadata: ModelMetadata) -> float:
     return pair.heard[1].start
 
 
+def halfway(pair: Pair, metadata: ModelMetadata) -> float:
+    return (peak(pair.heard[0]) + peak(pair.heard[1])) / 2
+
+
 def posteriors_cross(pair: Pair, metadata: ModelMetadata) -> float:
-    """Where the left phone's posterior falls below the right's, between the rows of the spikes."""
+    """Where the left phone's posterior falls below the right's, between the peaks."""
     left, right = pair.heard
     offset, seconds, symbols = metadata.time_offset_seconds, metadata.row_seconds, metadata.decoder.symbols
-    first = max(round((left.end + offset) / seconds) - 1, 0)
-    rows = pair.rows[first : round((right.start + offset) / seconds) + 1]
+    first = max(round((peak(left) + offset) / seconds) - 1, 0)
+    rows = pair.rows[first : round((peak(right) + offset) / seconds) + 1]
     above = rows[:, symbols.index(left.symbol)] - rows[:, symbols.index(right.symbol)]
     for number, (before, after) in enumerate(pairwise(above)):
         if before > 0 >= after:
@@ -80,10 +73,9 @@ def posteriors_cross(pair: Pair, metadata: ModelMetadata) -> float:
 
 
 RULES: dict[str, Rule] = {
-    "as formats write them": tiled,
+    "as phones have them": tiled,
     "half-way between the spikes": halfway,
     "where the posteriors cross": posteriors_cross,
-    "where the next spike begins": spike_begins,
 }
 
 
@@ -94,14 +86,13 @@ def pairs(recognizer: Recognizer, split: str, count: int) -> Iterator[Pair]:
         reference = forced_alignment(decoder, cut.supervisions[0].text, samples)
         stream = recognizer.stream(posteriors=True)
         heard = stream.accept(samples) + stream.finish()
-        intervals = [interval for interval in tile(heard, stream.seconds) if interval.symbol]
         rows = stream.take_posteriors()
         said_at = {phone: position for position, phone in enumerate(reference)}
         heard_at = {phone: position for position, phone in enumerate(heard)}
         for (said, left), (next_said, right) in pairwise(match_phones(reference, heard)):
             at = heard_at[left]
             if said_at[next_said] == said_at[said] + 1 and heard_at[right] == at + 1:
-                yield Pair((said, next_said), (left, right), (intervals[at], intervals[at + 1]), rows)
+                yield Pair((said, next_said), (left, right), rows)
 
 
 def main() -> None:
@@ -124,8 +115,8 @@ def main() -> None:
     table = report.table(("ms from the alignment's", ""), *sizes)
     for name, rule in RULES.items():
         _add(table, name, [rule(pair, recognizer.metadata) - pair.aligned[1].start for pair in flowing])
-    _add(table, "where silences begin", [pair.intervals[0].end - pair.aligned[0].end for pair in both])
-    _add(table, "where they end", [pair.intervals[1].start - pair.aligned[1].start for pair in both])
+    _add(table, "where silences begin", [pair.heard[0].end - pair.aligned[0].end for pair in both])
+    _add(table, "where they end", [pair.heard[1].start - pair.aligned[1].start for pair in both])
     report.save()
 
 

@@ -19,12 +19,13 @@ from phonestream.asr.corpora.corpus import load_samples
 from phonestream.asr.evaluation.pocketsphinx_alignment import (
     forced_alignment,
     match_phones,
+    peak,
     pocketsphinx_aligner,
 )
 
 
 def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[float]:
-    """Seconds by which each matched phone's middle lies after pocketsphinx's."""
+    """Seconds by which each matched phone's peak lies after the middle of pocketsphinx's."""
     decoder = pocketsphinx_aligner()
     for cut in on_split.cuts(split, count):
         samples = load_samples(cut)
@@ -33,7 +34,7 @@ def differences(recognizer: Recognizer, split: str, count: int) -> Iterator[floa
             continue
         heard = recognizer.transcribe(samples)
         for said, phone in match_phones(reference, heard):
-            yield (phone.start + phone.end - said.start - said.end) / 2
+            yield peak(phone) - (said.start + said.end) / 2
 
 
 def main() -> None:

@@ -66,10 +66,10 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 def encode(event: Event) -> dict[str, Any]:
     """An event as an object that `json.dumps` takes: what it is, then its fields in order, rounded to `DIGITS`.
 
-    `word_start` is left out where it is not known.
+    What is not known, such as `word_start` of greedy decoding, is left out.
 
-    >>> encode(Phone("HH", 0.12, 0.16, 0.98))
-    {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.16, 'confidence': 0.98}
+    >>> encode(Phone("HH", 0.12, 0.2, 0.98, peak=0.15))
+    {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.2, 'confidence': 0.98, 'peak': 0.15}
     """
     if isinstance(event, Tentative):
         return {"event": "tentative", "phones": [_fields(phone) for phone in event.phones]}
@@ -80,7 +80,7 @@ def _fields(event: Event) -> dict[str, Any]:
     return {
         name: round(value, DIGITS) if isinstance(value, float) else value
         for name, value in event._asdict().items()
-        if (name, value) != ("word_start", None)
+        if value is not None
     }
 
 

@@ -65,7 +65,7 @@ def mark(model: Model, state: StreamState) -> Mark | None:
         not silence.may_be_silent(meta.silence, state.silence.quiet, state.frames)
         or state.frames < meta.look_ahead_frames
         or state.posteriors is not None
-        or state.decoder.run is not None
+        or state.decoder.is_open
         or not is_idle(state)
     ):
         return None
@@ -78,7 +78,7 @@ def repeats(before: Mark, state: StreamState) -> bool:
     frames = state.frames - before.frames
     return (
         state.silence.quiet - before.quiet == frames
-        and state.decoder.run is None
+        and not state.decoder.is_open
         and all(
             np.allclose(state.model[name], tensor, rtol=TOLERANCE, atol=TOLERANCE)
             for name, tensor in before.model.items()

@@ -22,7 +22,7 @@ from .decode import DecoderState, Run
 from .decoding import saved
 from .decoding.decoder import BeamDecoder, Search
 from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
-from .json_values import is_integer
+from .json_values import is_integer, is_number
 from .model import Model
 from .silence import Silence, may_be_silent, remember
 from .spotting import command_snapshot
@@ -31,8 +31,22 @@ from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer
 from .spotting.spotter import Spotter, Spotting
 from .state import Endpointing, Gap, StreamState
+from .tiling import EDGE, Held, Spike, TilingState
 
 FORMAT = 1
+FIELDS = {
+    "format",
+    "model",
+    "rate",
+    "received",
+    "frames",
+    "row",
+    "quiet",
+    "run",
+    "tiling",
+    "lost",
+    "finished",
+}
 KEY = "phonestream_snapshot"  # the one entry of the safetensors metadata
 
 TAIL, PENDING, POSTERIORS, SEARCH = "resampler.tail", "pending", "posteriors", "search"
@@ -46,6 +60,7 @@ MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted
 def save(model: Model, state: StreamState) -> bytes:
     """`state` as a snapshot."""
     resampler, run = state.resampler, state.decoder.run
+    tiling = state.decoder.tiling if state.search is None else state.search.state.tiling
     fields: dict[str, Any] = {
         "format": FORMAT,
         "model": model.sha256,
@@ -55,6 +70,7 @@ def save(model: Model, state: StreamState) -> bytes:
         "row": state.decoder.row,
         "quiet": state.silence.quiet,
         "run": list(run) if run else None,
+        "tiling": _tiling_fields(tiling),
         "lost": [list(gap) for gap in state.lost],
         "finished": state.finished,
     }
@@ -108,6 +124,7 @@ def load(
         if fields.pop("sha256", None) != _digest(fields, tensors):
             _refuse("is damaged: its contents do not match its checksum")
         fields.setdefault("quiet", 0)  # in snapshots of before there was a rule on silence
+        fields.setdefault("tiling", _tiling_fields(TilingState()))  # of before phones were intervals
         _check_fields(model, fields)
         search = tensors.pop(SEARCH, None)
         spotting = _spotting(fields, tensors, spotter)
@@ -220,9 +237,7 @@ def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
 
 def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     """Types and ranges of all fields, and that they agree with each other."""
-    expected = {"format", "model", "rate", "received", "frames", "row", "quiet", "run", "lost", "finished"}
-    if fields.keys() - OPTIONAL != expected:
-        odd = sorted((fields.keys() - OPTIONAL) ^ expected)
+    if odd := sorted((fields.keys() - OPTIONAL) ^ FIELDS):
         _refuse(f"is damaged: fields {odd} are missing or unknown")
     rate, received, finished = fields["rate"], fields["received"], fields["finished"]
 
@@ -237,6 +252,7 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     _require(fields, "row", is_integer(fields["row"], row, row))
     _require(fields, "quiet", is_integer(fields["quiet"], 0, frames))
     _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
+    _require(fields, "tiling", _is_tiling(model, fields["tiling"], fields))
     _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
     if "endpoints" in fields:
         _require(fields, "endpoints", _are_endpoints(model, fields["endpoints"], fields))
@@ -257,7 +273,8 @@ def _search(
     except ValueError as error:
         _refuse(str(error))
     try:
-        state = saved.unpack(decoder, fields["row"], fields["finished"], data.tobytes())
+        ended = fields["received"] / (fields["rate"] or 1) if fields["finished"] else None
+        state = saved.unpack(decoder, fields["row"], _tiling(fields["tiling"]), ended, data.tobytes())
     except ValueError as error:
         _refuse(f"is damaged: tensor {SEARCH!r}: {error}")
     return Search(decoder, state)
@@ -311,12 +328,28 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, AnyArray]
         pending=tensors[PENDING],
         resampler=ResamplerState(rate, meta.sample_rate, received, tensors[TAIL]) if rate else None,
         frames=fields["frames"],
-        decoder=DecoderState(fields["row"], Run(run[0], run[1], float(run[2])) if run else None),
+        decoder=DecoderState(
+            fields["row"],
+            Run(run[0], run[1], float(run[2])) if run else None,
+            TilingState() if "search" in fields else _tiling(fields["tiling"]),
+        ),
         posteriors=(tensors[POSTERIORS],) if POSTERIORS in tensors else None,
         lost=tuple(Gap(*gap) for gap in fields["lost"]),
         finished=fields["finished"],
         endpoints=_endpoints(fields["endpoints"]) if "endpoints" in fields else None,
     )
+
+
+def _tiling_fields(tiling: TilingState) -> dict[str, Any]:
+    until, floor, held = tiling
+    return {"until": until, "floor": floor, "held": [*held.spike, held.begin] if held else None}
+
+
+def _tiling(fields: Mapping[str, Any]) -> TilingState:
+    """`_tiling_fields` undone."""
+    held = fields["held"]
+    until, floor = float(fields["until"]), float(fields["floor"])
+    return TilingState(until, floor, Held(Spike(*held[:-1]), float(held[-1])) if held else None)
 
 
 def _endpoint_fields(endpoints: Endpointing) -> dict[str, Any]:
@@ -354,6 +387,32 @@ def _is_run(model: Model, run: Any, row: int) -> bool:
         and is_integer(run[1], 0, row - 1)
         and type(run[2]) in (int, float)
         and 0 <= run[2] <= 1
+    )
+
+
+def _is_tiling(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
+    """What `_tiling_fields` may give beside these `fields`, of which the clocks are sound."""
+    row, symbols = fields["row"], model.metadata.decoder.symbols
+    latest = max(model.metadata.decoder.seconds(row), fields["received"] / (fields["rate"] or 1)) + EDGE
+    if not (isinstance(own, dict) and own.keys() == {"until", "floor", "held"}):
+        return False
+    if not (is_number(own["until"], 0, latest) and is_number(own["floor"], 0, latest)):
+        return False
+    held = own["held"]
+    if held is None:
+        return True
+    if not (isinstance(held, list) and len(held) == 6):
+        return False
+    label, start, end, confidence, word_start, begin = held
+    last = row if fields["run"] is None else fields["run"][1]
+    return (
+        is_integer(label, 0, len(symbols) - 1)
+        and label != model.metadata.blank
+        and is_integer(start, 0, last - 1)
+        and is_integer(end, start + 1, last)
+        and is_number(confidence, 0, 1)
+        and (word_start is None or type(word_start) is bool)
+        and is_number(begin, max(own["until"], own["floor"]), latest)
     )
 
 

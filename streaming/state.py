@@ -12,7 +12,6 @@ stream goes through `decode_output`, and nowhere else is it decided what a strea
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -26,13 +25,14 @@ from .audio import resample
 from .audio.resample import ResamplerState
 from .decode import DecoderState, Phone
 from .decoding.decoder import BeamDecoder, Search
-from .endpoint import Endpoint, EndpointConfig, EndpointState, detect
+from .endpoint import Ending, Endpoint, EndpointConfig, EndpointState, detect
 from .metadata import ModelMetadata
 from .model import Model
 from .silence import NOTHING_HEARD, Silence
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
+from .tiling import TilingState
 
 
 class Lost(NamedTuple):
@@ -307,7 +307,8 @@ def _decode_rows(
     """Phones from where `decoding` has got to, within `rows`, up to the row `end`."""
     greedy, search = decoding
     if isinstance(rows, _Blanks):
-        return [], _Decoding(DecoderState(end), None if search is None else search.skip(end - greedy.row))
+        after = None if search is None else search.skip(end - greedy.row)
+        return [], _Decoding(greedy._replace(row=end), after)
     piece = slice(greedy.row - rows.begin, end - rows.begin)
     if search is None:
         phones, greedy = meta.decoder.decode_labels(greedy, rows.labels[piece], rows.confidences[piece])
@@ -319,56 +320,68 @@ def _decode_rows(
 def _decode_utterances(
     meta: ModelMetadata, state: StreamState, endpoints: Endpointing, rows: _Rows | _Blanks
 ) -> tuple[list[Event], _Decoding, Endpointing]:
-    """Phones, and between them the endpoints and gaps of that time.
+    """Phones, and between them the endpoints and gaps of that time, in order: a phone counts at its end.
 
-    Rows are decoded up to where the next endpoint or gap is known, so that the order is that of a row at a time. A
-    search ends at an endpoint and begins anew behind it; a gap waits until the phones before it are final.
+    Rows are decoded up to each endpoint, where all phones before it are emitted; a search begins anew behind it. A gap
+    is emitted before the first phone that ends behind its start, or once no other can come.
     """
     config, rules, gaps = endpoints
     decoder, search = meta.decoder, state.search
     endings, rules = detect(config, rules, rows.begin, rows.labels, meta.blank, meta.row_seconds)
-    # Rows seen, order among those of one row, rows that are decoded before, event.
-    marks: list[tuple[int, float, int, Endpoint | Lost]] = []
     rate = state.resampler.rate if state.resampler else meta.sample_rate
-    wait = search.decoder.delay + 1 if search else 0
-    emitted = 0
-    for gap in gaps:
-        row = _row_at(meta, gap.first / rate)
-        next_ending = bisect_left(endings, row, key=lambda ending: ending.time)
-        later = endings[next_ending : next_ending + 1]
-        seen = max(rows.begin, min([row + wait, *(ending.seen for ending in later)]))
-        if seen > rows.end:
-            break
-        lost = gap.event(rate)
-        before = min([seen, *(ending.time for ending in later if search)])
-        marks.append((seen, lost.start, before, lost))
-        emitted += 1
-    gaps = gaps[emitted:]
-    for seen, time, start, pause, rule in endings:
-        endpoint = Endpoint(
-            decoder.seconds(time),
-            decoder.seconds(start)
-            if start
-            else 0.0,  # the first begins with the stream, whatever the time offset
-            pause * meta.row_seconds,
-            config.rules[rule].name,
-        )
-        marks.append((seen, endpoint.time, time if search else seen, endpoint))
+    lost = [gap.event(rate) for gap in gaps]
+    wait = 1 + (decoder.hold if search is None else search.decoder.delay)
+    # Rows that are decoded before, and an endpoint, or the start of a gap.
+    marks: list[tuple[int, Ending | float]] = []
+    for gap in lost:
+        due = max(rows.begin, _row_at(meta, gap.start) + wait)
+        if due <= rows.end:
+            marks.append((due, gap.start))
+    marks += ((ending.seen if search is None else ending.time, ending) for ending in endings)
+    marks.sort(key=lambda mark: mark[0])  # stable: a gap before what it led to
 
     events: list[Event] = []
+
+    def emit(phones: Iterable[Phone]) -> None:
+        for phone in phones:
+            while lost and lost[0].start < phone.end:
+                events.append(lost.pop(0))
+            events.append(phone)
+
     decoding = _Decoding(state.decoder, search)
-    marks.sort(key=lambda mark: mark[:2])  # stable: a gap before what it led to
-    for _, _, before, event in marks:
-        if before > decoding.greedy.row:
-            phones, decoding = _decode_rows(meta, decoding, rows, before)
-            events += phones
-        if isinstance(event, Endpoint) and decoding.search is not None:
-            phones, search = decoding.search.end_utterance()
-            decoding = decoding._replace(search=search)
-            events += phones
-        events.append(event)
+    for row, mark in marks:
+        phones, decoding = _decode_rows(meta, decoding, rows, row)
+        emit(phones)
+        if isinstance(mark, Ending):
+            phones, decoding = _end_utterance(meta, decoding, mark.time)
+            emit(phones)
+        until = decoder.seconds(mark.time) if isinstance(mark, Ending) else mark
+        while lost and lost[0].start <= until:
+            events.append(lost.pop(0))
+        if isinstance(mark, Ending):
+            events.append(_endpoint(meta, config, mark))
     phones, decoding = _decode_rows(meta, decoding, rows, rows.end)
-    return [*events, *phones], decoding, Endpointing(config, rules, gaps)
+    emit(phones)
+    return events, decoding, Endpointing(config, rules, gaps[len(gaps) - len(lost) :])
+
+
+def _end_utterance(meta: ModelMetadata, decoding: _Decoding, row: int) -> tuple[list[Phone], _Decoding]:
+    """The phones of an utterance that ends before `row` which are not emitted yet."""
+    greedy, search = decoding
+    if search is None:
+        phones, greedy = meta.decoder.end_utterance(greedy, row)
+    else:
+        phones, search = search.end_utterance()
+    return phones, _Decoding(greedy, search)
+
+
+def _endpoint(meta: ModelMetadata, config: EndpointConfig, ending: Ending) -> Endpoint:
+    seconds = meta.decoder.seconds
+    # The first begins with the stream, whatever the time offset.
+    start = seconds(ending.start) if ending.start else 0.0
+    return Endpoint(
+        seconds(ending.time), start, ending.silence * meta.row_seconds, config.rules[ending.rule].name
+    )
 
 
 def _row_at(meta: ModelMetadata, seconds: float) -> int:
@@ -430,10 +443,10 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
     """The `events` of a stream's `pad` and those that come after, within the stream's duration; its last state."""
     if state.finished:
         return [*events], state
-    last: list[Event] = [*model.metadata.decoder.finish(state.decoder)]
+    last: list[Event] = [*model.metadata.decoder.finish(state.decoder, state.seconds)]
     endpoints, search = state.endpoints, state.search
     if search is not None:
-        found, search = search.finish()
+        found, search = search.finish(state.seconds)
         last = [*found]
     if endpoints is not None and state.resampler is not None:
         rate = state.resampler.rate
@@ -446,7 +459,7 @@ def end(model: Model, events: Sequence[Event], state: StreamState) -> tuple[list
     if commands is not None:
         last += commands.finish()
         commands = Commanding(commands.recognizer, state.decoder.row)
-    decoder = state.decoder._replace(run=None)
+    decoder = state.decoder._replace(run=None, tiling=TilingState())
     return clip([*events, *last], state.seconds), replace(
         state, finished=True, decoder=decoder, endpoints=endpoints, search=search, commands=commands
     )

@@ -80,7 +80,7 @@ class Stream(Generic[E]):
 
         The result does not depend on how the audio is cut into calls: any number of samples will do, none
         included, and memory stays constant however many they are. Phones lag behind the audio by the model's
-        look-ahead, by at most a frame that is not full yet, and until the phone has ended.
+        look-ahead, by at most a frame that is not full yet, and until it is known where the phone ends.
 
         Warns (`AudioWarning`) once, in `finish` if the stream is shorter than 10 s, where channels cancel each other
         when they are mixed, so that little is heard.

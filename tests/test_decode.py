@@ -1,6 +1,7 @@
 """Greedy decoding: runs of equal rows become phones, and nothing depends on how the rows came in."""
 
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def decoded(decoder: Decoder, *parts: np.ndarray) -> list[Phone]:
     return phones + decoder.finish(state)
 
 
-def spoken(phones: list[Phone]) -> list[tuple[str, float, float]]:
-    return [(phone.symbol, round(phone.start, 6), round(phone.end, 6)) for phone in phones]
+def spoken(phones: list[Phone]) -> list[tuple[str, float]]:
+    return [(phone.symbol, round(cast(float, phone.peak), 6)) for phone in phones]
 
 
 DECODER = Decoder(SYMBOLS, blank=0, row_seconds=0.04)
@@ -36,15 +37,22 @@ DECODER = Decoder(SYMBOLS, blank=0, row_seconds=0.04)
 
 def test_a_run_of_equal_rows_is_one_phone_and_a_blank_parts_two() -> None:
     phones = decoded(DECODER, rows_of(0, 1, 1, 2, 0, 2, 2))
-    assert spoken(phones) == [("A", 0.04, 0.12), ("B", 0.12, 0.16), ("B", 0.20, 0.28)]
+    assert spoken(phones) == [("A", 0.08), ("B", 0.14), ("B", 0.24)]
 
 
-def test_a_phone_is_emitted_by_the_row_that_ends_it() -> None:
-    emitted, state = DECODER.decode(DecoderState(), rows_of(1, 1))
+def test_a_phone_is_emitted_by_the_row_that_ends_the_next() -> None:
+    emitted, state = DECODER.decode(DecoderState(), rows_of(1, 1, 0, 2))
     assert emitted == []
     emitted, state = DECODER.decode(state, rows_of(0))
     assert [phone.symbol for phone in emitted] == ["A"]
-    assert DECODER.finish(state) == []
+    assert [phone.symbol for phone in DECODER.finish(state)] == ["B"]
+
+
+def test_a_phone_before_a_silence_or_a_long_one_is_emitted_in_time() -> None:
+    for following in ([0] * 20, [2] * 20, [0, 0, *[2] * 20]):
+        emitted, state = DECODER.decode(DecoderState(), rows_of(1, *following[: DECODER.hold]))
+        assert [phone.symbol for phone in emitted] == ["A"]
+        assert not state.is_open or following[2] == 2
 
 
 def test_the_end_emits_the_phone_that_goes_on() -> None:
@@ -76,12 +84,14 @@ def test_confidence_is_the_highest_posterior_at_the_temperature(temperature: flo
 
 def test_the_offset_moves_every_time_and_none_before_the_start() -> None:
     late = Decoder(SYMBOLS, 0, 0.04, time_offset_seconds=0.05)
-    assert spoken(decoded(late, rows_of(1, 0, 2))) == [("A", 0.0, 0.0), ("B", 0.03, 0.07)]
+    assert spoken(decoded(late, rows_of(1, 0, 2))) == [("A", 0.0), ("B", 0.05)]
 
 
 def test_clipping_ends_phones_with_the_audio() -> None:
     phones = clip([Phone("A", 0.1, 0.2, 0.5), Phone("B", 0.2, 0.4, 0.5), Phone("C", 0.4, 0.5, 0.5)], 0.3)
     assert phones == [Phone("A", 0.1, 0.2, 0.5), Phone("B", 0.2, 0.3, 0.5), Phone("C", 0.3, 0.3, 0.5)]
+    (beyond,) = clip([Phone("A", 0.1, 0.4, 0.5, peak=0.35)], 0.3)
+    assert beyond.peak == 0.3
 
 
 @given(columns=st.lists(st.integers(0, 3), max_size=40), seed=st.integers(0, 99))
@@ -94,7 +104,7 @@ def test_equals_the_definition(columns: list[int], seed: int) -> None:
     for column, group in groupby(rows.argmax(axis=1)):
         length = len(list(group))
         if column != 0:
-            expected.append((SYMBOLS[column], round(row * 0.04, 6), round((row + length) * 0.04, 6)))
+            expected.append((SYMBOLS[column], round((row + length / 2) * 0.04, 6)))
         row += length
     assert spoken(decoded(DECODER, rows)) == expected
 

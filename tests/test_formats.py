@@ -318,8 +318,8 @@ def test_subtitles(folder: Path, document: Document, options: Options) -> None:
 
 
 def test_a_cue_ends_at_a_pause_and_where_it_is_full() -> None:
-    phones = [Phone("AH", number * 0.1, number * 0.1 + 0.04, 1.0) for number in range(40)]
-    phones += [Phone("B", 6.0, 6.04, 1.0)]
+    phones = [Phone("AH", number * 0.1, number * 0.1 + 0.1, 1.0) for number in range(40)]
+    phones += [Phone("B", 6.0, 6.1, 1.0)]
     cues = list(subtitles.cues(Document("a.wav", 7.0, tuple(phones), tile(phones, 7.0)), Options()))
     assert [[len(line.split()) for line in cue.lines] for cue in cues] == [[14, 14], [12], [1]]
     assert cues[0].end == cues[1].start

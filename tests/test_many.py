@@ -103,12 +103,12 @@ def test_each_fails_alone(toy: Recognizer) -> None:
     bad = poisoned(toy)
     outcomes = toy.accept_many(
         [
-            (streams[0], levels(1, 2, 0, 0, 0)),
+            (streams[0], levels(1, 2, *[0] * 11)),
             (streams[1], levels(1)),
             (streams[2], levels(1)),
             (streams[3], [float("nan")]),
             (bad, levels(1, 1)),
-            (streams[4], levels(3, 0, 0, 0)),
+            (streams[4], levels(3, *[0] * 11)),
         ]
     )
     assert ["".join(phone[0] for phone in events) for events, _ in outcomes] == ["AB", "", "", "", "", "C"]

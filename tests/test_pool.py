@@ -354,7 +354,7 @@ def test_what_save_has_found_is_ready_to_be_told(toy: Recognizer) -> None:
     """Though less than a chunk was pushed, so that a tick had nothing to do before."""
     pool = StreamPool(toy, chunk_seconds=0.64)
     stream = pool.open()
-    stream.push(levels(1, 2, 0, 0, 0))
+    stream.push(levels(1, 2, 3, 0, 0, 0))
     assert pool.ready == 0
     stream.save()
     assert pool.ready == 1
@@ -409,8 +409,8 @@ def test_any_number_of_tiny_pieces_stay_few_entries(toy: Recognizer, rate: int) 
 def test_snapshots_move_between_pools_and_streams(toy: Recognizer) -> None:
     pool = StreamPool(toy)
     stream, alone = pool.open(endpoints=RULES), toy.stream(endpoints=RULES)
-    expected = alone.accept(levels(1, 1, 0, 0, 0, 2))
-    stream.push(levels(1, 1, 0, 0, 0, 2))
+    expected = alone.accept(levels(1, 1, 0, 3, 0, 0, 2))
+    stream.push(levels(1, 1, 0, 3, 0, 0, 2))
     saved = stream.save()
     assert saved == alone.save()
     assert drain(pool)[stream] == expected

@@ -126,6 +126,13 @@ def test_a_new_and_a_finished_stream_can_be_saved(toy: Recognizer) -> None:
     assert toy.restore(empty.save()).finished
 
 
+def test_snapshots_of_before_phones_had_intervals_go_on(toy: Recognizer) -> None:
+    fields, tensors = unpacked(saved(toy))
+    del fields["tiling"]
+    (*_, last) = toy.restore(sealed(fields, tensors)).finish()
+    assert last == toy.restore(saved(toy)).finish()[-1]
+
+
 def test_the_size_is_bounded(shipped: Recognizer, speech: np.ndarray) -> None:
     stream = shipped.stream()
     sizes = []
@@ -197,6 +204,13 @@ def test_any_bytes_are_refused(toy: Recognizer, data: bytes) -> None:
         toy.restore(header)
 
 
+def held(fields: dict[str, Any], place: int, value: Any) -> dict[str, Any]:
+    """The fields' tiling, another value being in its phone."""
+    phone = fields["tiling"]["held"].copy()
+    phone[place] = value
+    return {"tiling": fields["tiling"] | {"held": phone}}
+
+
 NONSENSE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "surplus field": lambda fields: {"more": 1},
     "rate of a bat": lambda fields: {"rate": 10**7},
@@ -219,6 +233,18 @@ NONSENSE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "confidence is nan": lambda fields: {"run": [1, 1, float("nan")]},
     "run is short": lambda fields: {"run": [1, 1]},
     "run is a number": lambda fields: {"run": 3},
+    "tiling is a list": lambda fields: {"tiling": [0, 0, None]},
+    "tiling is short": lambda fields: {"tiling": {"until": 0.0, "held": None}},
+    "the last phone ended in the future": lambda fields: {"tiling": fields["tiling"] | {"until": 99.0}},
+    "the utterance began nowhere": lambda fields: {"tiling": fields["tiling"] | {"floor": float("nan")}},
+    "a held phone of the blank": lambda fields: held(fields, 0, 0),
+    "a held phone from the future": lambda fields: held(fields, 2, fields["row"] + 1),
+    "a held phone that goes on": lambda fields: held(fields, 2, fields["run"][1] + 1),
+    "a held phone without rows": lambda fields: held(fields, 2, fields["tiling"]["held"][1]),
+    "a held phone of confidence 2": lambda fields: held(fields, 3, 2),
+    "a held phone's word is a number": lambda fields: held(fields, 4, 0),
+    "a held phone from before the last": lambda fields: held(fields, 5, -0.1),
+    "a held phone is short": lambda fields: {"tiling": fields["tiling"] | {"held": [1, 2]}},
     "gap beyond the end": lambda fields: {"lost": [[0, fields["received"] + 1]]},
     "gaps overlap": lambda fields: {"lost": [[0, 10], [5, 10]]},
     "gaps touch": lambda fields: {"lost": [[0, 10], [10, 10]]},

@@ -335,7 +335,7 @@ def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None
                 const { Decoder } = await import("/decode.js");
                 const decoder = new Decoder(metadata);
                 const phones = parts.flatMap((rows) => decoder.decode(Float32Array.from(rows.flat())));
-                return [...phones, ...decoder.finish()];
+                return [...phones, ...decoder.finish(decoder.tiling.seconds(decoder.row))];
             }""",
             [fields, [part.tolist() for part in np.split(rows, cuts)]],
         )
@@ -343,8 +343,8 @@ def test_rows_are_decoded_as_in_python(tools: Page, rows_per_frame: int) -> None
         phones, state = decoder.decode(DecoderState(), rows)
         phones += decoder.finish(state)
         assert [phone["symbol"] for phone in seen] == [phone.symbol for phone in phones]
-        assert [(phone["start"], phone["end"]) for phone in seen] == [
-            (phone.start, phone.end) for phone in phones
+        assert [(phone["start"], phone["end"], phone["peak"]) for phone in seen] == [
+            (phone.start, phone.end, phone.peak) for phone in phones
         ]
         np.testing.assert_allclose(
             [phone["confidence"] for phone in seen], [phone.confidence for phone in phones], rtol=1e-12
@@ -367,9 +367,9 @@ SEARCH = """async ([metadata, settings, parts]) => {
     const [phones, guesses] = [[], []];
     for (const rows of parts) {
         phones.push(...decoder.decode(Float32Array.from(rows.flat())));
-        guesses.push(decoder.tentative().map(({ symbol }) => symbol));
+        guesses.push(decoder.tentative().map(({ symbol, start, end }) => [symbol, start, end]));
     }
-    return [[...phones, ...decoder.finish()], guesses];
+    return [[...phones, ...decoder.finish(decoder.tiling.seconds(decoder.row))], guesses];
 }"""
 
 
@@ -391,9 +391,9 @@ def test_rows_are_searched_as_in_python(
         for part, guess in zip(parts, guesses, strict=True):
             found, state = decoder.decode(state, part)
             phones += found
-            assert guess == [phone.symbol for phone in decoder.tentative(state)]
+            assert guess == [[*phone[:3]] for phone in decoder.tentative(state)]
         phones += decoder.finish(state)[0]
-        names = ("symbol", "start", "end", "word_start")
+        names = ("symbol", "start", "end", "word_start", "peak")
         assert [[phone[name] for name in names] for phone in seen] == [
             [getattr(phone, name) for name in names] for phone in phones
         ]

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +24,7 @@ from . import score as align_score
 from . import times as align_times
 from . import transcript as align_transcript
 from .alignment import AlignedPhone, AlignedWord, Alignment, Extra, lines_of
-from .anchors import Heard
+from .anchors import best_path_phones
 from .graph import Costs
 from .passages import foreign_words
 from .posteriors import TIME_SHIFTS, Posteriors, compute_posteriors
@@ -121,11 +122,7 @@ def fit(
             f"the transcript is too long for the audio: {least} phones in {posteriors.seconds:.2f} s, in which at most "
             f"{int(posteriors.seconds / meta.row_seconds)} fit; give the transcript of this recording"
         )
-    middles = posteriors.fine_times[posteriors.time_shifts - 1 :: posteriors.time_shifts]
-    heard = [
-        Heard(label_of[phone.symbol], *np.searchsorted(middles, (phone.start, phone.end)).tolist())
-        for phone in posteriors.phones
-    ]
+    heard = best_path_phones(posteriors.rows, meta.blank)
     found = find_spikes(posteriors.rows, variants, heard, blank=meta.blank, costs=COSTS, unread=unread)
     alignment = _alignment(recognizer, posteriors, words, readable, found)
     if not refuse:
@@ -241,10 +238,7 @@ def _not_found(
     heard = decoded_between(posteriors, start, end) if unread else ()
     aligned = [_word(word, start, end) for word in words]
     if heard:
-        first, last = (
-            max(start, heard[0].start - align_times.LEAD),
-            min(end, heard[-1].end + align_times.TAIL),
-        )
+        first, last = max(start, heard[0].start), min(end, heard[-1].end)
         done = 0
         for index, word in enumerate(words):
             if word.problem:
@@ -267,9 +261,9 @@ def _extra(words: Sequence[AlignedWord], posteriors: Posteriors) -> tuple[Extra,
 
 
 def decoded_between(posteriors: Posteriors, start: float, end: float) -> tuple[Phone, ...]:
-    """The decoded phones whose middles are in a stretch of time, in seconds."""
+    """The decoded phones whose spikes are in a stretch of time, in seconds."""
     first, last = (
-        bisect_left(posteriors.phones, time, key=lambda phone: (phone.start + phone.end) / 2)
+        bisect_left(posteriors.phones, time, key=lambda phone: cast(float, phone.peak))
         for time in (start, end)
     )
     return posteriors.phones[first:last]

@@ -10,7 +10,7 @@ and no phones more than `SLACK` are put in or left out. What is missing in one o
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,21 @@ class Heard(NamedTuple):
     """The first of its rows, and ..."""
     end: int
     """... the one behind its last."""
+
+
+def best_path_phones(rows: NDArray[np.float32], blank: int) -> list[Heard]:
+    """The phones of greedy decoding.
+
+    Args:
+        rows: [rows, labels] log-probabilities.
+    """
+    found: list[Heard] = []
+    end = 0
+    for label, run in groupby(rows.argmax(axis=1).tolist()):
+        begin, end = end, end + sum(1 for _ in run)
+        if label != blank:
+            found.append(Heard(label, begin, end))
+    return found
 
 
 class Cut(NamedTuple):

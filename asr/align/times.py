@@ -8,8 +8,8 @@ offset. Then
     but behind a pause at    c_{i+1} - LEAD, and phone i ends at c_i + TAIL
 
 A pause is where these last two are at least PAUSE apart, never within a word. At the beginning and the end of a
-recording silence is told from a phone in the same way, with EDGE in place of PAUSE. `formats.tiling` has the same
-rule for phones that were decoded, and `benchmarks/alignment.py` measures this beside a forced alignment.
+recording silence is told from a phone in the same way, with EDGE in place of PAUSE. `streaming/tiling.py` has the
+same rule for phones that were decoded, and `benchmarks/alignment.py` measures this beside a forced alignment.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ONSET = 0.07  # seconds by which a phone begins before its spike, at most, where another phone is before it
-LEAD = 0.05  # seconds by which it begins before its spike after a silence
-TAIL = 0.11  # seconds that it goes on after its spike before a silence: last syllables are drawn out
-PAUSE = 0.12  # seconds of the shortest silence between words, or between decoded phones
+from ...streaming.tiling import EDGE, LEAD, ONSET, PAUSE, TAIL
+
 SHORTEST = 0.002  # seconds between two spikes, at the ends of a recording too: no phone is without length
-EDGE = 0.05  # seconds of the shortest silence at the beginning and at the end
 
 
 class Span(NamedTuple):

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from ...errors import DataError
+from ...streaming.decode import Phone
 from ...streaming.recognizer import Recognizer
 from .aligner import fit
 from .alignment import AlignedWord, Alignment
@@ -73,9 +74,7 @@ def fit_utterances(
             part._replace(
                 start=part.start + start,
                 end=part.end + start,
-                phones=tuple(
-                    phone._replace(start=phone.start + start, end=phone.end + start) for phone in part.phones
-                ),
+                phones=tuple(_moved(phone, start) for phone in part.phones),
             )
             for part in found.extra
         ]
@@ -98,8 +97,13 @@ def between(recognizer: Recognizer, posteriors: Posteriors, start: float, end: f
         fine_times=np.asarray(posteriors.fine_times[first * shifts : last * shifts] - start),
         seconds=max(0.0, end - start),
         phones=tuple(
-            phone._replace(start=phone.start - start, end=phone.end - start)
-            for phone in posteriors.phones
-            if start <= (phone.start + phone.end) / 2 < end
+            _moved(phone, -start) for phone in posteriors.phones if start <= cast(float, phone.peak) < end
         ),
+    )
+
+
+def _moved(phone: Phone, seconds: float) -> Phone:
+    """A decoded phone so much later."""
+    return phone._replace(
+        start=phone.start + seconds, end=phone.end + seconds, peak=cast(float, phone.peak) + seconds
     )

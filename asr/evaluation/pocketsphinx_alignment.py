@@ -70,6 +70,12 @@ def match_phones(reference: Sequence[Aligned], decoded: Sequence[Phone]) -> Iter
             yield left, right
 
 
+def peak(phone: Phone) -> float:
+    """When a phone was heard that a decoder gave, in seconds: such phones have a peak."""
+    assert phone.peak is not None
+    return phone.peak
+
+
 def _run(decoder: "Decoder", data: bytes) -> None:
     decoder.start_utt()
     decoder.process_raw(data, full_utt=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import PhonestreamError
 from ...streaming.decode import Phone
 from ..corpora.corpus import load_samples, read_audio, spread
-from .pocketsphinx_alignment import forced_alignment, match_phones, pocketsphinx_aligner
+from .pocketsphinx_alignment import forced_alignment, match_phones, peak, pocketsphinx_aligner
 
 if TYPE_CHECKING:
     from lhotse.cut import MonoCut
@@ -35,11 +35,11 @@ class Latency:
     compute_seconds: NDArray[np.float64]
     """[chunks], of each call of `accept`."""
     emission_seconds: NDArray[np.float64]
-    """[phones], from a phone's acoustic end to the end of the first row that shows it, look-ahead not counted.
+    """[phones], from a phone's acoustic end to the end of the row around its peak, look-ahead not counted.
     Negative where the model knows the phone before it has ended."""
     given_seconds: NDArray[np.float64]
     """[phones], from a phone's acoustic end to the end of the audio accepted when `accept` returned it: emission delay,
-    the wait for the run's end, look-ahead and buffering, but no computing."""
+    the wait until its end is known, look-ahead and buffering, but no computing."""
     aligned: int
     """Recordings that the two above are from."""
     remark: str
@@ -55,8 +55,8 @@ def measure_latency(
     chosen = spread(cuts, RECORDINGS)
     meta = recognizer.metadata
     row_end = (
-        meta.time_offset_seconds + meta.row_seconds
-    )  # from a phone's start as given to its first row's end
+        meta.time_offset_seconds + meta.row_seconds / 2
+    )  # from a phone's peak to the end of a row around it
     remark, decoder = "", None
     try:
         decoder = pocketsphinx_aligner()
@@ -79,7 +79,7 @@ def measure_latency(
         aligned += bool(reference)
         moments = {id(phone): moment for phone, moment in decoded}
         for said, phone in match_phones(reference, [phone for phone, _ in decoded]):
-            emission.append(phone.start + row_end - said.end)
+            emission.append(peak(phone) + row_end - said.end)
             given.append(moments[id(phone)] - said.end)
         progress(done, len(chosen))
     if not remark and not aligned:

@@ -4,7 +4,7 @@
 >>> recognizer = phonestream.Recognizer()
 >>> stream = recognizer.stream()
 >>> for block in blocks:                # arrays of samples at 16 kHz, of any length
-...     print(stream.accept(block))     # [Phone(symbol='HH', start=0.12, end=0.16, confidence=0.98), ...]
+...     print(stream.accept(block))     # [Phone(symbol='HH', start=0.12, end=0.2, confidence=0.98, ...), ...]
 >>> print(stream.finish())
 """
 

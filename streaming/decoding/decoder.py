@@ -4,8 +4,9 @@ Every `REVIEW_SECONDS`, counted in rows from the start of the stream, phones are
 prefixes of the beam agree and which the best one has left behind; then, by decree, those of the best prefix that
 would be older than `delay_seconds` at the next review. Prefixes that read them otherwise are given up, and so are
 those that have another phone before the last of them has ended, or one that would be too late. What is settled is
-final and is emitted; so is the oldest phone of a history that is full. Nothing depends on how rows are cut into
-calls.
+final; so is the oldest phone of a history that is full. It is emitted when what follows it is final, too, which tells
+where it ends (`tiling.py`), or when it would be older than `delay_seconds` at the next review: it then ends where the
+best prefix puts it, and before any phone of another prefix. Nothing depends on how rows are cut into calls.
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder, Phone
+from ..tiling import Spike, TilingState
 from . import search
 from .config import BLANK_SCORE, BLANK_SECONDS, BeamSearch
 from .load import load
@@ -42,8 +44,9 @@ class BeamState:
     row: int
     """The next row's index."""
     beam: Beam
-    ended: bool = False
-    """Whether the utterance has ended: all that `beam` holds of the best hypothesis is final."""
+    tiling: TilingState
+    ended: float | None = None
+    """Seconds at which the stream has ended, if it has: all that `beam` holds of the best hypothesis is final."""
 
 
 class BeamDecoder:
@@ -92,13 +95,13 @@ class BeamDecoder:
         names = ("size", "lm_weight", "blank_score", "threshold", "cut", "skip", "depth")
         return {name: getattr(rule, name) for name in names} | {"review": self._review, "delay": self.delay}
 
-    def initial(self, row: int = 0) -> BeamState:
-        """The state before the first row of an utterance, which is number `row`."""
-        return BeamState(row, search.empty(self.rule))
+    def initial(self, row: int = 0, tiling: TilingState | None = None) -> BeamState:
+        """The state before the first row of an utterance, which is number `row`; `tiling`: what the last one left."""
+        return BeamState(row, search.empty(self.rule), tiling or TilingState())
 
     def decode(self, state: BeamState, rows: FloatArray) -> tuple[list[Phone], BeamState]:
         """The phones that become final with `rows` [n, columns]: log-probabilities, next after those seen before."""
-        row, beam = state.row, state.beam
+        row, beam, tiling = state.row, state.beam, state.tiling
         phones: list[Phone] = []
         log_probs = rows.astype(np.float64)
         for y, confidence in zip(log_probs, self._confidences(log_probs), strict=True):
@@ -106,27 +109,46 @@ class BeamDecoder:
             row += 1
             if row % self._review == 0 or beam.length.max() == self.rule.depth:
                 heard, beam = self._settle(beam, row)
-                phones += self._phones(heard)
-        return phones, BeamState(row, beam)
+                timed, tiling = self.greedy.tiling.add(tiling, self._spikes(heard))
+                if tiling.held is not None and tiling.held.spike.start < self._late(row):
+                    following = next(iter(self._spikes(_best(beam)[:1])), None)
+                    last, tiling = self.greedy.tiling.release(tiling, following, self._next_peak(beam, row))
+                    timed += last
+                phones += self.greedy.phones(timed)
+        return phones, BeamState(row, beam, tiling)
 
-    def finish(self, state: BeamState) -> tuple[list[Phone], BeamState]:
-        """The phones that the end of the stream, or of an utterance, makes final: those of the best hypothesis."""
-        after = replace(state, ended=True)
+    def finish(self, state: BeamState, seconds: float | None = None) -> tuple[list[Phone], BeamState]:
+        """The phones that the end of the stream makes final: those of the best hypothesis.
+
+        Args:
+            seconds: where the stream ends; None: with its last row.
+        """
+        after = replace(state, ended=self.greedy.seconds(state.row) if seconds is None else seconds)
         return list(self.n_best(after)[0].phones), after
 
+    def end_utterance(self, state: BeamState) -> tuple[list[Phone], BeamState]:
+        """The phones that the end of an utterance makes final, and the state before the next one's first row."""
+        phones, _ = self.finish(state)
+        until = phones[-1].end if phones else state.tiling.until
+        return phones, self.initial(state.row, TilingState(until, self.greedy.seconds(state.row)))
+
     def tentative(self, state: BeamState) -> list[Phone]:
-        """The best guess so far at what follows the phones that are final; the next row may change all of it."""
-        if state.ended:
+        """The best guess so far at what follows the phones that are emitted; the next row may change all of it.
+
+        What is final comes first, but where it ends may change."""
+        if state.ended is not None:
             return []
-        beam = state.beam
-        best = int(search.scores(beam).argmax())
-        return self._phones(beam.history[best, : beam.length[best]])
+        return self.greedy.finished(
+            state.tiling, self._spikes(_best(state.beam)), self.greedy.seconds(state.row)
+        )
 
     def n_best(self, state: BeamState) -> tuple[Hypothesis, ...]:
-        """The ways to read what is not final, the best first; after the end, what was not final before."""
+        """The ways to read what is not emitted, the best first; after the end, what was not emitted before."""
         beam, lm = state.beam, self.rule.lm
         scores = search.scores(beam)
-        if state.ended:
+        seconds = self.greedy.seconds(state.row)
+        if state.ended is not None:
+            seconds = state.ended
             rows, places = lm.rows(beam.context)
             scores = scores + self.rule.lm_weight * rows.scores[places, lm.end]
         found: dict[bytes, Hypothesis] = {}
@@ -138,7 +160,8 @@ class BeamDecoder:
                 known = found[key]
                 found[key] = known._replace(score=float(np.logaddexp(known.score, score)))
             else:
-                found[key] = Hypothesis(tuple(self._phones(heard)), score)
+                phones = self.greedy.finished(state.tiling, self._spikes(heard), seconds)
+                found[key] = Hypothesis(tuple(phones), score)
         ordered = sorted(found.values(), key=lambda hypothesis: -hypothesis.score)
         best = ordered[0].score
         return tuple(hypothesis._replace(score=hypothesis.score - best) for hypothesis in ordered)
@@ -153,9 +176,8 @@ class BeamDecoder:
 
     def _settle(self, beam: Beam, row: int) -> tuple[AnyArray, Beam]:
         """Phones (HEARD) that are final after `row` rows, and the beam without them."""
-        best = int(search.scores(beam).argmax())
-        mine = beam.history[best, : beam.length[best]]
-        late = row + self._review - 1 - self.delay  # a phone from before it would be late at the next review
+        mine = _best(beam)
+        late = self._late(row)
         full = beam.length == self.rule.depth
         count = max(_agreed(beam, mine, row), int(np.count_nonzero(mine["start"] < late)))
         if full.any():
@@ -181,13 +203,22 @@ class BeamDecoder:
         history[:, : self.rule.depth - count] = beam.history[:, count:]
         return final, beam._replace(history=history, length=beam.length - np.int16(count))
 
-    def _phones(self, heard: AnyArray) -> list[Phone]:
-        """Phones of HEARD entries."""
+    def _late(self, row: int) -> int:
+        """After `row` rows, a phone that began before this one would be late at the next review."""
+        return row + self._review - 1 - self.delay
+
+    def _next_peak(self, beam: Beam, row: int) -> float:
+        """Seconds before which no prefix will have the peak of its first phone."""
+        first = self._spikes(beam.history[beam.length > 0, 0])
+        return min([self.greedy.seconds(row), *map(self.greedy.tiling.middle, first)])
+
+    def _spikes(self, heard: AnyArray) -> list[Spike]:
+        """Spikes of HEARD entries."""
         return [
-            Phone(
-                self.greedy.symbols[self.rule.column[symbol]],
-                self.greedy.seconds(start),
-                self.greedy.seconds(start + rows),
+            Spike(
+                int(self.rule.column[symbol]),
+                start,
+                start + rows,
                 confidence / MAX_CONFIDENCE,
                 None if self._inside is None else symbol > self._inside,
             )
@@ -207,16 +238,20 @@ class Search(NamedTuple):
         return phones, Search(self.decoder, state)
 
     def end_utterance(self) -> "tuple[list[Phone], Search]":
-        """The last phones of an utterance, and the search for the next one's."""
-        phones, state = self.decoder.finish(self.state)
-        return phones, Search(self.decoder, self.decoder.initial(state.row))
+        """`BeamDecoder.end_utterance`."""
+        phones, state = self.decoder.end_utterance(self.state)
+        return phones, Search(self.decoder, state)
 
     def repeats(self, before: "Search | None") -> bool:
         """Whether no phone is open, and the prefixes and what tells them apart are those of `before`."""
         if before is None:
             return False
         now, then = self.state.beam, before.state.beam
-        if now.length.any() or not np.array_equal(now.identity, then.identity):
+        if (
+            self.state.tiling.held is not None
+            or now.length.any()
+            or not np.array_equal(now.identity, then.identity)
+        ):
             return False
         now_scores, then_scores = search.scores(now), search.scores(then)
         return bool(np.allclose(now_scores - now_scores.max(), then_scores - then_scores.max(), atol=1e-6))
@@ -227,9 +262,9 @@ class Search(NamedTuple):
         beam = beam._replace(phone=np.full_like(beam.phone, search.IMPOSSIBLE))
         return Search(self.decoder, replace(self.state, row=self.state.row + rows, beam=beam))
 
-    def finish(self) -> "tuple[list[Phone], Search]":
+    def finish(self, seconds: float) -> "tuple[list[Phone], Search]":
         """`BeamDecoder.finish`."""
-        phones, state = self.decoder.finish(self.state)
+        phones, state = self.decoder.finish(self.state, seconds)
         return phones, Search(self.decoder, state)
 
     def tentative(self) -> list[Phone]:
@@ -239,6 +274,13 @@ class Search(NamedTuple):
     def n_best(self) -> tuple[Hypothesis, ...]:
         """`BeamDecoder.n_best`."""
         return self.decoder.n_best(self.state)
+
+
+def _best(beam: Beam) -> AnyArray:
+    """HEARD [n]: what the best prefix has that is not final."""
+    best = int(search.scores(beam).argmax())
+    history: AnyArray = beam.history[best, : beam.length[best]]
+    return history
 
 
 def _agreed(beam: Beam, mine: AnyArray, row: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ConfigError, ModelError
 from ..arrays import AnyArray
 from ..decode import Decoder
+from ..tiling import TilingState
 from . import search
 from .config import BeamSearch
 from .decoder import BeamDecoder, BeamState
@@ -76,8 +77,10 @@ def pack(state: BeamState) -> bytes:
     return b"".join([len(beam.last).to_bytes(_COUNT, "little"), *parts, phones.tobytes()])
 
 
-def unpack(decoder: BeamDecoder, row: int, ended: bool, data: bytes) -> BeamState:
-    """The state after `row` rows that `pack` wrote, validated completely.
+def unpack(
+    decoder: BeamDecoder, row: int, tiling: TilingState, ended: float | None, data: bytes
+) -> BeamState:
+    """The state after `row` rows that `pack` wrote, validated completely, with the other parts of it.
 
     Raises:
         ValueError: the bytes cannot be that; the message says why.
@@ -103,7 +106,8 @@ def unpack(decoder: BeamDecoder, row: int, ended: bool, data: bytes) -> BeamStat
     for name in ("confidence", "rows", "symbol"):
         heard[name] = phones[name]
     _require(bool(((heard["symbol"] > 0) & (heard["symbol"] < rule.lm.end)).all()), "a symbol")
-    _require(bool(((heard["rows"] > 0) & (heard["start"] >= 0)).all()), "the time of a phone")
+    first = 0 if tiling.held is None else tiling.held.spike.end
+    _require(bool(((heard["rows"] > 0) & (heard["start"] >= first)).all()), "the time of a phone")
     history[there] = heard
     ends = history["start"].astype(np.int64) + history["rows"]
     following = np.concatenate([history["start"][:, 1:], np.full((count, 1), row)], axis=1)
@@ -117,7 +121,7 @@ def unpack(decoder: BeamDecoder, row: int, ended: bool, data: bytes) -> BeamStat
     beam = Beam(
         arrays["blank"], arrays["phone"], arrays["context"], arrays["last"], length, identity, parent, history
     )
-    return BeamState(row, beam, ended)
+    return BeamState(row, beam, tiling, ended)
 
 
 def _prefixes(data: bytes, size: int) -> tuple[int, dict[str, AnyArray]]:

@@ -71,6 +71,7 @@ OWN = (
     "spotter.js",
     "keyword_search.js",
     "keywords.js",
+    "tiling.js",
     "resample.js",
 )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from ..errors import PhonestreamError
 from ..formats.document import Document, Interval
 from ..formats.registry import FORMATS, Options, needs_intervals
-from ..formats.tiling import Tiler
+from ..formats.tiling import tile
 from ..streaming.arrays import FloatArray
 from ..streaming.decoding.config import Decoding
 from ..streaming.recognizer import Recognizer
@@ -199,8 +199,7 @@ def _write(sink: ResultSink, task: Task, channels: Sequence[ChannelResult], opti
 def _document(source: Source, settings: Settings, result: ChannelResult) -> Document:
     intervals: tuple[Interval, ...] = ()
     if needs_intervals(map(FORMATS.__getitem__, settings.formats), settings.options):
-        tiler = Tiler()
-        intervals = (*tiler.add(result.phones), *tiler.finish(result.seconds))
+        intervals = tile(result.phones, result.seconds)
     return Document(
         source.name,
         result.seconds,

@@ -40,7 +40,7 @@ class Document:
     """As it was given."""
     seconds: float
     phones: Sequence[Phone]
-    """As the decoder gave them: a CTC phone is about a frame long."""
+    """As the decoder gave them."""
     intervals: tuple[Interval, ...] = ()
     """The same phones, and silence between them, without gaps from 0 to `seconds`."""
     words: tuple[Word, ...] = ()

@@ -15,8 +15,8 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     """One line: the file's name as given, and times in seconds to the millisecond.
 
     ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words`,
-    `alternatives` and a phone's `word_start` are there only where the document has them. With visemes, the list of
-    `phones` gives way to one of `visemes`, which cover the whole recording.
+    `alternatives` and a phone's `word_start` and `peak` are there only where the document has them. With visemes, the
+    list of `phones` gives way to one of `visemes`, which cover the whole recording.
     """
     before: dict[str, Any] = {"file": document.file}
     if document.channel is not None:
@@ -63,4 +63,6 @@ def _entry(heard: Heard) -> dict[str, Any]:
     }
     if isinstance(heard, Phone) and heard.word_start is not None:
         fields["word_start"] = heard.word_start
+    if isinstance(heard, Phone) and heard.peak is not None:
+        fields["peak"] = round(heard.peak, 3)
     return fields

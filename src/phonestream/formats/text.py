@@ -10,7 +10,7 @@ from .document import Document
 from .options import Options
 from .units import Heard, phones
 
-PAUSE = 0.3  # seconds without a phone that begin a new line
+PAUSE = 0.15  # seconds without a phone that begin a new line
 WIDTH = 80  # columns of a line
 DOUBTFUL = 0.5  # confidence below which a phone may be drawn faintly
 

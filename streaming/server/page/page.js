@@ -13,7 +13,7 @@ import { Spectrum } from "./spectrum.js";
 import { FORMATS } from "./transcript.js";
 import { View } from "./view.js";
 
-const PAUSE = 0.3; // seconds without a phoneme that begin a new line
+const PAUSE = 0.15; // seconds without a phoneme that begin a new line
 const LATEST = 15; // phonemes over which latency is taken
 const KEPT_LINES = 500;
 const PATIENCE = 400; // milliseconds after which it is told that a stream is not open yet
@@ -220,7 +220,7 @@ async function listen() {
     before.forEach(arrive);
     const opening = engine.openStream(microphone.rate, (event) => {
       if (event.event === "phone") {
-        latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.end)];
+        latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.peak)];
         addPhone(event);
       } else if (event.event === "tentative") addTentative(event.phones);
       else if (event.event === "lost") addLost(event);

@@ -2,40 +2,22 @@
 //
 // A recording is { file, seconds, phones }; `name` gives what a phone is to be called.
 
-const ONSET = 0.07; // seconds before the later of two phones that the boundary is at most; asr/align/times.py has these
-const TAIL = 0.11;
-const LEAD = 0.05;
-const PAUSE = 0.12;
-const EDGE = 0.05;
 const CUE_PAUSE = 200; // milliseconds that begin a new cue
 const WIDTH = 42; // columns of a cue's line
 const LINES = 2; // of a cue
 
 const ms = (seconds) => Math.round(seconds * 1000);
-const middle = ({ start, end }) => (start + end) / 2;
 
 // Phones and the silences between them, { symbol, start, end } from 0 to `seconds` without gaps: formats/tiling.py.
 export function tile(phones, seconds) {
   const pending = []; // [symbol, end in milliseconds]
   let edge = 0;
   const put = (symbol, end) => pending.push([symbol, (edge = Math.max(ms(end), edge + 1))]);
-  let last = null;
-  for (const phone of phones) {
-    const begin = Math.min(middle(phone) - LEAD, phone.start);
-    const end = last && Math.max(middle(last) + TAIL, last.end);
-    if (!last) {
-      if (begin >= EDGE) put("", begin);
-    } else if (begin - end >= PAUSE) {
-      put(last.symbol, end);
-      put("", begin);
-    } else {
-      put(last.symbol, middle(phone) - Math.min((middle(phone) - middle(last)) / 2, ONSET));
-    }
-    last = phone;
+  for (const { symbol, start, end } of phones) {
+    if (ms(start) > edge) put("", start);
+    put(symbol, end);
   }
-  const end = last ? Math.max(middle(last) + TAIL, last.end) : 0;
-  if (last) put(last.symbol, seconds - end >= EDGE ? end : seconds);
-  if (seconds > 0 && (!last || seconds - end >= EDGE)) put("", seconds);
+  if (ms(seconds) > edge || (seconds > 0 && !pending.length)) put("", seconds);
   let start = 0;
   return pending.map(([symbol, end], place) => {
     const left = pending.length - 1 - place;
@@ -104,12 +86,13 @@ export function subRip({ seconds, phones }, name) {
 
 export function json({ file, seconds, phones }, name) {
   const rounded = (value) => ms(value) / 1000;
-  const listed = phones.map(({ symbol, start, end, confidence, word_start }) => ({
+  const listed = phones.map(({ symbol, start, end, confidence, word_start, peak }) => ({
     symbol: name(symbol),
     start: rounded(start),
     end: rounded(end),
     confidence: rounded(confidence),
     ...(typeof word_start === "boolean" ? { word_start } : {}),
+    peak: rounded(peak),
   }));
   return `${JSON.stringify({ file, seconds: rounded(seconds), phones: listed })}\n`;
 }

@@ -1,6 +1,8 @@
 // Rows of log-probabilities to phonemes with times by beam search with a phone language model: the rule of
 // streaming/decoding/search.py, and of decoder.py for what is final when. Numbers in comments are that rule's.
 
+import { Tiling } from "./tiling.js";
+
 const IMPOSSIBLE = -1e30; // log-probability
 const MAX_CONFIDENCE = 65535; // for a posterior of 1
 const MOST_ROWS = 255; // of a phone
@@ -8,11 +10,10 @@ const MOST_ROWS = 255; // of a phone
 export class BeamDecoder {
   // `metadata` is the model's own, `settings` those of `BeamDecoder.browser_settings`, `lm` what `readPhoneLM` gave.
   constructor(metadata, settings, lm) {
-    const { phones, blank, frame_samples, rows_per_frame, sample_rate } = metadata;
+    const { phones, blank } = metadata;
     Object.assign(this, { lm, settings, blank });
     this.symbols = [...phones.slice(0, blank), "", ...phones.slice(blank)];
-    this.rowSeconds = frame_samples / rows_per_frame / sample_rate;
-    this.offset = metadata.time_offset_seconds;
+    this.tiling = new Tiling(metadata);
     this.temperature = metadata.temperature;
     this.columnOf = new Int32Array(lm.end + 1).fill(blank); // of each symbol of the language model
     this.symbolsOf = this.symbols.map(() => []); // of each column, the one within a word first
@@ -41,13 +42,15 @@ export class BeamDecoder {
       this.step(rows.subarray(first, first + columns));
       this.row += 1;
       const full = this.beam.some(({ history }) => history.length === this.settings.depth);
-      if (this.row % this.settings.review === 0 || full) phones.push(...this.settle());
+      if (this.row % this.settings.review !== 0 && !full) continue;
+      phones.push(...this.tiling.add(this.settle().map((heard) => this.spike(heard))));
+      if (this.tiling.held?.spike.start < this.late()) phones.push(...this.release());
     }
     return phones;
   }
 
-  // The phonemes that the end of the stream makes final: those of the best hypothesis.
-  finish() {
+  // The phonemes that the end of the stream, at `seconds`, makes final: those of the best hypothesis.
+  finish(seconds) {
     const groups = new Map(); // prefixes that differ only in where words begin
     for (const prefix of this.beam) {
       prefix.total = score(prefix) + this.settings.lm_weight * this.lm.row(prefix.context).scores[this.lm.end];
@@ -60,12 +63,14 @@ export class BeamDecoder {
     }
     const best = [...groups.values()].reduce((a, b) => (b.total > a.total ? b : a));
     this.beam = [];
-    return best.history.map((heard) => this.phone(heard));
+    return this.tiling.finished(best.history.map((heard) => this.spike(heard)), seconds);
   }
 
-  // The best guess so far at what follows the phonemes that are final.
+  // The best guess so far at what follows the phonemes that were given.
   tentative() {
-    return this.beam.length ? this.best().history.map((heard) => this.phone(heard)) : [];
+    if (!this.beam.length) return [];
+    const spikes = this.best().history.map((heard) => this.spike(heard));
+    return this.tiling.finished(spikes, this.tiling.seconds(this.row));
   }
 
   step(y) {
@@ -167,9 +172,9 @@ export class BeamDecoder {
 
   // Takes what is final off the beam: decoder.py's `_settle`.
   settle() {
-    const { review, delay, depth } = this.settings;
+    const { depth } = this.settings;
     const mine = this.best().history;
-    const late = this.row + review - 1 - delay;
+    const late = this.late();
     const full = this.beam.some(({ history }) => history.length === depth);
     let count = Math.max(this.agreed(mine), mine.filter(({ start }) => start < late).length);
     if (full) count = Math.max(count, Math.min(1, mine.length));
@@ -187,7 +192,20 @@ export class BeamDecoder {
     fits = fits.filter((prefix) => follows(prefix) >= least);
     if (!count) fits = fits.filter(({ history }) => history.length !== depth);
     this.beam = count ? fits.map((prefix) => ({ ...prefix, history: prefix.history.slice(count) })) : fits;
-    return final.map((heard) => this.phone(heard));
+    return final;
+  }
+
+  // A phoneme that began before this row would be late at the next review.
+  late() {
+    return this.row + this.settings.review - 1 - this.settings.delay;
+  }
+
+  // The phoneme that is held, what follows it being the best prefix's first.
+  release() {
+    const [first] = this.best().history;
+    const peaks = this.beam.filter(({ history }) => history.length).map(({ history }) => this.spike(history[0]));
+    const bound = Math.min(this.tiling.seconds(this.row), ...peaks.map((spike) => this.tiling.middle(spike)));
+    return this.tiling.release(first ? this.spike(first) : null, bound);
   }
 
   // Of the best prefix's phones, how many all prefixes share and it has left behind.
@@ -214,19 +232,10 @@ export class BeamDecoder {
     return { start: this.row, rows: 1, symbol, confidence: confidence[this.columnOf[symbol]] };
   }
 
-  phone({ symbol, start, rows, confidence }) {
-    const phone = {
-      symbol: this.symbols[this.columnOf[symbol]],
-      start: this.seconds(start),
-      end: this.seconds(start + rows),
-      confidence: confidence / MAX_CONFIDENCE,
-    };
-    return this.lm.wordMarks ? { ...phone, word_start: symbol > this.lm.phones.length } : phone;
-  }
-
-  // Where a row begins on the audio clock.
-  seconds(row) {
-    return Math.max(0, row * this.rowSeconds - this.offset);
+  spike({ symbol, start, rows, confidence }) {
+    const phone = { symbol: this.symbols[this.columnOf[symbol]], confidence: confidence / MAX_CONFIDENCE };
+    if (this.lm.wordMarks) phone.word_start = symbol > this.lm.phones.length;
+    return { start, end: start + rows, phone };
   }
 }
 

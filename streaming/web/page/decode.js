@@ -1,13 +1,14 @@
 // Rows of log-probabilities to phonemes with times: greedy CTC decoding, as streaming/decode.py has it.
 
+import { Tiling } from "./tiling.js";
+
 export class Decoder {
   // `metadata` is the model's own, as `phonestream export` wrote it.
   constructor(metadata) {
-    const { phones, blank, frame_samples, rows_per_frame, sample_rate } = metadata;
+    const { phones, blank } = metadata;
     this.symbols = [...phones.slice(0, blank), "", ...phones.slice(blank)];
     this.blank = blank;
-    this.rowSeconds = frame_samples / rows_per_frame / sample_rate;
-    this.offset = metadata.time_offset_seconds;
+    this.tiling = new Tiling(metadata);
     this.temperature = metadata.temperature;
     this.row = 0; // the next row's index
     this.run = null; // equal rows that are one phoneme, still going on: { column, start, confidence }
@@ -24,26 +25,36 @@ export class Decoder {
       if (this.run?.column === column) {
         this.run.confidence = Math.max(this.run.confidence, confidence);
       } else {
-        phones.push(...this.finish());
+        phones.push(...this.tiling.add(this.spikes()));
+        this.run = null;
         if (column !== this.blank) this.run = { column, start: this.row, confidence };
       }
       this.row += 1;
+      if (this.tiling.certain(this.row)) {
+        const [following = null] = this.spikes();
+        phones.push(...this.tiling.release(following, this.tiling.seconds(this.row)));
+      }
     }
     return phones;
   }
 
-  // The phoneme whose run ends here, if any: at the end of the stream, or where another row comes.
-  finish() {
-    if (!this.run) return [];
-    const { column, start, confidence } = this.run;
-    this.run = null;
-    const end = this.seconds(this.row);
-    return [{ symbol: this.symbols[column], start: this.seconds(start), end, confidence }];
+  // The last phonemes of a stream that ends at `seconds`.
+  finish(seconds) {
+    const phones = this.tiling.finished(this.spikes(), seconds);
+    this.run = this.tiling.held = null;
+    return phones;
   }
 
-  // Nothing is said before it is certain.
+  // The phonemes that have no end yet.
   tentative() {
-    return [];
+    return this.tiling.finished(this.spikes(), this.tiling.seconds(this.row));
+  }
+
+  // The run that goes on, if any, as a spike up to here.
+  spikes() {
+    if (!this.run) return [];
+    const { column, start, confidence } = this.run;
+    return [{ start, end: this.row, phone: { symbol: this.symbols[column], confidence } }];
   }
 
   // Of the most probable column: the highest of softmax(row / temperature).
@@ -51,11 +62,6 @@ export class Decoder {
     const scaled = Array.from(row, (value) => value / this.temperature);
     const highest = Math.max(...scaled);
     return 1 / scaled.reduce((sum, value) => sum + Math.exp(value - highest), 0);
-  }
-
-  // Where a row begins on the audio clock.
-  seconds(row) {
-    return Math.max(0, row * this.rowSeconds - this.offset);
   }
 }
 

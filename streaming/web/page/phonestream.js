@@ -3,8 +3,8 @@
 //     const recognizer = await Recognizer.load();
 //     const { seconds, phones } = await recognizer.transcribe(samples, rate);
 //
-// docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start }, times in seconds; a keyword
-// that was said { phrase, start, end, score, word_boundary }.
+// docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start, peak }, times in seconds; a
+// keyword that was said { phrase, start, end, score, word_boundary }.
 
 const PIECE_SECONDS = 4; // of a recording sent to the worker at a time
 

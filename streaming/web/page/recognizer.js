@@ -118,9 +118,12 @@ export class Stream {
     this.pending = joined(audio, new Float32Array(frames * frame - audio.length));
     const events = [];
     while (this.ready(false)) events.push(...(await this.advance()));
-    events.push(...this.decoder.finish(), ...(this.spotter?.finish() ?? []));
-    const within = (time) => Math.min(time, this.seconds);
-    return events.map((event) => ({ ...event, start: within(event.start), end: within(event.end) }));
+    events.push(...this.decoder.finish(this.seconds), ...(this.spotter?.finish() ?? []));
+    const within = (event) => {
+      for (const key of ["start", "end", "peak"]) if (key in event) event[key] = Math.min(event[key], this.seconds);
+      return event;
+    };
+    return events.map((event) => within({ ...event }));
   }
 }
 
