@@ -1,5 +1,6 @@
 """A folder through `phonestream align`: what others' readers find, whatever shares the work or stops it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -65,8 +66,12 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
     (corpus / "deep/b.lab").write_text("\n\n".join(lines), "utf-8")
     (corpus / "wrong.txt").write_text(other, "utf-8")
 
-    status, err = run(corpus, "--output", output, "--jobs", "2", "--scores")
+    list_of_failures = tmp_path / "failures.jsonl"
+    status, err = run(corpus, "--output", output, "--jobs", "2", "--scores", "--failures", list_of_failures)
     assert status == 1
+    failed = [json.loads(line) for line in list_of_failures.read_text().splitlines()]
+    assert [Path(entry["file"]).stem for entry in failed] == ["none", "wrong"]
+    assert all(f"phonestream: {entry['reason']}\n" in err for entry in failed)
     assert "none.opus: has no transcript; write what is said to none.txt" in err
     assert "wrong.opus: audio and transcript do not match" in err
     assert "2 of 4 recordings aligned; 2 failed:" in err
@@ -93,6 +98,50 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
         "phonestream: 1 of 1 recordings aligned; 1 done before\n",
     )
     assert {path: path.read_bytes() for path in output.rglob("*.TextGrid")} == before
+
+
+def test_each_channel_is_aligned_with_its_tier(
+    run: Run, texts: dict[Path, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two people on two channels: each one's words are where they are alone."""
+    (first, said), (second, other) = texts.items()
+    heard = [soundfile.read(file, dtype="float32") for file in (first, second)]
+    count, rate = min(len(samples) for samples, _ in heard), heard[0][1]
+    seconds = count / rate
+    call = tmp_path / "call"
+    call.mkdir()
+    soundfile.write(call / "a.wav", np.stack([samples[:count] for samples, _ in heard], axis=1), rate)
+    made = praat.Textgrid(0, seconds)
+    for name, text in (("left", said), ("nobody", ""), ("right", " ".join(other.split()[:6]))):
+        entries = [Interval(0, seconds if name == "left" else 3.0, text)] if text else []
+        made.addTier(praat.IntervalTier(name, entries, 0, seconds))
+    made.save(str(call / "a.TextGrid"), "long_textgrid", includeBlankSpaces=True)
+
+    status, err = run(call, "--output", tmp_path / "mixed")
+    assert (status, "say that each is of a channel: --channel tiers" in err) == (1, True)
+    run(call, "--output", tmp_path / "tiers", "--channel", "tiers")
+    together = grid(tmp_path / "tiers/a.TextGrid")
+    assert list(together) == [f"{name} {n}" for n in (1, 2) for name in ("utterances", "words", "phones")]
+    assert [word.label for word in together["words 1"]] == said.split()
+    assert [word.label for word in together["words 2"]] == other.split()[:6]
+    run(call / "a.wav", "--text", said, "--channel", "1", "--output", tmp_path / "one.TextGrid")
+    off = [
+        abs(one.start - two.start)
+        for one, two in zip(together["words 1"], grid(tmp_path / "one.TextGrid")["words"], strict=True)
+    ]
+    assert max(off) < 0.1
+
+    made.removeTier("right")
+    made.save(str(call / "a.TextGrid"), "long_textgrid", includeBlankSpaces=True)
+    status, err = run(call / "a.wav", call / "a.TextGrid", "--channel", "tiers", "--format", "textgrid")
+    assert (status, "a.wav: has 2 channels, and" in err and "1 tiers with text" in err) == (1, True)
+    for arguments, message in (
+        (["--channel", "tiers", "--format", "json"], "tiers are a TextGrid's"),
+        (["--output", tmp_path / "x.TextGrid"], "is a file's name, and each recording of a folder"),
+    ):
+        status, err = run(call, "--output", tmp_path / "new", *arguments)
+        assert (status, message in " ".join(err.replace("│", "").split())) == (2, True)
+    assert not (tmp_path / "x.TextGrid").exists()
 
 
 def test_utterances_of_a_textgrid_are_aligned_each_in_its_time(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .align_output import remarks, render
-from .align_recording import Computed, Said, align_said, compute, read_transcript
+from .align_output import remarks, render, render_channels
+from .align_recording import Channel, Said, align_file, read_channels, read_transcript
 from .existing import check_new
 from .one_file import format_of, is_special, save
 from .output import complain, copy
@@ -63,11 +63,22 @@ def align(
         bool, typer.Option("--resume", help="Go on with a folder: results that are there stay.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Write down which of a folder's recordings failed and why, for programs.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.", show_default="1")
     ] = None,
     channel: Annotated[
-        str, typer.Option(metavar="mix|N", help="All channels mixed, or number N alone.")
+        str,
+        typer.Option(
+            metavar="mix|tiers|N",
+            help="All channels mixed, each with a tier of a TextGrid transcript, in one TextGrid, or number N alone.",
+        ),
     ] = "mix",
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
@@ -118,7 +129,12 @@ def align(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
 ) -> None:
     """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
-    given = (("--resume", resume), ("--overwrite", overwrite), ("--jobs", jobs is not None))
+    given = (
+        ("--resume", resume),
+        ("--overwrite", overwrite),
+        ("--jobs", jobs is not None),
+        ("--failures", failures is not None),
+    )
     if resume and overwrite:
         raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
     if os.path.isdir(audio):
@@ -126,6 +142,12 @@ def align(
             raise typer.BadParameter("of a folder lie beside the recordings", param_hint="transcripts")
         if output is None:
             raise typer.BadParameter("a folder needs one, for its results", param_hint="--output")
+        if "://" not in output and not os.path.isdir(output) and format_of(output) is not None:
+            raise typer.BadParameter(
+                f"{output}: is a file's name, and each recording of a folder has a file of its own: give a folder, "
+                f"and --format {format_of(output)}",
+                param_hint="--output",
+            )
         from ..batch.output import new_output
         from ..batch.plan import Existing
         from .align_corpus import Settings, align_corpus
@@ -138,11 +160,11 @@ def align(
             phonemes=phonemes,
             dictionary=lexicon,
             time_shifts=time_shifts,
-            channel=_channel(channel),
+            channel=_channel(channel, _format(form or "textgrid", None)),
             refuse=refuse,
         )
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
-        if not align_corpus(audio, settings, new_output(output), existing, jobs or 1):
+        if not align_corpus(audio, settings, new_output(output), existing, jobs or 1, failures):
             raise typer.Exit(1)
         return
     if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
@@ -155,7 +177,8 @@ def align(
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name, number = _format(form, output), _channel(channel)
+    name = _format(form, output)
+    number = _channel(channel, name)
     options = _options(phones, visemes, scores, frame_rate, name)
     if output is not None:
         check_new(output, overwrite, [audio, transcript, lexicon])
@@ -164,30 +187,41 @@ def align(
 
     recognizer = Recognizer(model, threads=threads)
 
-    def posteriors() -> Computed:
-        with Bar("aligning") as bar:
-            computed = compute(recognizer, audio, time_shifts, number, bar)
-        for remark in computed.remarks:  # also where the alignment is refused
-            complain(remark)
-        return computed
+    name_of_said = transcript or "--text"
+    if number == "tiers":
+        said = read_channels(name_of_said)
+    else:
+        said = [[Said(text)] if text is not None else read_transcript(name_of_said)]
+    with Bar("aligning") as bar:
 
-    alignment = align_said(
-        recognizer,
-        [Said(text)] if text is not None else read_transcript(transcript or ""),
-        posteriors,
-        names=(transcript or "--text", audio),
-        phonemes=phonemes,
-        lexicon=Lexicon(lexicon) if lexicon else None,
-        refuse=refuse,
-    )
+        def tell(remark: str) -> None:  # also where the alignment is refused
+            bar.hide()
+            complain(remark)
+
+        alignments = align_file(
+            recognizer,
+            audio,
+            said,
+            transcript=name_of_said,
+            channel=number,
+            time_shifts=time_shifts,
+            progress=bar,
+            tell=tell,
+            phonemes=phonemes,
+            lexicon=Lexicon(lexicon) if lexicon else None,
+            refuse=refuse,
+        )
     if output is not None:
         options = replace(options, folder=os.path.dirname(output))
-    data = render(alignment, audio, name, options)
+    if number == "tiers":
+        data = render_channels(alignments, audio, options)
+    else:
+        data = render(alignments[0], audio, name, options)
     if output is None:
         copy(io.BytesIO(data))
     else:
         save(output, io.BytesIO(data))
-    remarked = remarks(alignment)
+    remarked = [remark for alignment in alignments for remark in remarks(alignment)]
     for remark in remarked:
         complain(f"{audio}: {remark}")
     if remarked:
@@ -215,16 +249,20 @@ def _format(form: str | None, output: str | None) -> str:
     return known
 
 
-def _channel(channel: str) -> int | None:
-    """The number of a channel, counted from 1; None for all of them mixed.
+def _channel(channel: str, form: str) -> Channel:
+    """What `--channel` asks for.
 
     Raises:
-        typer.BadParameter: it is neither.
+        typer.BadParameter: it is nothing of the kind, or tiers in a format that has no room for them.
     """
     if channel == "mix":
-        return None
+        return "mix"
+    if channel == "tiers":
+        if form != "textgrid":
+            raise typer.BadParameter("tiers are a TextGrid's: give --format textgrid", param_hint="--channel")
+        return "tiers"
     if not (channel.isascii() and channel.isdecimal() and int(channel) > 0):
-        raise typer.BadParameter(f"{channel!r} is none of mix, 1, 2, 3 …", param_hint="--channel")
+        raise typer.BadParameter(f"{channel!r} is none of mix, tiers, 1, 2, 3 …", param_hint="--channel")
     return int(channel)
 
 

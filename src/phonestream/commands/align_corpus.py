@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
-from .align_output import remarks, render
-from .align_recording import Computed, align_said, compute, read_transcript
+from .align_output import remarks, render, render_channels
+from .align_recording import Channel, align_file, read_channels, read_transcript
+from .failures import failure_list
 from .output import complain
 from .progress import Bar
 
@@ -36,8 +37,7 @@ class Settings(NamedTuple):
     phonemes: bool
     dictionary: str | None
     time_shifts: int
-    channel: int | None
-    """The one that is aligned, counted from 1; None for all of them mixed."""
+    channel: Channel
     refuse: bool
     """Whether a transcript that does not fit is an error."""
 
@@ -82,24 +82,27 @@ class AlignTask(NamedTuple):
         file, settings = self.source.path, self.settings
         sink = output_folder(output).sink(self.source.stem)
         of_recording: list[str] = []
-
-        def posteriors() -> Computed:
-            computed = compute(recognizer, file, settings.time_shifts, settings.channel)
-            of_recording.extend(computed.remarks)
-            return computed
-
         try:
-            alignment = align_said(
+            tiers = settings.channel == "tiers"
+            said = read_channels(self.transcript) if tiers else [read_transcript(self.transcript)]
+            alignments = align_file(
                 recognizer,
-                read_transcript(self.transcript),
-                posteriors,
-                names=(self.transcript, file),
+                file,
+                said,
+                transcript=self.transcript,
+                channel=settings.channel,
+                time_shifts=settings.time_shifts,
+                tell=of_recording.append,
                 phonemes=settings.phonemes,
                 lexicon=lexicon,
                 refuse=settings.refuse,
             )
             options = replace(settings.options, folder=result_folder(output, self.source.stem))
-            data = render(alignment, file, settings.form, options)
+            data = (
+                render_channels(alignments, file, options)
+                if tiers
+                else render(alignments[0], file, settings.form, options)
+            )
             sink.open(None, find(settings.form).extension).write(data)
             sink.commit()
         except PhonestreamError as error:
@@ -109,37 +112,52 @@ class AlignTask(NamedTuple):
         except Exception as error:  # whatever it is, the other recordings go on
             failure = str(unexpected(file, error))
         else:
-            misfits = tuple(f"{file}: {remark}" for remark in remarks(alignment))
-            return Result(alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
+            misfits = tuple(f"{file}: {remark}" for alignment in alignments for remark in remarks(alignment))
+            return Result(alignments[0].seconds, remarks=tuple(of_recording), misfits=misfits)
         finally:
             sink.discard()
         return Result(failure=failure, remarks=tuple(of_recording))
 
 
-def align_corpus(folder: str, settings: Settings, output: "Output", existing: "Existing", jobs: int) -> bool:
+def align_corpus(
+    folder: str,
+    settings: Settings,
+    output: "Output",
+    existing: "Existing",
+    jobs: int,
+    failure_file: str | None = None,
+) -> bool:
     """Align the recordings below a folder and write results below `output`, which mirrors its tree.
 
-    Results do not depend on `jobs`. Failures and remarks are printed as they come, failures again at the end.
+    Results do not depend on `jobs`. Failures and remarks are printed as they come, failures again at the end, and
+    written to `failure_file`, as `failures.failure_list` has it.
 
     Returns:
         Whether all were aligned and every transcript fits.
 
     Raises:
-        ConfigError: results exist and are neither to be kept nor to be replaced, or a transcript would be replaced.
+        ConfigError: results exist and are neither to be kept nor to be replaced, a transcript would be replaced, or the
+            list of failures cannot be written or would replace what is read.
         ModelError, DataError: the model or the dictionary cannot be used.
         PhonestreamError: processes cannot start.
     """
-    from ..batch.entries import Source
+    from ..batch.entries import Source, paths
     from ..batch.executor import in_order
+    from ..batch.inputs import check_not_read
     from ..batch.output_folder import output_folder
     from ..batch.plan import plan_outputs
     from ..batch.processes import local_executor
+    from ..batch.run import Outcome
     from ..batch.sources import expand
     from ..batch.statistics import with_failures
+    from ..batch.task import Result
     from ..batch.task import Settings as Files
     from ..formats.registry import find
 
     entries, transcripts = with_transcripts(list(expand([folder])))
+    if failure_file is not None:
+        read = [*paths(entries), *transcripts.values(), settings.dictionary]
+        check_not_read([failure_file], read, "give --failures another name")
     results_folder = output_folder(output)
     extension = find(settings.form).extension
     for entry in entries:
@@ -151,21 +169,32 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     tasks = [
         AlignTask(entry, transcripts[entry.path], settings) for entry in left if isinstance(entry, Source)
     ]
-    failures = [entry.reason for entry in left if not isinstance(entry, Source)]
-    for reason in failures:
-        complain(reason)
+    failures: list[str] = []
     fine = True
     completed = local_executor(tasks, jobs, settings, output).run(tasks, lambda *_: None)
     try:
-        with Bar("aligning") as bar, closing(in_order(completed)) as results:
-            for count, result in enumerate(results, start=1):
+        with (
+            failure_list(failure_file) as note_failure,
+            Bar("aligning") as bar,
+            closing(in_order(completed)) as results,
+        ):
+
+            def report(entry: "Entry", result: Result) -> None:
+                nonlocal fine
                 wrong = result.misfits if result.failure is None else (result.failure,)
                 for line in (*result.remarks, *wrong):
                     bar.hide()
                     complain(line)
-                fine = fine and not wrong
+                note_failure(Outcome(entry, result))
                 if result.failure is not None:
                     failures.append(result.failure)
+                fine = fine and not wrong
+
+            for entry in left:
+                if not isinstance(entry, Source):
+                    report(entry, Result(failure=entry.reason))
+            for count, (task, result) in enumerate(zip(tasks, results, strict=True), start=1):
+                report(task.source, result)
                 bar(count, len(tasks))
     finally:
         results_folder.clean()
@@ -173,7 +202,7 @@ def align_corpus(folder: str, settings: Settings, output: "Output", existing: "E
     summary = f"{len(left) - len(failures)} of {len(left)} recordings aligned{before}"
     for line in with_failures(summary, failures):
         complain(line)
-    return fine and not failures
+    return fine
 
 
 def with_transcripts(entries: "Sequence[Entry]") -> "tuple[list[Entry], dict[str, str]]":

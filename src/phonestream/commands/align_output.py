@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,21 @@ def render(alignment: "Alignment", file: str, form: str, options: "Options") -> 
     if form == "json":
         return as_json(alignment, file, options)
     return find(form).write(document(alignment, file), options)
+
+
+def render_channels(alignments: "Sequence[Alignment]", file: str, options: "Options") -> bytes:
+    """The alignments of a recording's channels in one TextGrid.
+
+    Raises:
+        ConfigError: the phone set lacks a phone.
+    """
+    from ..formats.textgrid_channels import write_channels
+
+    documents = [
+        replace(document(alignment, file), channel=number)
+        for number, alignment in enumerate(alignments, start=1)
+    ]
+    return write_channels(documents, options)
 
 
 def document(alignment: "Alignment", file: str) -> "Document":

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ..errors import AudioError, DataError
 from .output import native_remarks_off
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from ..asr.align.alignment import Alignment
     from ..asr.align.posteriors import Posteriors
     from ..asr.lexicon.lexicon import Lexicon
+    from ..formats.textgrid_reader import Tier
     from ..streaming.arrays import FloatArray
     from ..streaming.recognizer import Recognizer
 
 TEXTGRID = ".textgrid"
+Channel: TypeAlias = int | Literal["mix", "tiers"]
+"""Which channel is aligned: a number from 1 on, all of them mixed, or each with a tier of the transcript."""
 
 
 class Said(NamedTuple):
@@ -78,16 +82,39 @@ def _read(path: str) -> bytes:
         raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
 
 
-def _utterances(path: str, data: bytes) -> list[Said]:
+def read_channels(path: str) -> list[list[Said]]:
+    """What is said in each channel: the tiers of a TextGrid that have text, in order.
+
+    Raises:
+        DataError: it is none, or cannot be read.
+    """
+    if not path.lower().endswith(TEXTGRID):
+        raise DataError(
+            f"{path}: is no TextGrid; --channel tiers needs one, with a tier of utterances a channel"
+        )
+    return [_said(tier) for tier in _tiers(path, _read(path))]
+
+
+def _tiers(path: str, data: bytes) -> "list[Tier]":
+    """The tiers of a TextGrid that have text."""
     from ..formats.textgrid_reader import read_tiers
 
-    tiers = [tier for tier in read_tiers(path, data) if tier.intervals]
+    return [tier for tier in read_tiers(path, data) if tier.intervals]
+
+
+def _said(tier: "Tier") -> list[Said]:
+    return [Said(text, start, end) for start, end, text in tier.intervals]
+
+
+def _utterances(path: str, data: bytes) -> list[Said]:
+    tiers = _tiers(path, data)
     if len(tiers) != 1:
         names = f" ({', '.join(repr(tier.name) for tier in tiers)})" if tiers else ""
         raise DataError(
-            f"{path}: has {len(tiers) or 'no'} tiers of intervals with text{names}; leave one, of utterances"
+            f"{path}: has {len(tiers) or 'no'} tiers of intervals with text{names}; leave one, of utterances, "
+            "or say that each is of a channel: --channel tiers"
         )
-    return [Said(text, start, end) for start, end, text in tiers[0].intervals]
+    return _said(tiers[0])
 
 
 def compute(
@@ -136,6 +163,74 @@ def compute(
             if str(error).startswith(f"{file}: "):
                 raise
             raise AudioError(f"{file}: from {done / audio.sample_rate:.2f} s on: {error}") from None
+
+
+def align_file(
+    recognizer: "Recognizer",
+    file: str,
+    said: Sequence[Sequence[Said]],
+    *,
+    transcript: str,
+    channel: Channel,
+    time_shifts: int,
+    tell: Callable[[str], object],
+    progress: Callable[[float, float | None], object] = lambda done, total: None,
+    phonemes: bool = False,
+    lexicon: "Lexicon | None" = None,
+    refuse: bool = True,
+) -> "list[Alignment]":
+    """Align a recording: with `tiers` each channel with one of `said`, else what `channel` names with the only one.
+
+    Args:
+        transcript: its name, for errors.
+        tell: called with what a person should know of the recording, in lines that name it, each once.
+
+    Raises:
+        AudioError, DataError: as `align_said`, or there are not as many channels as tiers.
+    """
+    told: set[str] = set()
+
+    def posteriors(number: int | None) -> Computed:
+        computed = compute(recognizer, file, time_shifts, number, progress)
+        for remark in computed.remarks:
+            if remark not in told:
+                tell(remark)
+        told.update(computed.remarks)
+        return computed
+
+    numbers: list[int | None] = [None if isinstance(channel, str) else channel]
+    if channel == "tiers":
+        numbers = [*range(1, _channels(file) + 1)]
+        if len(numbers) != len(said):
+            raise DataError(
+                f"{file}: has {len(numbers)} channels, and {transcript} {len(said)} tiers with text: give one a channel"
+            )
+    return [
+        align_said(
+            recognizer,
+            parts,
+            partial(posteriors, number),
+            names=(transcript, file),
+            phonemes=phonemes,
+            lexicon=lexicon,
+            refuse=refuse,
+        )
+        for number, parts in zip(numbers, said, strict=True)
+    ]
+
+
+def _channels(file: str) -> int:
+    """How many a recording has.
+
+    Raises:
+        AudioError: it cannot be used, or is standard input, which cannot be read once for each.
+    """
+    from ..streaming.audio.files import STANDARD_INPUT, open_audio
+
+    if file == STANDARD_INPUT:
+        raise AudioError("-: --channel tiers needs a file, which is read once for each channel")
+    with native_remarks_off(), closing(open_audio(file)) as audio:
+        return audio.channels
 
 
 def align_said(

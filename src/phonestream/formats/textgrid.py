@@ -11,6 +11,11 @@ from .units import Label, intervals, tier
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
     """`write_tiers` of what the document has. Silence is an interval with an empty label, as Praat has it."""
+    yield write_tiers(tiers_of(document, options), document.seconds)
+
+
+def tiers_of(document: Document, options: Options) -> dict[str, Sequence[Label]]:
+    """The tiers of a document by their names."""
     tiers: dict[str, Sequence[Label]] = {}
     if document.lines:
         tiers["utterances"] = [(line.symbol, line.start, line.end) for line in document.lines]
@@ -22,7 +27,7 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
         tiers["scores"] = [
             (f"{entry.confidence:.2f}" if entry.symbol else "", entry.start, entry.end) for entry in heard
         ]
-    yield write_tiers(tiers, document.seconds)
+    return tiers
 
 
 def write_tiers(tiers: Mapping[str, Sequence[Label]], seconds: float) -> bytes:

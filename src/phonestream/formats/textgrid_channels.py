@@ -1,19 +1,17 @@
-"""One TextGrid of several channels, a tier for each: who speaks when, at a glance."""
+"""One TextGrid of several channels, with tiers for each: who speaks when, at a glance."""
 
 from collections.abc import Sequence
 
 from .document import Document
 from .options import Options
-from .textgrid import write_tiers
-from .units import intervals, tier
+from .textgrid import tiers_of, write_tiers
 
 
 def write_channels(documents: Sequence[Document], options: Options) -> bytes:
-    """The channels of one recording, under their numbers; a recording of one channel has one tier."""
+    """The tiers of each channel of a recording, under its number."""
     tiers = {
-        f"{tier(options)} {document.channel}": [
-            (entry.symbol, entry.start, entry.end) for entry in intervals(document, options)
-        ]
+        f"{name} {document.channel}": labels
         for document in documents
+        for name, labels in tiers_of(document, options).items()
     }
     return write_tiers(tiers, max(document.seconds for document in documents))
