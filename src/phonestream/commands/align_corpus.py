@@ -228,8 +228,9 @@ def with_transcripts(entries: "Sequence[Entry]") -> "tuple[list[Entry], dict[str
             kept.append(entry)
         else:
             kept.append(
-                Failure(
-                    f"{entry.path}: has no transcript; write what is said to {stem}.txt, .lab or .TextGrid beside it"
+                Failure.of(
+                    entry.path,
+                    f"has no transcript; write what is said to {stem}.txt, .lab or .TextGrid beside it",
                 )
             )
     return kept, transcripts
