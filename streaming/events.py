@@ -8,6 +8,7 @@ from .endpoint import Endpoint
 from .spotting.commands import CommandResult
 from .spotting.spotter import Spotted
 from .stream import Lost
+from .visemes import Viseme
 
 
 class Listening(NamedTuple):
@@ -41,13 +42,16 @@ class Failure(NamedTuple):
     message: str
 
 
-Event: TypeAlias = Phone | Tentative | Endpoint | Lost | Spotted | CommandResult | Listening | Final | Failure
+Event: TypeAlias = (
+    Phone | Viseme | Tentative | Endpoint | Lost | Spotted | CommandResult | Listening | Final | Failure
+)
 
 E = TypeVar("E", bound=Event)
 
 KINDS: dict[str, type[Event]] = {
     "listening": Listening,
     "phone": Phone,
+    "viseme": Viseme,
     "tentative": Tentative,
     "endpoint": Endpoint,
     "lost": Lost,
@@ -66,7 +70,7 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 def encode(event: Event) -> dict[str, Any]:
     """An event as an object that `json.dumps` takes: what it is, then its fields in order, rounded to `DIGITS`.
 
-    What is not known, such as `word_start` of greedy decoding, is left out.
+    What is not known of a phone, such as `word_start` of greedy decoding, is left out.
 
     >>> encode(Phone("HH", 0.12, 0.2, 0.98, peak=0.15))
     {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.2, 'confidence': 0.98, 'peak': 0.15}
@@ -80,7 +84,7 @@ def _fields(event: Event) -> dict[str, Any]:
     return {
         name: round(value, DIGITS) if isinstance(value, float) else value
         for name, value in event._asdict().items()
-        if value is not None
+        if value is not None or not isinstance(event, Phone)
     }
 
 

@@ -101,6 +101,11 @@ class StreamState:
         return self.resampler.received if self.resampler else 0
 
     @property
+    def until(self) -> float:
+        """Where the last phone that was emitted ended, in seconds."""
+        return (self.decoder if self.search is None else self.search.state).tiling.until
+
+    @property
     def seconds(self) -> float:
         return self.received / self.resampler.rate if self.resampler else 0.0
 

@@ -27,8 +27,9 @@ from phonestream.formats.phone_sets import PHONE_SETS
 from phonestream.formats.registry import FORMATS, Options, find, needs_intervals
 from phonestream.formats.tiling import tile
 from phonestream.formats.units import intervals, named, sounds
-from phonestream.formats.visemes import VISEMES, to_visemes
+from phonestream.formats.visemes import to_visemes
 from phonestream.streaming.decode import Phone
+from phonestream.streaming.visemes import VISEMES
 
 AWKWARD = os.fsdecode(b'a "b" & <c>\t;;\n' + b"\xff\xc3\xbc \\ '.wav")
 IPA = Options("ipa")

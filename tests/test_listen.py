@@ -46,6 +46,7 @@ from phonestream.streaming.events import Event, Failure, Final, Listening
 from phonestream.streaming.spotting.commands import CommandResult
 from phonestream.streaming.spotting.spotter import Spotted
 from phonestream.streaming.stream import Lost
+from phonestream.streaming.visemes import Viseme
 
 SETTLING = RATE // 20  # samples at the beginning that PulseAudio may change, played as silence
 COMMAND = [sys.executable, "-c", "from phonestream.cli import main; main()", "listen"]
@@ -160,7 +161,7 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     assert names[-5:] == [IPA[symbol] for symbol in hear(watched_saved)][-5:]
 
 
-def test_it_tells_keywords_and_commands(
+def test_it_tells_keywords_commands_and_shapes_of_the_mouth(
     microphone: VirtualMicrophone, speech: np.ndarray, tmp_path: Path
 ) -> None:
     (tmp_path / "list").write_text("then dear said Rachel\nlamp (on | off)\n")
@@ -168,18 +169,24 @@ def test_it_tells_keywords_and_commands(
         microphone,
         *("--format", "json", "--seconds", "7.0", "--spot", "then dear", "--spot", "umbrella"),
         *("--commands", str(tmp_path / "list")),
+        *("--visemes", "oculus"),
         stdout=subprocess.PIPE,
     )
     heard = listening(process, process.stdout.fileno())
     player = microphone.play(speech)
     heard += process.stdout.read()
     assert (process.wait(), player.wait()) == (0, 0)
-    (found,) = (event for event in told(heard) if isinstance(event, Spotted))
+    events = told(heard)
+    (found,) = (event for event in events if isinstance(event, Spotted))
     assert found.phrase == "then dear"
     assert 0 < found.start < found.end < 7
     (command,) = (event for event in told(heard) if isinstance(event, CommandResult))
     assert command.rejected  # it is a longer sentence
     assert found.start < command.end < 7
+    shapes = [event for event in events if isinstance(event, Viseme)]
+    assert (shapes[0].symbol, shapes[0].start, shapes[-1].end) == ("sil", 0, 7)
+    assert all(before.end == after.start for before, after in pairwise(shapes))
+    assert len(shapes) > len(symbols(events))
 
 
 def _read_terminal(descriptor: int) -> bytes:

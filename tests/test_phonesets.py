@@ -12,7 +12,8 @@ from phonestream.errors import ConfigError
 from phonestream.formats.document import Interval
 from phonestream.formats.options import Options
 from phonestream.formats.phone_sets import PHONE_SETS, rename
-from phonestream.formats.visemes import VISEMES, to_visemes
+from phonestream.formats.visemes import to_visemes
+from phonestream.streaming.visemes import VISEMES
 
 PAGE = Path(__file__).parent.parent / "docs" / "formats.md"
 NAMES = {

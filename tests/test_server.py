@@ -29,6 +29,7 @@ from websockets.sync.client import ClientConnection, connect
 from phonestream import CommandResult, Commands, Keywords, Phone, Recognizer, Spotted, tile
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
+from phonestream.formats.visemes import to_visemes
 from phonestream.streaming.events import Final, encode
 from phonestream.streaming.server.client import Client, ServerError, refusal_reason
 from phonestream.streaming.server.protocol import (
@@ -41,6 +42,7 @@ from phonestream.streaming.server.protocol import (
     write_opening,
 )
 from phonestream.streaming.stream import Lost
+from phonestream.streaming.visemes import Viseme
 
 Dial = Callable[..., ClientConnection]
 OPENING = '{"version": 1, "rate": 16000}'
@@ -227,9 +229,19 @@ def test_endpoints_are_the_recognisers(server: Process, recordings: list[Path]) 
     stream = Recognizer().stream(endpoints=True)
     expected = [encode(event) for event in stream.accept(spoken, rate) + stream.finish()]
     with Client(server.url) as client:
-        events = list(client.stream(np.array_split(spoken, 9), rate, endpoints=True))
-    assert [encode(event) for event in events[:-1]] == expected
+        events = list(client.stream(np.array_split(spoken, 9), rate, endpoints=True, visemes="rhubarb"))
+    shapes = [event for event in events if isinstance(event, Viseme)]
+    assert [encode(event) for event in events[:-1] if event not in shapes] == expected
     assert any(event["event"] == "endpoint" for event in expected)
+    # Beside them the shapes of the mouth, which are those of a file, but that no neighbours are merged.
+    told = [event for event in events if isinstance(event, Phone)]
+    whole = [
+        shape
+        for interval in tile(told, len(spoken) / rate)
+        for shape in to_visemes([interval], "rhubarb")  # one at a time
+    ]
+    assert [shape.symbol for shape in shapes] == [shape.symbol for shape in whole]
+    np.testing.assert_allclose([shape[1:] for shape in shapes], [shape[1:] for shape in whole], atol=0.0011)
 
 
 def test_a_stream_fails_alone_and_says_so(server: Process, recordings: list[Path]) -> None:
@@ -376,6 +388,7 @@ def test_any_bytes_are_samples_or_refused(data: bytes) -> None:
         posteriors=st.booleans(),
         keywords=st.lists(st.text(), max_size=3).map(tuple),
         commands=st.lists(st.text(), max_size=3).map(tuple),
+        visemes=st.none() | st.text(),
         snapshot=st.none() | st.binary(),
         token=st.none() | st.text(),
     )
@@ -414,9 +427,13 @@ def test_keywords_and_commands_are_told_as_at_home(server: Process, recordings: 
         ({"keywords": ["lamp"], "threshold": 2}, "from 0"),
         ({"commands": ["lamp (on"]}, "expected"),
         ({"commands": ["(a lamp | the light) " * 9]}, "512 commands"),
+        ({"visemes": "mouth"}, "choose from preston-blair"),
+        ({"visemes": 3}, "expected a string"),
     ],
 )
-def test_bad_keywords_are_refused(dial: Dial, server: Process, field: dict[str, Any], says: str) -> None:
+def test_bad_keywords_and_shapes_are_refused(
+    dial: Dial, server: Process, field: dict[str, Any], says: str
+) -> None:
     connection = dial(server)
     connection.send(json.dumps({"version": 1, "rate": 16_000, **field}))
     code, message = refusal(connection)

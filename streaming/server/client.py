@@ -80,12 +80,14 @@ class Client:
         keywords: Sequence[str] = (),
         commands: Sequence[str] = (),
         threshold: float = THRESHOLD,
+        visemes: str | None = None,
         snapshot: bytes | None = None,
     ) -> "RemoteStream":
         """A stream on the server, new or going on from `snapshot`.
 
         `keywords` with a score of `threshold` at least come as `Spotted` among the events, and which of `commands` an
         utterance was as `CommandResult`, with `Endpoint`; a snapshot wants those that its stream had.
+        `visemes` names a set of mouth shapes that come as `Viseme` behind each phone.
 
         Raises:
             ServerError: no server is there, or it refuses the stream.
@@ -116,6 +118,7 @@ class Client:
             keywords=tuple(keywords),
             commands=tuple(commands),
             threshold=threshold,
+            visemes=visemes,
             snapshot=snapshot,
         )
         stream = RemoteStream(connection, opening, self.url, closing)

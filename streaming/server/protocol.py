@@ -77,6 +77,8 @@ class Opening:
     threshold: float = THRESHOLD
     """The least score of a keyword that is told, and of a command that is accepted."""
     commands: tuple[str, ...] = ()
+    visemes: str | None = None
+    """A set of mouth shapes that are told beside phones."""
     snapshot: bytes | None = None
     token: str | None = None
 
@@ -132,8 +134,9 @@ def read_opening(text: str) -> Opening:
         )
     if not isinstance(encoding, str) or encoding not in ENCODINGS:
         raise _bad(f"opening: encoding {_show(encoding)}: expected one of {', '.join(ENCODINGS)}")
-    if token is not None and not isinstance(token, str):
-        raise _bad("opening: token: expected a string")
+    for name in ("token", "visemes"):
+        if not isinstance(message.get(name), str | None):
+            raise _bad(f"opening: {name}: expected a string")
     wanted = {name: message.get(name, False) for name in FLAGS}
     for name, value in wanted.items():
         if type(value) is not bool:
@@ -145,6 +148,7 @@ def read_opening(text: str) -> Opening:
         keywords=_phrases(message, "keywords", MAX_KEYWORDS),
         commands=_phrases(message, "commands", MAX_COMMANDS),
         threshold=_threshold(message.get("threshold", THRESHOLD)),
+        visemes=message.get("visemes"),
         snapshot=_snapshot(message.get("snapshot")),
         token=token,
     )
@@ -157,6 +161,8 @@ def write_opening(opening: Opening) -> str:
     for name, phrases in (("keywords", opening.keywords), ("commands", opening.commands)):
         if phrases:
             message |= {name: list(phrases), "threshold": opening.threshold}
+    if opening.visemes is not None:
+        message["visemes"] = opening.visemes
     if opening.snapshot is not None:
         message["snapshot"] = _text(opening.snapshot)
     if opening.token is not None:

@@ -61,6 +61,7 @@ def run(
     answers: Answers,
     announce: Callable[[str], object] = lambda url: None,
     align: Aligner | None = None,
+    visemes: str | None = None,
 ) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
 
@@ -80,6 +81,7 @@ def run(
         answers: how files are answered.
         announce: called with the page's address once the server answers.
         align: aligns what is sent to `/v1/align`; None: there is no such path.
+        visemes: the set of mouth shapes that streams are told which name none.
 
     Returns:
         How it ended.
@@ -95,7 +97,8 @@ def run(
             log_requests()
         metrics, limits = Metrics(), _within_descriptors(limits)
         with asyncio.Runner() as runner:
-            service = Service(Engine(recognizer, metrics, limits), metrics, limits, access, answers, align)
+            engine = Engine(recognizer, metrics, limits)
+            service = Service(engine, metrics, limits, access, answers, align, visemes)
             app = application(service, root_path, request_log)
             return runner.run(_serve(service, app, listener, certificate, key, announce, root_path))
 

@@ -49,6 +49,7 @@ class Service:
         access: Access,
         answers: Answers,
         align: "Aligner | None" = None,
+        visemes: str | None = None,
     ) -> None:
         self.engine = engine
         self.metrics = metrics
@@ -56,6 +57,8 @@ class Service:
         self.access = access
         self.answers = answers
         self.align = align
+        self.visemes = visemes
+        """Of streams that name none."""
         self.stopping = asyncio.Event()
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()

@@ -5,18 +5,20 @@ sender back; while too many events wait to be sent, the stream's audio is not he
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...errors import SnapshotError
+from ...errors import ConfigError, SnapshotError
 from ..audio.containers import magic
 from ..audio.samples import slices
+from ..decode import Phone
 from ..endpoint import Endpoint
-from ..events import Failure
+from ..events import Failure, Final
 from ..pool.stream import PooledStream
+from ..visemes import Viseme, check_visemes, next_visemes, rest
 from .access import bearer
 from .engine import ENDS, Event, HandedOver, HandOver, Work, put
 from .outbox import Outbox
@@ -89,6 +91,8 @@ class Session:
         self._gaps = 0
         self._head = b""  # of the audio, until it is long enough to show that it is a file
         self._endpoints = False
+        self._visemes: str | None = None
+        self._until = 0.0  # where the last phone ended
 
     async def opening(self) -> Opening:
         """The first message.
@@ -122,10 +126,17 @@ class Session:
             WebSocketDisconnect: the client does.
         """
         self._endpoints = opening.endpoints
+        self._visemes = self._service.visemes if opening.visemes is None else opening.visemes
+        if self._visemes is not None:
+            try:
+                check_visemes(self._visemes, self._service.engine.recognizer.phones)
+            except ConfigError as error:
+                raise RefusedError(Close.BAD_MESSAGE, f"opening: visemes: {error}") from None
         try:
             async with self._service.stream(opening, self._listen, self.client) as stream:
                 self._outbox = Outbox(self._limits.outbox_bytes, stream.pause)
                 self._samples, self._gaps = round(stream.seconds * opening.rate), len(stream.lost)
+                self._until = stream.state.until
                 self._outbox.post(write_event(self._ready(opening, stream)))
                 await self._exchange(opening, stream)
         except SnapshotError as error:
@@ -305,6 +316,15 @@ class Session:
             elif isinstance(event, HandedOver):
                 self._handed_over = True
             else:
+                if isinstance(event, Final) and self._visemes is not None:
+                    self._show(rest(self._visemes, self._until, event.seconds))
                 self._outbox.post(write_event(event))
+                if isinstance(event, Phone) and self._visemes is not None:
+                    self._show(next_visemes(self._visemes, self._until, event))
+                    self._until = event.end
             if isinstance(event, ENDS):
                 self._outbox.end()
+
+    def _show(self, shapes: Iterable[Viseme]) -> None:
+        for shape in shapes:
+            self._outbox.post(write_event(shape))

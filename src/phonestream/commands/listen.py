@@ -41,6 +41,10 @@ def listen(
             metavar="SET", help="Names of the phones in text: arpabet, ipa, xsampa, timit48 or timit39."
         ),
     ] = "arpabet",
+    visemes: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="Events of mouth shapes too: preston-blair, oculus or rhubarb."),
+    ] = None,
     model: Annotated[
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
@@ -90,6 +94,7 @@ def listen(
     from ..streaming.recognizer import Recognizer
     from ..streaming.spotting.commands import Commands
     from ..streaming.spotting.keywords import THRESHOLD, Keywords
+    from ..streaming.visemes import check_visemes
     from .listen_display import display_for
     from .listen_session import Session, chunks, first
     from .recording import Recording
@@ -98,6 +103,8 @@ def listen(
         raise typer.BadParameter(
             "is of keywords and commands: give --spot or --commands, too", param_hint="--threshold"
         )
+    if visemes is not None and form is not Format.json:
+        raise typer.BadParameter("are events: give --format json", param_hint="--visemes")
     limit = THRESHOLD if threshold is None else threshold
     keywords = Keywords(spot, threshold=limit) if spot else None
     known = Commands.read(commands, threshold=limit) if commands is not None else None
@@ -111,9 +118,11 @@ def listen(
         rate = microphone.sample_rate
         recognizer = Recognizer(model, decoder=chosen(decoder))
         called = names(recognizer.phones, phones)
+        if visemes is not None:
+            check_visemes(visemes, recognizer.phones)
         recording = stack.enter_context(Recording(save, rate)) if save is not None else None
         display = stack.enter_context(display_for(form is Format.json, called))
-        session = Session(recognizer, microphone, recording, display, keywords, known)
+        session = Session(recognizer, microphone, recording, display, keywords, known, visemes)
         source = chunks(microphone, reconnect, interrupted, display.remark)
         if seconds is not None:
             source = first(source, round(seconds * rate))

@@ -15,6 +15,7 @@ from ..streaming.spotting.commands import CommandResult, Commands
 from ..streaming.spotting.keywords import Keywords
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Lost
+from ..streaming.visemes import next_visemes, rest
 from .listen_display import Display
 from .listen_status import Gauge, Status, level
 from .recording import Recording
@@ -80,6 +81,7 @@ class Session:
         display: Display,
         keywords: Keywords | None = None,
         commands: Commands | None = None,
+        visemes: str | None = None,
     ) -> None:
         metadata = recognizer.metadata
         self.complete = True
@@ -93,6 +95,8 @@ class Session:
         self._display = display
         self._gauge = Gauge()
         self._losing = False  # a loss may go on
+        self._visemes = visemes
+        self._until = 0.0  # where the last phone ended
 
     def take(self, chunk: Chunk) -> None:
         """Hear, keep and show a chunk."""
@@ -117,6 +121,9 @@ class Session:
         self._show_lost()
         self._show(self._stream.finish())
         self._display.tentative(())
+        if self._visemes is not None:
+            for shape in rest(self._visemes, self._until, self._stream.seconds):
+                self._display.show(shape)
         if failure is not None:
             self._display.show(Failure(str(failure)))
         self._display.show(Final(self._stream.seconds, self._stream.lost_seconds))
@@ -126,6 +133,10 @@ class Session:
         for event in events:
             if not isinstance(event, Lost):
                 self._display.show(event)
+            if self._visemes is not None and isinstance(event, Phone):
+                for shape in next_visemes(self._visemes, self._until, event):
+                    self._display.show(shape)
+                self._until = event.end
 
     def _show_lost(self) -> None:
         if self._losing:

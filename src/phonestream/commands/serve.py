@@ -20,6 +20,13 @@ def serve(
         str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
     ] = "default",
     decoder: DecoderOption = None,
+    visemes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help="Events of mouth shapes too, for streams that ask for no other: preston-blair, oculus or rhubarb.",
+        ),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -77,6 +84,7 @@ def serve(
     from ..streaming.server.access import Access, check_host, check_origin, check_root_path, is_loopback
     from ..streaming.server.limits import Limits
     from ..streaming.server.run import run
+    from ..streaming.visemes import check_visemes
     from .align_upload import upload_aligner
 
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
@@ -121,6 +129,7 @@ def serve(
         answers=answer_writer,
         announce=lambda url: write(f"{url}  (Ctrl-C ends it)"),
         align=upload_aligner(recognizer),
+        visemes=None if visemes is None else check_visemes(visemes, recognizer.phones),
     )
     if ending.cut:
         complain(f"{ending.cut} streams and files were cut off before their end, and have no snapshot")

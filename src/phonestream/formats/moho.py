@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..streaming.visemes import VISEMES
 from .document import Document
 from .options import Options
 from .units import intervals
-from .visemes import VISEMES
 
 SHAPES = "preston-blair"
 """The mouth shapes, where no others are asked for: those that Moho's own characters have."""

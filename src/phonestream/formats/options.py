@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+from ..streaming.visemes import VISEMES
 from .phone_sets import PHONE_SETS
-from .visemes import VISEMES
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from ..streaming.decode import Phone
+from ..streaming.visemes import VISEMES
 from .document import Document, Interval, Word
 from .options import Options
 from .phone_sets import rename
-from .visemes import VISEMES, to_visemes
+from .visemes import to_visemes
 
 Heard: TypeAlias = Phone | Interval
 Label: TypeAlias = tuple[str, float, float]

@@ -47,7 +47,8 @@ export class Spotter {
     const boundary = this.boundary(variant, this.around(peak));
     const score = this.score(peak.score, variant.phones.length, boundary);
     if (score < threshold) return [];
-    const [start, end] = [this.decoder.seconds(peak.start), this.decoder.seconds(peak.end + 1)];
+    const { tiling } = this.decoder;
+    const [start, end] = [tiling.seconds(peak.start), tiling.seconds(peak.end + 1)];
     return [{ event: "spotted", phrase, start, end, score, word_boundary: boundary >= this.settings.likely }];
   }
 
