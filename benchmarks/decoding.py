@@ -6,7 +6,7 @@
 
 The model runs once over each recording; its rows are then decoded a frame's at a time in each way, taking turns
 recording by recording, so that the times can be compared with each other and with the model's. The delay is from the
-end of a phone's first row to the row with which it is final. Memory is what a stream carries from row to row. Word
+end of the row around a phone's peak to the row with which it is given. Memory is what a stream carries from row to row. Word
 starts are counted on phones heard correctly, against the first pronunciations of the words that were read.
 
 With `--arpa`, a language model of phones without word boundaries, ours decodes with it too, and so does flashlight-text
@@ -33,6 +33,7 @@ from tables import Report
 
 from phonestream import BeamSearch, Phone, Recognizer
 from phonestream.asr.corpora.corpus import load_samples, reference_phones
+from phonestream.asr.evaluation.pocketsphinx_alignment import peak
 from phonestream.asr.evaluation.score import PhoneErrors, align, count_errors
 from phonestream.asr.lexicon.lexicon import bundled as lexicon
 from phonestream.asr.lexicon.text import normalise
@@ -153,7 +154,7 @@ def flashlight(decoder: BeamDecoder, arpa: Path) -> Way | None:
         contiguous = np.ascontiguousarray(rows, np.float32)
         best = found.decode(contiguous.ctypes.data, *contiguous.shape)[0].tokens[1 : len(rows) + 1]
         changes = [column for last, column in zip([blank, *best], best, strict=False) if column != last]
-        phones = [Phone(symbols[column], 0.0, 0.0, 0.0) for column in changes if column != blank]
+        phones = [Phone(symbols[column], 0.0, 0.0, 0.0, peak=0.0) for column in changes if column != blank]
         yield Emitted(phones, 0, 0)
 
     return decode
@@ -207,8 +208,8 @@ def main() -> None:
             for found, seen, size in emitted:
                 phones += found
                 tally.bytes = max(tally.bytes, size)
-                offset = recognizer.metadata.time_offset_seconds + row_seconds
-                tally.delays += [seen * row_seconds - phone.start - offset for phone in found]
+                offset = recognizer.metadata.time_offset_seconds + row_seconds / 2
+                tally.delays += [seen * row_seconds - peak(phone) - offset for phone in found]
             tally.add(reference, starts, phones)
 
     report.note(
