@@ -6,8 +6,8 @@
 
 The model runs once over each recording; its rows are then decoded a frame's at a time in each way, taking turns
 recording by recording, so that the times can be compared with each other and with the model's. The delay is from the
-end of the row around a phone's peak to the row with which it is given. Memory is what a stream carries from row to row. Word
-starts are counted on phones heard correctly, against the first pronunciations of the words that were read.
+end of the row around a phone's peak to the row with which it is given. Memory is what a stream carries from row to row.
+Word starts are counted on phones heard correctly, against the first pronunciations of the words that were read.
 
 With `--arpa`, a language model of phones without word boundaries, ours decodes with it too, and so does flashlight-text
 where it and kenlm are installed: a whole recording at once, so it has no delay. Settings are chosen on dev and dev-cv;

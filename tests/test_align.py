@@ -592,7 +592,7 @@ def test_align_needs_no_torch(corpus: list[Recording]) -> None:
         (("no-such.txt",), 1, "no-such.txt: no such transcript"),
         (("{audio}",), 1, "{audio}: is a recording"),
         (("--text", "yes", "--output", "x.xyz"), 2, "x.xyz: no format has this ending"),
-        (("--text", "yes", "--channel", "0"), 2, "'0' is none of mix, 1, 2, 3"),
+        (("--text", "yes", "--channel", "0"), 2, "'0' is none of mix, tiers, 1, 2, 3"),
         (("--text", "yes", "--channel", "2"), 1, "{audio}: channel 2 was asked for, and there are 1"),
         (("--text", ""), 1, "--text: the transcript has no words"),
         (("--text", "HH QQ", "--phonemes"), 1, "--text: unknown phone 'QQ'"),
