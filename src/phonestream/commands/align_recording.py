@@ -225,7 +225,8 @@ def _channels(file: str) -> int:
     Raises:
         AudioError: it cannot be used, or is standard input, which cannot be read once for each.
     """
-    from ..streaming.audio.files import STANDARD_INPUT, open_audio
+    from ..streaming.audio.files import open_audio
+    from ..streaming.audio.input_file import STANDARD_INPUT
 
     if file == STANDARD_INPUT:
         raise AudioError("-: --channel tiers needs a file, which is read once for each channel")
