@@ -30,9 +30,7 @@ TAIL = 0.11  # seconds that it goes on after its spike before a silence: last sy
 PAUSE = 0.12  # seconds of the shortest silence between words, or between decoded phones
 EDGE = 0.05  # seconds of the shortest silence at the beginning and at the end
 SHORTEST = 0.001  # seconds of a phone
-CERTAIN = (
-    TAIL + PAUSE + LEAD
-)  # seconds after a spike's middle from which on another phone is behind a silence
+CERTAIN = TAIL + PAUSE + LEAD  # seconds after a spike's middle: another phone after that is behind a silence
 
 
 class Spike(NamedTuple):
