@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import cycle
@@ -377,10 +378,15 @@ def main() -> None:
         ("ready, s", ".3f"), ("snapshot, s", ".2f"), ("left", ""), ("memory, MiB", ".0f"), ("log, KiB", ".1f"),
     )  # fmt: skip
     undisturbed = None
+    statuses, lost = Counter[str](), list[str]()
     for name in dict.fromkeys(["nothing", *options.only]):
         whole, p50, p95, *rest = measure(name, recordings)
         undisturbed = undisturbed or p95
+        statuses[str(rest[2]).partition(" ")[0]] += 1
+        lost += [] if whole == f"{len(recordings)} of {len(recordings)}" else [f"{name}: {whole}"]
         table.add(name, whole, p50, p95, p95 / undisturbed if p95 and undisturbed else None, *rest)
+    ends = ", ".join(f"{count} times with {status}" for status, count in statuses.most_common())
+    report.note(f"Streams that were not whole: {'; '.join(lost) or 'none'}. The server left {ends}.")
     report.save("default")
 
 
