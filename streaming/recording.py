@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError
-from .audio.channels import MixLevel, warn_of_audio
+from .audio.channels import Mixed, warn_of_audio
 from .audio.files import open_audio
 from .audio.samples import mix_block
 from .decode import Phone
@@ -50,19 +50,16 @@ def _default() -> "Recognizer":
 
 def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | None) -> list[Phone]:
     """`Recognizer.transcribe_file`, with a stream that has heard nothing."""
-    name, phones, level = fspath(path), [], MixLevel()
-    with closing(open_audio(name)) as audio:
+    name, phones = fspath(path), []
+    opened = open_audio(name)
+    with closing(Mixed(opened, "hear one alone: channel=1") if channel is None else opened) as audio:
         if channel is not None and not 1 <= channel <= audio.channels:
             raise AudioError(f"{name}: channel={channel!r}: expected a number from 1 to {audio.channels}")
         for block in audio.blocks():
-            if channel is None:
-                level = level.add(block)
             chosen = block if channel is None else block[:, [channel - 1]]
             try:
                 phones += stream.accept(mix_block(chosen), audio.sample_rate)
             except AudioError as error:
                 raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
-        for remark in audio.remarks:
-            warn_of_audio(f"{name}: {remark}")
-    warn_of_audio(level.describe(f"{name}: the", "hear one alone: channel=1"))
+        warn_of_audio(*(f"{name}: {remark}" for remark in audio.remarks))
     return phones + stream.finish()

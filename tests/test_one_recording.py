@@ -278,7 +278,7 @@ def test_channels_that_cancel_are_told(
     assert (f"{tmp_path / 'a.wav'}: its {samples.shape[1]} channels cancel" in error) is told
 
 
-@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot", "spot-tune"])
+@pytest.mark.parametrize("command", ["align", "align-folder", "plot", "spot", "spot-tune", "spot-commands"])
 def test_every_command_tells_what_a_person_should_know(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -291,6 +291,7 @@ def test_every_command_tells_what_a_person_should_know(
         "align-folder": [file.parent, "--output", tmp_path / "out", "--no-refuse"],
         "plot": [file, "--output", tmp_path / "a.svg"],
         "spot": [file, "--keyword", "yes"],
+        "spot-commands": ["--commands", file.with_suffix(".txt"), file],
         "spot-tune": ["--tune", file.parent, "--keyword", "yes"],
     }[command]
     run(command.partition("-")[0], *arguments)

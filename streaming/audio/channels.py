@@ -76,20 +76,20 @@ class InputChannels(NamedTuple):
 
     def end(self) -> "InputChannels":
         """After the last samples."""
-        if self.told or not self.level.cancelled:
+        remark = None if self.told else self.level.describe("the", "give one of them alone: samples[:, 0]")
+        if remark is None:
             return self
-        warn_of_audio(self.level.describe("the", "give one of them alone: samples[:, 0]"))
+        warn_of_audio(remark)
         return self._replace(told=True)
 
 
-def warn_of_audio(remark: str | None) -> None:
-    """Warn with a remark on audio, if there is one, of the line outside of Phonestream that brought it."""
-    if remark is None:
-        return
+def warn_of_audio(*remarks: str) -> None:
+    """Warn with remarks on audio, of the line outside of Phonestream that brought it."""
     package, frame, level = __name__.partition(".")[0], sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    warnings.warn(remark, AudioWarning, stacklevel=level)
+    for remark in remarks:
+        warnings.warn(remark, AudioWarning, stacklevel=level)
 
 
 class Mixed:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import AudioError
 from ..arrays import FloatArray
+from ..audio.channels import Mixed, warn_of_audio
 from ..audio.files import open_audio
 from ..audio.recording import Audio
 from ..audio.samples import mono
@@ -22,7 +23,7 @@ PAUSE_SECONDS = 0.5
 def recognize_command(
     path: str | PathLike[str], commands: Commands, recognizer: Recognizer | None = None
 ) -> CommandResult:
-    """Which command an audio file is, its channels mixed.
+    """Which command an audio file is, its channels mixed. Warns (`AudioWarning`) as `Recognizer.transcribe_file`.
 
     Args:
         path: of the file, at most 30 s.
@@ -35,8 +36,9 @@ def recognize_command(
     """
     recognizer = recognizer or Recognizer(decoder="greedy")
     ready = CommandRecognizer(recognizer.metadata.decoder, commands)
-    with closing(open_audio(fspath(path))) as audio:
+    with closing(Mixed(open_audio(fspath(path)))) as audio:
         samples = mono(read_clip(audio.blocks(), audio))
+        warn_of_audio(*(f"{audio.path}: {remark}" for remark in audio.remarks))
     return ready.recognize(*hear_clip(samples, audio.sample_rate, recognizer))
 
 

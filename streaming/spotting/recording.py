@@ -3,8 +3,10 @@
 from contextlib import closing
 from os import PathLike, fspath
 
+from ..audio.channels import Mixed, warn_of_audio
 from ..audio.files import open_audio
 from ..audio.recording import Audio
+from ..audio.samples import mix_block
 from ..recognizer import Recognizer
 from .keywords import Keywords
 from .spotter import Spotted
@@ -24,7 +26,7 @@ def spot(
         AudioError: the file cannot be used.
         ConfigError: keywords in phones that the model has not.
     """
-    with closing(open_audio(fspath(path))) as audio:
+    with closing(Mixed(open_audio(fspath(path)))) as audio:
         return spot_audio(audio, keywords, recognizer or Recognizer(decoder="greedy"))[1]
 
 
@@ -38,6 +40,7 @@ def spot_audio(audio: Audio, keywords: Keywords, recognizer: Recognizer) -> tupl
     events = []
     with closing(audio):
         for block in audio.blocks():
-            events += stream.accept(block, audio.sample_rate)
+            events += stream.accept(mix_block(block), audio.sample_rate)
+        warn_of_audio(*(f"{audio.path}: {remark}" for remark in audio.remarks))
     events += stream.finish()
     return stream.seconds, [event for event in events if isinstance(event, Spotted)]

@@ -1,10 +1,10 @@
 """Keywords in a recording of a run, or which command it is: work for the executors, as `task.Task` is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..formats.spotted import COMMAND_FORMATS, SPOT_FORMATS, Spots, Told
-from ..streaming.arrays import FloatArray
+from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.samples import mono
 from ..streaming.recognizer import Recognizer
 from ..streaming.spotting.command_clip import hear_clip, read_clip
@@ -14,7 +14,7 @@ from .entries import Source
 from .output import Output
 from .sinks import ResultSink
 from .task import Progress, Result, Settings, whole_result
-from .transcription import EACH, choose_channels, opened, source_blocks, transcribe_source
+from .transcription import EACH, MIX, choose_channels, opened, source_blocks, transcribe_source
 
 Opened: TypeAlias = tuple[Recognizer, Keywords | CommandRecognizer]
 
@@ -80,27 +80,20 @@ class SpotTask(NamedTuple):
     def _tell(
         self, sink: ResultSink, recognizer: Recognizer, commands: CommandRecognizer
     ) -> tuple[float, Sequence[str]]:
-        seconds = 0.0
-        for channel, samples, rate in _clips(self.source, self.settings.channel):
-            seconds = len(samples) / rate
-            told = Told(self.source.name, commands.recognize(*hear_clip(samples, rate, recognizer)), channel)
+        with opened(self.source) as audio:
+            chosen = choose_channels(self.source, audio, self.settings.channel)
+            block = read_clip(source_blocks(self.source, audio), audio)
+            rate, remarks = audio.sample_rate, [*audio.remarks]
+        for channel, columns in chosen:
+            samples = block if columns is None else block[:, columns]
+            if self.settings.channel == MIX and (told := MixLevel().add(samples).remark) is not None:
+                remarks.append(told)
+            said = commands.recognize(*hear_clip(mono(samples), rate, recognizer))
             for form in map(COMMAND_FORMATS.__getitem__, self.settings.formats):
-                sink.open(self._number(channel), form.extension).write(form.write(told))
-        return seconds, ()
+                content = form.write(Told(self.source.name, said, channel))
+                sink.open(self._number(channel), form.extension).write(content)
+        return len(block) / rate, remarks
 
     def _number(self, channel: int | None) -> int | None:
         """In a result's name."""
         return channel if self.settings.channel == EACH else None
-
-
-def _clips(source: Source, channel: str | int) -> Iterator[tuple[int | None, FloatArray, int]]:
-    """Of each channel that is meant its number, its samples [n] and their rate.
-
-    Raises:
-        AudioError: the recording cannot be used, or is longer than a command may be.
-    """
-    with opened(source) as audio:
-        chosen = choose_channels(source, audio, channel)
-        samples = read_clip(source_blocks(source, audio), audio)
-        for number, columns in chosen:
-            yield number, mono(samples if columns is None else samples[:, columns]), audio.sample_rate
