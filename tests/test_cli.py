@@ -93,7 +93,7 @@ def test_json_is_one_line_for_each_input_in_order(
         assert transcript["phones"]
         ends = 0.0
         for phone in transcript["phones"]:
-            assert list(phone) == ["symbol", "start", "end", "confidence", "word_start"]
+            assert list(phone) == ["symbol", "start", "end", "confidence", "word_start", "peak"]
             assert ends <= phone["start"] <= phone["end"] <= transcript["seconds"]
             assert 0 <= phone["confidence"] <= 1
             ends = phone["end"]
