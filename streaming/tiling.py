@@ -29,7 +29,6 @@ LEAD = 0.05  # seconds by which it begins before its spike after a silence
 TAIL = 0.11  # seconds that it goes on after its spike before a silence: last syllables are drawn out
 PAUSE = 0.12  # seconds of the shortest silence between words, or between decoded phones
 EDGE = 0.05  # seconds of the shortest silence at the beginning and at the end
-SHORTEST = 0.001  # seconds of a phone
 CERTAIN = TAIL + PAUSE + LEAD  # seconds after a spike's middle: another phone after that is behind a silence
 
 
@@ -129,7 +128,7 @@ class Tiling:
 
     def _timed(self, held: Held, end: float) -> Timed:
         spike, begin = held
-        return Timed(spike, begin, max(end, begin + SHORTEST), self.middle(spike))
+        return Timed(spike, begin, max(begin, end), self.middle(spike))
 
     def _tail(self, spike: Spike) -> float:
         """Where a phone ends before a silence."""

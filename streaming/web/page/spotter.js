@@ -15,7 +15,8 @@ export class Spotter {
     const lowest = keywords.map(({ variants, threshold }) =>
       Math.min(...variants.map(({ phones }) => this.leastFit(threshold, phones.length))),
     );
-    const { blank, rowSeconds, symbols } = decoder;
+    const { blank, symbols } = decoder;
+    const { rowSeconds } = decoder.tiling;
     this.search = new KeywordSearch(columns, owners, lowest, { blank, columns: symbols.length, rowSeconds }, settings);
     this.pause = Math.round(settings.pause_seconds / rowSeconds);
     this.label = blank; // the last row's most probable column

@@ -5,7 +5,6 @@ const LEAD = 0.05;
 const TAIL = 0.11;
 const PAUSE = 0.12;
 const EDGE = 0.05;
-const SHORTEST = 0.001;
 
 // A spike is { start, end, phone }: its first row, the row behind its last, and what is known of the phoneme but times.
 export class Tiling {
@@ -74,7 +73,7 @@ export class Tiling {
   end(time) {
     const { spike, begin } = this.held;
     const { symbol, ...known } = spike.phone;
-    this.until = Math.max(time, begin + SHORTEST);
+    this.until = Math.max(begin, time);
     this.held = null;
     return { symbol, start: begin, end: this.until, ...known, peak: this.middle(spike) };
   }
