@@ -83,7 +83,7 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
     assert list(parted) == ["utterances", "words", "phones", "scores"]
     assert [line.label for line in parted["utterances"]] == lines
     begins = [parted["words"][at].start for at in (0, 3)]
-    assert [line.start for line in parted["utterances"]] == pytest.approx(begins)
+    assert [line.start for line in parted["utterances"]] == begins  # whole milliseconds both
     assert " ".join(word.label for word in tiers["words"]) == f"“{said.upper()}!”"
     assert tiers["words"][0].start == tiers["phones"][0].start
 

@@ -300,7 +300,7 @@ def test_a_server_that_stops_under_load_gives_every_stream_its_snapshot(stack: E
     recognizer = Recognizer()
     speech = soundfile.read(SPEECH, dtype="int16")[0][:32_000]
     audio = np.tile(speech, 20)
-    expected = [(phone.symbol, round(phone.start, 2)) for phone in recognizer.transcribe(audio)]
+    expected = recognizer.transcribe(audio)
     with serving(backlog_seconds=60.0, grace_seconds=8.0) as server:
         streams = [websocket(server, stack) for _ in range(3)]
         for stream in streams:
@@ -314,17 +314,18 @@ def test_a_server_that_stops_under_load_gives_every_stream_its_snapshot(stack: E
             pass
         server.process.terminate()
         for events, code in [rest(stream) for stream in streams]:
-            found = [
-                (event["symbol"], round(event["start"], 2)) for event in events if event["event"] == "phone"
-            ]
+            found = [(event["symbol"], event["start"]) for event in events if event["event"] == "phone"]
             if code == Close.RESTART:
                 saved = next(event for event in events if event["event"] == "snapshot")
                 there = recognizer.restore(base64.b64decode(saved["data"]))
                 phones = [*there.accept(audio[saved["samples"] :]), *there.finish()]
-                found += [(phone.symbol, round(phone.start, 2)) for phone in phones]
+                found += [(phone.symbol, phone.start) for phone in phones]
             else:
                 assert code == Close.DONE
-            assert found == expected
+            assert [symbol for symbol, _ in found] == [phone.symbol for phone in expected]
+            assert [start for _, start in found] == pytest.approx(
+                [phone.start for phone in expected], abs=1e-3
+            )
         assert server.process.wait(timeout=20) == 0
 
 

@@ -74,7 +74,7 @@ def document(alignment: "Alignment", file: str) -> "Document":
             for word in alignment.words
             if word.found
         ),
-        lines=tuple(Interval(line.text, line.start, line.end, 1.0) for line in alignment.lines),
+        lines=tuple(Interval(line.text, whole(line.start), whole(line.end), 1.0) for line in alignment.lines),
     )
 
 
