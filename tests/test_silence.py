@@ -208,7 +208,7 @@ def per(stream: Stream[Any]) -> float:
     return 100 * sum(found, PhoneErrors()).per
 
 
-# The six recordings have 444 phones, so that one is 0.2 points; where an interval ends makes some differ, more for tiny.
+# The six recordings have 444 phones: one is 0.2 points. Where an interval ends makes some differ, more for tiny.
 @pytest.mark.parametrize(("name", "allowed"), [("default", 1.5), ("tiny", 2.5)])
 def test_what_is_said_after_silence_is_heard_as_at_the_beginning(name: str, allowed: float) -> None:
     """Every live microphone begins with silence; ten seconds of it once doubled the errors of all that followed."""
