@@ -47,7 +47,7 @@ from phonestream.streaming import state
 from phonestream.streaming.decode import Phone
 from phonestream.streaming.model import Model
 from phonestream.streaming.silence import NOTHING_HEARD
-from phonestream.streaming.state import StreamState
+from phonestream.streaming.stream_state import StreamState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,8 +17,9 @@ from . import silence
 from .arrays import FloatArray
 from .decoding.decoder import Search
 from .model import Model
+from .row_events import decode_blanks
 from .spotting.spotter import Spotting
-from .state import Event, StreamState, decode_blanks
+from .stream_state import Event, StreamState
 
 TOLERANCE = 1e-4  # of state tensors: a call for many streams rounds otherwise than one for few
 

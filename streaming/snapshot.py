@@ -30,7 +30,7 @@ from .spotting import snapshot as spotting_snapshot
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer
 from .spotting.spotter import Spotter, Spotting
-from .state import Endpointing, Gap, StreamState
+from .stream_state import Endpointing, Gap, StreamState
 from .tiling import EDGE, Held, Spike, TilingState
 
 FORMAT = 1

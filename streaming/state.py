@@ -1,4 +1,4 @@
-"""What a stream is between two calls, as one value, and the pure steps from one such value to the next.
+"""The pure steps from what a stream is between two calls (`stream_state.py`) to what it is next.
 
 Audio goes through three steps, each of which takes a state and hands back another:
 
@@ -7,107 +7,30 @@ Audio goes through three steps, each of which takes a state and hands back anoth
     decode_output    the rows become phones, and endpoints where they were asked for; what silence has added to the
                      model's state is taken back (`silence.py`)
 
-`advance` is the last two for one stream alone. Many streams share a call of the graph (`pool/`). Every row of every
-stream goes through `decode_output`, and nowhere else is it decided what a stream says.
+`row_events.py` puts the events in order. `advance` is the last two for one stream alone. Many streams share a call of
+the graph (`pool/`). Every row of every stream goes through `decode_output`, and nowhere else is it decided what a
+stream says.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import repeat
-from typing import NamedTuple, TypeAlias
+from dataclasses import replace
 
 import numpy as np
 
 from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
-from .audio.resample import ResamplerState
-from .decode import DecoderState, Phone
+from .decode import Phone
 from .decoding.decoder import BeamDecoder, Search
-from .endpoint import Ending, Endpoint, EndpointConfig, EndpointState, detect
-from .metadata import ModelMetadata
+from .endpoint import Endpoint, EndpointConfig
 from .model import Model
-from .silence import NOTHING_HEARD, Silence
+from .row_events import Rows, decode_rows
+from .silence import NOTHING_HEARD
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
+from .stream_state import Endpointing, Event, Gap, Lost, StreamState
 from .tiling import TilingState
-
-
-class Lost(NamedTuple):
-    """Audio that never arrived, in seconds from the start of the stream."""
-
-    start: float
-    seconds: float
-
-
-Event: TypeAlias = Phone | Endpoint | Lost | Spotted | CommandResult
-
-
-class Gap(NamedTuple):
-    """Audio that never arrived, in samples at the stream's rate; `Lost` is what is said of it."""
-
-    first: int
-    samples: int
-
-    @property
-    def end(self) -> int:
-        return self.first + self.samples
-
-    def event(self, rate: int) -> Lost:
-        return Lost(self.first / rate, self.samples / rate)
-
-
-class Endpointing(NamedTuple):
-    """What a stream with endpoints has beside the others."""
-
-    config: EndpointConfig
-    state: EndpointState = EndpointState()
-    pending_gaps: tuple[Gap, ...] = ()
-    """Gaps not yet emitted as `Lost` events, one for each call: no row has reached them."""
-
-
-@dataclass(frozen=True, eq=False)
-class StreamState:
-    """The whole of a stream. Arrays in it are never written to, so that copies may share them."""
-
-    model: Mapping[str, FloatArray]
-    """The graph's state tensors, of batch 1."""
-    pending: FloatArray
-    """[n] samples at the model's rate that are not a whole frame yet."""
-    resampler: ResamplerState | None = None
-    """None until the first samples fix the stream's rate. Its `received` is the audio clock."""
-    frames: int = 0
-    """Frames that the graph has heard."""
-    silence: Silence = NOTHING_HEARD
-    decoder: DecoderState = field(default_factory=DecoderState)
-    posteriors: tuple[FloatArray, ...] | None = None
-    """Rows of log-probabilities that nobody has taken yet; None where they are not kept."""
-    lost: tuple[Gap, ...] = ()
-    """In order, never touching."""
-    finished: bool = False
-    endpoints: Endpointing | None = None
-    search: Search | None = None
-    """Not None: phones are this search's, and `decoder` only counts rows."""
-    spotting: Spotting | None = None
-    """Where keywords are looked for."""
-    commands: Commanding | None = None
-    """Where each utterance is compared with commands: never without `endpoints`."""
-
-    @property
-    def received(self) -> int:
-        """Samples so far at the stream's own rate, lost ones included."""
-        return self.resampler.received if self.resampler else 0
-
-    @property
-    def until(self) -> float:
-        """Where the last phone that was emitted ended, in seconds."""
-        return (self.decoder if self.search is None else self.search.state).tiling.until
-
-    @property
-    def seconds(self) -> float:
-        return self.received / self.resampler.rate if self.resampler else 0.0
 
 
 def initial(
@@ -195,11 +118,8 @@ def decode_output(
     labels, confidences = best or meta.decoder.best(log_probs)
     if early:
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
-    rows = _Rows(state.decoder.row, labels, confidences, log_probs)
-    events, decoded = (_decode_events if state.spotting is None else _spot)(meta, state, rows)
-    if state.commands is not None:
-        told, commands = state.commands.decode(rows.begin, log_probs, _endings(meta, events))
-        events, decoded = _with_commands(events, told), replace(decoded, commands=commands)
+    rows = Rows(state.decoder.row, labels, confidences, log_probs)
+    events, decoded = decode_rows(meta, state, rows)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
         posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
@@ -211,190 +131,6 @@ def decode_output(
         silence=quiet,
         posteriors=posteriors,
     )
-
-
-class _Decoding(NamedTuple):
-    """How far decoding has got: `StreamState.decoder` and `StreamState.search`."""
-
-    greedy: DecoderState
-    search: Search | None
-
-
-class _Rows(NamedTuple):
-    """What the graph gave for some rows."""
-
-    begin: int  # index of the first
-    labels: Sequence[int]
-    confidences: Sequence[float]
-    log_probs: FloatArray
-
-    @property
-    def end(self) -> int:
-        return self.begin + len(self.labels)
-
-    def part(self, begin: int, end: int) -> "_Rows":
-        """The rows `begin` … `end` - 1."""
-        piece = slice(begin - self.begin, end - self.begin)
-        return _Rows(begin, self.labels[piece], self.confidences[piece], self.log_probs[piece])
-
-
-class _Blanks(NamedTuple):
-    """Rows `begin` … `end` - 1 in which nothing is heard, and which nobody needs one by one."""
-
-    begin: int
-    end: int
-    blank: int
-
-    @property
-    def labels(self) -> Iterable[int]:
-        return repeat(self.blank, self.end - self.begin)
-
-
-def decode_blanks(meta: ModelMetadata, state: StreamState, count: int) -> tuple[list[Event], StreamState]:
-    """Decode `count` rows that bring nothing new to a stream in silence, as `lost_audio.py` says.
-
-    Returns:
-        Endpoints, and gaps that come with them; the next state, of which only what decodes has gone on.
-    """
-    begin = state.decoder.row
-    events, state = _decode_events(meta, state, _Blanks(begin, begin + count, meta.blank))
-    spotting, commands = state.spotting and state.spotting.skip(count), state.commands
-    if commands is not None:
-        told, commands = commands.skip(begin, count, _endings(meta, events))
-        events = _with_commands(events, told)
-    return events, replace(state, spotting=spotting, commands=commands)
-
-
-def _endings(meta: ModelMetadata, events: Iterable[Event]) -> list[int]:
-    """The rows at which endpoints among `events` end an utterance."""
-    offset, row = meta.time_offset_seconds, meta.row_seconds
-    return [round((event.time + offset) / row) for event in events if isinstance(event, Endpoint)]
-
-
-def _with_commands(events: Iterable[Event], told: Iterable[Sequence[CommandResult]]) -> list[Event]:
-    """`events`, and behind each endpoint what it ended."""
-    commands = iter(told)
-    return [
-        each for event in events for each in (event, *(next(commands) if isinstance(event, Endpoint) else ()))
-    ]
-
-
-def _spot(meta: ModelMetadata, state: StreamState, rows: _Rows) -> tuple[list[Event], StreamState]:
-    """`_decode_events`, and between them keywords where they are certain: in the order of a row at a time."""
-    assert state.spotting is not None
-    found, spotting = state.spotting.decode(rows.log_probs)
-    events: list[Event] = []
-    begin = rows.begin
-    for seen, event in found:
-        others, state = _decode_events(meta, state, rows.part(begin, seen))
-        events += [*others, event]
-        begin = seen
-    others, state = _decode_events(meta, state, rows.part(begin, rows.end))
-    return [*events, *others], replace(state, spotting=spotting)
-
-
-def _decode_events(
-    meta: ModelMetadata, state: StreamState, rows: _Rows | _Blanks
-) -> tuple[list[Event], StreamState]:
-    """Phones, and endpoints and gaps where they were asked for."""
-    events: Sequence[Event]
-    endpoints = None
-    if state.endpoints is None:
-        events, decoding = _decode_rows(meta, _Decoding(state.decoder, state.search), rows, rows.end)
-    else:
-        events, decoding, endpoints = _decode_utterances(meta, state, state.endpoints, rows)
-    return [*events], replace(state, decoder=decoding.greedy, search=decoding.search, endpoints=endpoints)
-
-
-def _decode_rows(
-    meta: ModelMetadata, decoding: _Decoding, rows: _Rows | _Blanks, end: int
-) -> tuple[list[Phone], _Decoding]:
-    """Phones from where `decoding` has got to, within `rows`, up to the row `end`."""
-    greedy, search = decoding
-    if isinstance(rows, _Blanks):
-        after = None if search is None else search.skip(end - greedy.row)
-        return [], _Decoding(greedy._replace(row=end), after)
-    piece = slice(greedy.row - rows.begin, end - rows.begin)
-    if search is None:
-        phones, greedy = meta.decoder.decode_labels(greedy, rows.labels[piece], rows.confidences[piece])
-        return phones, _Decoding(greedy, None)
-    phones, search = search.decode(rows.log_probs[piece])
-    return phones, _Decoding(DecoderState(end), search)
-
-
-def _decode_utterances(
-    meta: ModelMetadata, state: StreamState, endpoints: Endpointing, rows: _Rows | _Blanks
-) -> tuple[list[Event], _Decoding, Endpointing]:
-    """Phones, and between them the endpoints and gaps of that time, in order: a phone counts at its end.
-
-    Rows are decoded up to each endpoint, where all phones before it are emitted; a search begins anew behind it. A gap
-    is emitted before the first phone that ends behind its start, or once no other can come.
-    """
-    config, rules, gaps = endpoints
-    decoder, search = meta.decoder, state.search
-    endings, rules = detect(config, rules, rows.begin, rows.labels, meta.blank, meta.row_seconds)
-    rate = state.resampler.rate if state.resampler else meta.sample_rate
-    lost = [gap.event(rate) for gap in gaps]
-    wait = 1 + (decoder.hold if search is None else search.decoder.delay)
-    # Rows that are decoded before, and an endpoint, or the start of a gap.
-    marks: list[tuple[int, Ending | float]] = []
-    for gap in lost:
-        due = max(rows.begin, _row_at(meta, gap.start) + wait)
-        if due <= rows.end:
-            marks.append((due, gap.start))
-    marks += ((ending.seen if search is None else ending.time, ending) for ending in endings)
-    marks.sort(key=lambda mark: mark[0])  # stable: a gap before what it led to
-
-    events: list[Event] = []
-
-    def emit(phones: Iterable[Phone]) -> None:
-        for phone in phones:
-            while lost and lost[0].start < phone.end:
-                events.append(lost.pop(0))
-            events.append(phone)
-
-    decoding = _Decoding(state.decoder, search)
-    for row, mark in marks:
-        phones, decoding = _decode_rows(meta, decoding, rows, row)
-        emit(phones)
-        if isinstance(mark, Ending):
-            phones, decoding = _end_utterance(meta, decoding, mark.time)
-            emit(phones)
-        until = decoder.seconds(mark.time) if isinstance(mark, Ending) else mark
-        while lost and lost[0].start <= until:
-            events.append(lost.pop(0))
-        if isinstance(mark, Ending):
-            events.append(_endpoint(meta, config, mark))
-    phones, decoding = _decode_rows(meta, decoding, rows, rows.end)
-    emit(phones)
-    return events, decoding, Endpointing(config, rules, gaps[len(gaps) - len(lost) :])
-
-
-def _end_utterance(meta: ModelMetadata, decoding: _Decoding, row: int) -> tuple[list[Phone], _Decoding]:
-    """The phones of an utterance that ends before `row` which are not emitted yet."""
-    greedy, search = decoding
-    if search is None:
-        phones, greedy = meta.decoder.end_utterance(greedy, row)
-    else:
-        phones, search = search.end_utterance()
-    return phones, _Decoding(greedy, search)
-
-
-def _endpoint(meta: ModelMetadata, config: EndpointConfig, ending: Ending) -> Endpoint:
-    seconds = meta.decoder.seconds
-    # The first begins with the stream, whatever the time offset.
-    start = seconds(ending.start) if ending.start else 0.0
-    return Endpoint(
-        seconds(ending.time), start, ending.silence * meta.row_seconds, config.rules[ending.rule].name
-    )
-
-
-def _row_at(meta: ModelMetadata, seconds: float) -> int:
-    """The first row that does not begin before `seconds`."""
-    row = max(0, math.floor((seconds + meta.time_offset_seconds) / meta.row_seconds) - 1)
-    while meta.decoder.seconds(row) < seconds:
-        row += 1
-    return row
 
 
 def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:

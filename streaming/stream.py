@@ -16,9 +16,9 @@ from .audio.samples import check_rate, check_samples, mono, slices
 from .decode import clip
 from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
-from .state import Event as Event
-from .state import Lost as Lost
-from .state import StreamState
+from .stream_state import Event as Event
+from .stream_state import Lost as Lost
+from .stream_state import StreamState
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..arrays import FloatArray
-from ..state import Gap
+from ..stream_state import Gap
 
 SHORT = 1024  # samples; a piece shorter than this is joined with the next
 

@@ -12,8 +12,8 @@ from ..arrays import AnyArray
 from ..audio.channels import InputChannels
 from ..audio.samples import check_rate, check_samples, mono, slices
 from ..model import MAX_BLOCK_SECONDS, Model
-from ..state import Event, StreamState
 from ..stream import Stream, check_open
+from ..stream_state import Event, StreamState
 from .run import Gathered, run_frames
 
 

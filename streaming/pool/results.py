@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...errors import PhonestreamError
 from ..arrays import FloatArray
-from ..state import Event
+from ..stream_state import Event
 
 if TYPE_CHECKING:
     from .stream import PooledStream

@@ -14,7 +14,7 @@ from ...errors import ModelError
 from .. import state
 from ..arrays import AnyArray, FloatArray
 from ..model import Model
-from ..state import Event, StreamState
+from ..stream_state import Event, StreamState
 from .plan import plan, split
 
 Key = TypeVar("Key", bound=Hashable)

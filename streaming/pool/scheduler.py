@@ -29,8 +29,8 @@ from ..model import MAX_BLOCK_SECONDS, Model
 from ..recognizer import Recognizer, check_commands, endpoint_config
 from ..spotting.commands import Commands
 from ..spotting.keywords import Keywords
-from ..state import StreamState
 from ..stream import DEFAULT_RATE
+from ..stream_state import StreamState
 from .results import PoolStats, TickResult
 from .run import run_frames
 from .slots import Slots

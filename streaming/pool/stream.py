@@ -16,8 +16,8 @@ from ..audio import resample
 from ..audio.channels import InputChannels
 from ..audio.samples import check_samples, mono
 from ..decode import Phone
-from ..state import Event, Gap, StreamState
 from ..stream import check_gap
+from ..stream_state import Event, Gap, StreamState
 from .inbox import Entry, Inbox, Request
 from .results import PoolEvent, Posteriors, Snapshot
 

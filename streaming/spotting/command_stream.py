@@ -2,8 +2,8 @@
 
 from ..endpoint import EndpointConfig
 from ..recognizer import Recognizer
-from ..state import Event
 from ..stream import Stream
+from ..stream_state import Event
 from .commands import Commands
 
 

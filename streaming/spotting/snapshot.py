@@ -39,6 +39,8 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
     Raises:
         ValueError: it is damaged, or of other keywords.
     """
+    if isinstance(saved, dict):
+        saved = {"last": [], **saved}  # not in snapshots of before the last peaks were kept
     if not isinstance(saved, dict) or saved.keys() != {"keywords", "label", "pending", "last"}:
         raise ValueError("is damaged: field 'spotting' is no object of keywords, label, pending and last")
     if saved["keywords"] != spotter.digest:
