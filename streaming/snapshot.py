@@ -13,7 +13,8 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as save_tensors
 
-from ..errors import ConfigError, SnapshotError
+from ..errors import SnapshotError
+from . import snapshot_fields as parts
 from .arrays import AnyArray
 from .audio import resample
 from .audio.resample import ResamplerState
@@ -21,8 +22,7 @@ from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
 from .decoding import saved
 from .decoding.decoder import BeamDecoder, Search
-from .endpoint import MAX_RULES, EndpointConfig, EndpointRule, EndpointState
-from .json_values import is_integer, is_number
+from .json_values import is_integer
 from .model import Model
 from .silence import Silence, may_be_silent, remember
 from .spotting import command_snapshot
@@ -30,8 +30,8 @@ from .spotting import snapshot as spotting_snapshot
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer
 from .spotting.spotter import Spotter, Spotting
-from .stream_state import Endpointing, Gap, StreamState
-from .tiling import EDGE, Held, Spike, TilingState
+from .stream_state import Gap, StreamState
+from .tiling import TilingState
 
 FORMAT = 1
 FIELDS = {
@@ -70,7 +70,7 @@ def save(model: Model, state: StreamState) -> bytes:
         "row": state.decoder.row,
         "quiet": state.silence.quiet,
         "run": list(run) if run else None,
-        "tiling": _tiling_fields(tiling),
+        "tiling": parts.tiling_fields(tiling),
         "lost": [list(gap) for gap in state.lost],
         "finished": state.finished,
     }
@@ -79,7 +79,7 @@ def save(model: Model, state: StreamState) -> bytes:
     if state.commands is not None:
         fields["commands"] = command_snapshot.fields(state.commands)
     if state.endpoints is not None:
-        fields["endpoints"] = _endpoint_fields(state.endpoints)
+        fields["endpoints"] = parts.endpoint_fields(state.endpoints)
     tensors: dict[str, AnyArray] = {MODEL + name: tensor for name, tensor in state.model.items()}
     if state.spotting is not None:
         tensors |= spotting_snapshot.tensors(state.spotting)
@@ -124,7 +124,7 @@ def load(
         if fields.pop("sha256", None) != _digest(fields, tensors):
             _refuse("is damaged: its contents do not match its checksum")
         fields.setdefault("quiet", 0)  # in snapshots of before there was a rule on silence
-        fields.setdefault("tiling", _tiling_fields(TilingState()))  # of before phones were intervals
+        fields.setdefault("tiling", parts.tiling_fields(TilingState()))  # of before phones were intervals
         _check_fields(model, fields)
         search = tensors.pop(SEARCH, None)
         spotting = _spotting(fields, tensors, spotter)
@@ -251,11 +251,13 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     row = max(0, frames - meta.look_ahead_frames) * meta.rows_per_frame
     _require(fields, "row", is_integer(fields["row"], row, row))
     _require(fields, "quiet", is_integer(fields["quiet"], 0, frames))
-    _require(fields, "run", fields["run"] is None or (not finished and _is_run(model, fields["run"], row)))
-    _require(fields, "tiling", _is_tiling(model, fields["tiling"], fields))
-    _require(fields, "lost", isinstance(fields["lost"], list) and _are_gaps(fields["lost"], received))
+    _require(
+        fields, "run", fields["run"] is None or (not finished and parts.is_run(model, fields["run"], row))
+    )
+    _require(fields, "tiling", parts.is_tiling(model, fields["tiling"], fields))
+    _require(fields, "lost", isinstance(fields["lost"], list) and parts.are_gaps(fields["lost"], received))
     if "endpoints" in fields:
-        _require(fields, "endpoints", _are_endpoints(model, fields["endpoints"], fields))
+        _require(fields, "endpoints", parts.are_endpoints(model, fields["endpoints"], fields))
 
 
 def _search(
@@ -274,7 +276,7 @@ def _search(
         _refuse(str(error))
     try:
         ended = fields["received"] / (fields["rate"] or 1) if fields["finished"] else None
-        state = saved.unpack(decoder, fields["row"], _tiling(fields["tiling"]), ended, data.tobytes())
+        state = saved.unpack(decoder, fields["row"], parts.tiling(fields["tiling"]), ended, data.tobytes())
     except ValueError as error:
         _refuse(f"is damaged: tensor {SEARCH!r}: {error}")
     return Search(decoder, state)
@@ -331,153 +333,15 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, AnyArray]
         decoder=DecoderState(
             fields["row"],
             Run(run[0], run[1], float(run[2])) if run else None,
-            TilingState() if "search" in fields else _tiling(fields["tiling"]),
+            TilingState() if "search" in fields else parts.tiling(fields["tiling"]),
         ),
         posteriors=(tensors[POSTERIORS],) if POSTERIORS in tensors else None,
         lost=tuple(Gap(*gap) for gap in fields["lost"]),
         finished=fields["finished"],
-        endpoints=_endpoints(fields["endpoints"]) if "endpoints" in fields else None,
-    )
-
-
-def _tiling_fields(tiling: TilingState) -> dict[str, Any]:
-    until, floor, held = tiling
-    return {"until": until, "floor": floor, "held": [*held.spike, held.begin] if held else None}
-
-
-def _tiling(fields: Mapping[str, Any]) -> TilingState:
-    """`_tiling_fields` undone."""
-    held = fields["held"]
-    until, floor = float(fields["until"]), float(fields["floor"])
-    return TilingState(until, floor, Held(Spike(*held[:-1]), float(held[-1])) if held else None)
-
-
-def _endpoint_fields(endpoints: Endpointing) -> dict[str, Any]:
-    config, (start, speech, label), gaps = endpoints
-    return {
-        "rules": [[rule.name, rule.trailing_silence, rule.speech, rule.utterance] for rule in config.rules],
-        "start": start,
-        "speech": list(speech) if speech else None,
-        "column": label,
-        "untold": [list(gap) for gap in gaps],
-    }
-
-
-def _endpoints(fields: Mapping[str, Any]) -> Endpointing:
-    """`_endpoint_fields` undone."""
-    speech = fields["speech"]
-    return Endpointing(
-        EndpointConfig(tuple(EndpointRule(*rule) for rule in fields["rules"])),
-        EndpointState(fields["start"], (speech[0], speech[1]) if speech else None, fields["column"]),
-        tuple(Gap(*gap) for gap in fields["untold"]),
+        endpoints=parts.endpoints(fields["endpoints"]) if "endpoints" in fields else None,
     )
 
 
 def _require(fields: Mapping[str, Any], key: str, holds: bool) -> None:
     if not holds:
         _refuse(f"is damaged: field {key!r} cannot be {repr(fields[key])[:60]}")
-
-
-def _is_run(model: Model, run: Any, row: int) -> bool:
-    return (
-        isinstance(run, list)
-        and len(run) == 3
-        and is_integer(run[0], 0, len(model.metadata.phones))
-        and run[0] != model.metadata.blank
-        and is_integer(run[1], 0, row - 1)
-        and type(run[2]) in (int, float)
-        and 0 <= run[2] <= 1
-    )
-
-
-def _is_tiling(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
-    """What `_tiling_fields` may give beside these `fields`, of which the clocks are sound."""
-    row, symbols = fields["row"], model.metadata.decoder.symbols
-    latest = max(model.metadata.decoder.seconds(row), fields["received"] / (fields["rate"] or 1)) + EDGE
-    if not (isinstance(own, dict) and own.keys() == {"until", "floor", "held"}):
-        return False
-    if not (is_number(own["until"], 0, latest) and is_number(own["floor"], 0, latest)):
-        return False
-    held = own["held"]
-    if held is None:
-        return True
-    if not (isinstance(held, list) and len(held) == 6):
-        return False
-    label, start, end, confidence, word_start, begin = held
-    last = row if fields["run"] is None else fields["run"][1]
-    return (
-        is_integer(label, 0, len(symbols) - 1)
-        and label != model.metadata.blank
-        and is_integer(start, 0, last - 1)
-        and is_integer(end, start + 1, last)
-        and is_number(confidence, 0, 1)
-        and (word_start is None or type(word_start) is bool)
-        and is_number(begin, max(own["until"], own["floor"]), latest)
-    )
-
-
-def _are_endpoints(model: Model, own: Any, fields: Mapping[str, Any]) -> bool:
-    """What `_endpoint_fields` may give beside these `fields`, which are sound."""
-    if not isinstance(own, dict) or own.keys() != {"rules", "start", "speech", "column", "untold"}:
-        return False
-    row, speech, label = fields["row"], own["speech"], own["column"]
-    if not (_are_rules(own["rules"]) and is_integer(own["start"], 0, row)):
-        return False
-    if speech is not None:
-        if not (
-            isinstance(speech, list) and len(speech) == 2 and is_integer(speech[0], own["start"], row - 1)
-        ):
-            return False
-        # A phone that goes on has been heard up to now, and one that does not was followed by a blank.
-        last = (speech[0] + 1, row - 1) if label is None else (row, row)
-        if not is_integer(speech[1], *last):
-            return False
-    if label is not None and not (speech and _is_run(model, [label, speech[0], 1.0], row)):
-        return False
-    return isinstance(own["untold"], list) and _are_pending(own["untold"], fields)
-
-
-def _are_rules(rules: Any) -> bool:
-    if not (isinstance(rules, list) and 1 <= len(rules) <= MAX_RULES):
-        return False
-    if not all(isinstance(rule, list) and len(rule) == 4 for rule in rules):
-        return False
-    try:
-        EndpointConfig(tuple(EndpointRule(*rule) for rule in rules))
-    except ConfigError:
-        return False
-    return True
-
-
-def _are_pending(gaps: list[Any], fields: Mapping[str, Any]) -> bool:
-    """Pairs [first, samples], in order and each within one of the stream's gaps; none once it has finished."""
-    end, lost = 0, iter(fields["lost"])
-    first = last = -1  # of the stream's gap that is looked at
-    for gap in gaps:
-        if fields["finished"] or not (isinstance(gap, list) and len(gap) == 2):
-            return False
-        if not (
-            is_integer(gap[0], end, fields["received"]) and is_integer(gap[1], 1, fields["received"] - gap[0])
-        ):
-            return False
-        end = gap[0] + gap[1]
-        while last < end:
-            first, samples = next(lost, (0, 0))
-            if not samples:  # there are no more
-                return False
-            last = first + samples
-        if gap[0] < first:
-            return False
-    return True
-
-
-def _are_gaps(lost: list[Any], received: int) -> bool:
-    """Pairs [first, samples], each gap beginning after the one before has ended, all within the stream."""
-    end = -1
-    for gap in lost:
-        if not (isinstance(gap, list) and len(gap) == 2):
-            return False
-        if not (is_integer(gap[0], end + 1, received) and is_integer(gap[1], 1, received - gap[0])):
-            return False
-        end = gap[0] + gap[1]
-    return True

@@ -246,6 +246,15 @@ def test_a_damaged_snapshot_is_refused(change: dict[str, Any]) -> None:
         recognizer().restore(sealed(fields, tensors), keywords=keywords())
 
 
+def test_snapshots_of_before_the_last_peaks_were_kept_go_on() -> None:
+    stream = recognizer().stream(keywords=keywords())
+    stream.accept(speech()[:8000])  # before any keyword
+    fields, tensors = unpacked(stream.save())
+    assert fields["spotting"].pop("last") == []
+    restored = recognizer().restore(sealed(fields, tensors), keywords=keywords())
+    assert restored.finish() == stream.finish()
+
+
 @pytest.mark.parametrize("name", ["spotting.phone", "spotting.blank", "spotting.heard"])
 @pytest.mark.parametrize(
     "damage", [lambda a: a[1:], lambda a: np.full_like(a, 2**62), lambda a: a.astype(np.float32)]
