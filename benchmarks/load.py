@@ -173,6 +173,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="default", help="path of a model file or name of a bundled model")
+    parser.add_argument("--decoder", help="greedy or beam; without it the default")
     parser.add_argument("--ticks", type=int, default=150, help="in each measurement")
     parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS_MS, help="milliseconds")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
@@ -187,7 +188,9 @@ def main() -> None:
 
     folder = Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED)
     speech = np.concatenate(load(folder, 20))
-    recognizer = Recognizer(options.model, threads=1)
+    recognizer = Recognizer(
+        options.model, threads=1, **({"decoder": options.decoder} if options.decoder else {})
+    )
     clock = ModelClock(recognizer)
 
     def run(way: str, streams: int, milliseconds: int, uneven: bool = False) -> Cost:

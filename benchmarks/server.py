@@ -11,7 +11,8 @@ With `--overload`, a last part asks the same server for twice as many streams as
 surplus is refused with 1013, and those accepted must be whole all the same.
 
 `--python` names the interpreter of another environment, whose server is then measured by these very clients: that is
-how two commits are compared, in turns on one machine.
+how two commits are compared, in turns on one machine, with a `--model` that both read and a `--decoder` that both have;
+a server that knows no such option is greedy by itself.
 """
 
 import argparse
@@ -52,9 +53,8 @@ class Outcome(NamedTuple):
     seconds: float  # of audio heard
 
 
-def load(count: int) -> list[Recording]:
+def load(count: int, recognizer: Recognizer) -> list[Recording]:
     folder = Path(os.environ.get("PHONESTREAM_SPEECH") or SHIPPED)
-    recognizer = Recognizer()
     recordings = []
     for path in sorted(folder.glob("test/**/*.opus"))[:count]:
         samples, rate = soundfile.read(path, dtype="int16")
@@ -125,12 +125,16 @@ def main() -> None:
         "--streams", type=int, nargs="+", default=[64], help="so many at a time, one after another"
     )
     parser.add_argument("--python", default=sys.executable, help="whose `phonestream serve` is measured")
+    parser.add_argument("--model", help="path of a model file or name of a bundled model")
+    parser.add_argument("--decoder", help="greedy or beam; without it the default")
     parser.add_argument("--recordings", type=int, default=8, help="different ones; streams share them")
     parser.add_argument("--overload", action="store_true", help="then ask for twice as many as are allowed")
     tables.add_option(parser)
     options = parser.parse_args()
     report = tables.Report(options)
-    recordings = load(options.recordings)
+    settings = {"model": options.model, "decoder": options.decoder}
+    given = {name: value for name, value in settings.items() if value is not None}
+    recordings = load(options.recordings, Recognizer(**given))
     command = [
         options.python,
         "-m",
@@ -141,6 +145,9 @@ def main() -> None:
         "--max-streams",
         str(max(options.streams)),
     ]
+    known = subprocess.run([*command[:4], "--help"], capture_output=True, text=True, check=True).stdout
+    for name, value in given.items():
+        command += [f"--{name}", value] if f"--{name}" in known else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
@@ -154,7 +161,7 @@ def main() -> None:
             spent = sum(process.cpu_times()[:2]) - before
             add(table, outcomes, spent / sum(outcome.seconds for outcome in outcomes))
         server.terminate()
-    report.save("default")
+    report.save(options.model or "default")
 
 
 if __name__ == "__main__":
