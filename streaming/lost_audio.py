@@ -15,7 +15,7 @@ import numpy as np
 
 from . import silence
 from .arrays import FloatArray
-from .decoding.decoder import Search
+from .decoding.stream_search import Search
 from .model import Model
 from .row_events import decode_blanks
 from .spotting.spotter import Spotting

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .arrays import FloatArray
 from .decode import DecoderState, Phone
-from .decoding.decoder import Search
+from .decoding.stream_search import Search
 from .endpoint import Ending, Endpoint, EndpointConfig, detect
 from .metadata import ModelMetadata
 from .spotting.commands import CommandResult
@@ -22,6 +22,14 @@ class _Decoding(NamedTuple):
     search: Search | None
 
 
+class Searched(NamedTuple):
+    """What beam search makes of rows."""
+
+    before: Search
+    phones: list[Phone]
+    after: Search
+
+
 class Rows(NamedTuple):
     """What the graph gave for some rows."""
 
@@ -29,6 +37,8 @@ class Rows(NamedTuple):
     labels: Sequence[int]
     confidences: Sequence[float]
     log_probs: FloatArray
+    searched: Searched | None = None
+    """Not None: a whole batch has been through beam search, each stream with all of its rows."""
 
     @property
     def end(self) -> int:
@@ -36,6 +46,8 @@ class Rows(NamedTuple):
 
     def part(self, begin: int, end: int) -> "Rows":
         """The rows `begin` … `end` - 1."""
+        if (begin, end) == (self.begin, self.end):
+            return self
         piece = slice(begin - self.begin, end - self.begin)
         return Rows(begin, self.labels[piece], self.confidences[piece], self.log_probs[piece])
 
@@ -130,6 +142,9 @@ def _decode_phones(
         after = None if search is None else search.skip(end - greedy.row)
         return [], _Decoding(greedy._replace(row=end), after)
     piece = slice(greedy.row - rows.begin, end - rows.begin)
+    known = rows.searched
+    if known is not None and known.before is search and end == rows.end:
+        return known.phones, _Decoding(DecoderState(end), known.after)
     if search is None:
         phones, greedy = meta.decoder.decode_labels(greedy, rows.labels[piece], rows.confidences[piece])
         return phones, _Decoding(greedy, None)

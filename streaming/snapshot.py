@@ -21,7 +21,8 @@ from .audio.resample import ResamplerState
 from .audio.samples import MAX_LEVEL, MAX_RATE, MIN_RATE
 from .decode import DecoderState, Run
 from .decoding import saved
-from .decoding.decoder import BeamDecoder, Search
+from .decoding.decoder import BeamDecoder
+from .decoding.stream_search import Search
 from .json_values import is_integer
 from .model import Model
 from .silence import Silence, may_be_silent, remember

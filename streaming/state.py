@@ -21,10 +21,11 @@ from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
 from .decode import Phone
-from .decoding.decoder import BeamDecoder, Search
+from .decoding.decoder import BeamDecoder
+from .decoding.stream_search import Search, decode_together
 from .endpoint import Endpoint, EndpointConfig
 from .model import Model
-from .row_events import Rows, decode_rows
+from .row_events import Rows, Searched, decode_rows
 from .silence import NOTHING_HEARD
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer, CommandResult
@@ -95,6 +96,7 @@ def decode_output(
     log_probs: FloatArray,
     next_state: Mapping[str, FloatArray],
     best: tuple[Sequence[int], Sequence[float]] | None = None,
+    searched: Searched | None = None,
 ) -> tuple[list[Event], StreamState]:
     """Decode the rows that the graph gave for the first frames of `pending`, which are then done with.
 
@@ -104,6 +106,7 @@ def decode_output(
         next_state: the graph's, which becomes `model` of the state. In a pool it is a view that the next call changes:
             whoever keeps a tensor for longer, or under another name, copies it.
         best: `Decoder.best` of `log_probs`, where a whole batch has been through it.
+        searched: what `search_together` gave, likewise.
     """
     meta = model.metadata
     frames = len(log_probs) // meta.rows_per_frame
@@ -113,12 +116,11 @@ def decode_output(
         next_state = {**next_state, **sums}
     quiet = silence.remember(meta.silence, quiet, state.frames + frames, next_state)
     pending = state.pending[frames * meta.frame_samples :].copy()
-    # Rows come late by the look-ahead: the first ones speak of the time before the stream began.
-    early = min(frames, max(0, meta.look_ahead_frames - state.frames)) * meta.rows_per_frame
+    early = min(frames, _early_frames(model, state)) * meta.rows_per_frame
     labels, confidences = best or meta.decoder.best(log_probs)
     if early:
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
-    rows = Rows(state.decoder.row, labels, confidences, log_probs)
+    rows = Rows(state.decoder.row, labels, confidences, log_probs, searched)
     events, decoded = decode_rows(meta, state, rows)
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
@@ -131,6 +133,30 @@ def decode_output(
         silence=quiet,
         posteriors=posteriors,
     )
+
+
+def _early_frames(model: Model, state: StreamState) -> int:
+    """Frames to come whose rows speak of the time before the stream began: they come late by the look-ahead."""
+    return max(0, model.metadata.look_ahead_frames - state.frames)
+
+
+def search_together(
+    model: Model, states: Sequence[StreamState], log_probs: FloatArray
+) -> list[Searched | None]:
+    """What `decode_output` may be given for streams that have got `log_probs` [streams, rows, phones + 1].
+
+    None: a stream decodes greedily, or not all of its rows count.
+    """
+    ready = {
+        place: state.search
+        for place, state in enumerate(states)
+        if state.search is not None and not _early_frames(model, state)
+    }
+    found: list[Searched | None] = [None] * len(states)
+    decoded = decode_together([*ready.values()], log_probs[[*ready]])
+    for (place, search), (phones, after) in zip(ready.items(), decoded, strict=True):
+        found[place] = Searched(search, phones, after)
+    return found
 
 
 def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from .arrays import FloatArray
 from .audio.resample import ResamplerState
 from .decode import DecoderState, Phone
-from .decoding.decoder import Search
+from .decoding.stream_search import Search
 from .endpoint import Endpoint, EndpointConfig, EndpointState
 from .silence import NOTHING_HEARD, Silence
 from .spotting.command_state import Commanding

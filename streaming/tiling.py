@@ -20,9 +20,15 @@ the earlier phone's falls below the later's, the area under each, the middle wei
 model has hardly any opinion there. `asr/align/times.py` has the same rule for a transcript that is aligned.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import AnyArray
 
 ONSET = 0.07  # seconds by which a phone begins before its spike, at most, where another phone is before it
 LEAD = 0.05  # seconds by which it begins before its spike after a silence
@@ -121,10 +127,26 @@ class Tiling:
 
     def certain(self, held: Held, row: int) -> bool:
         """Whether a phone that begins in `row` or later is behind a silence."""
+        if row - held.spike.end < self._pause_rows:  # most rows: this is asked after each
+            return False
         return self.seconds(row) - LEAD - self._tail(held.spike) >= PAUSE
+
+    @cached_property
+    def _pause_rows(self) -> int:
+        """Rows behind a spike that are no silence yet."""
+        return math.floor((PAUSE + LEAD) / self.row_seconds - 1e-6)
 
     def middle(self, spike: Spike) -> float:
         return (self.seconds(spike.start) + self.seconds(spike.end)) / 2
+
+    def middles(self, starts: AnyArray, rows: AnyArray) -> AnyArray:
+        """`middle` of spikes [n] that begin at `starts` and are so many rows long, float64 [n]."""
+        begin, end = (
+            np.maximum(0.0, row * self.row_seconds - self.time_offset_seconds)
+            for row in (starts, starts + rows)
+        )
+        middles: AnyArray = (begin + end) / 2
+        return middles
 
     def _timed(self, held: Held, end: float) -> Timed:
         spike, begin = held

@@ -209,6 +209,37 @@ def test_what_is_final_comes_in_time_and_tentative_phones_go_on_from_it(
     assert decoder.tentative(finished) == []
 
 
+@given(
+    seed=st.integers(0, 10**6),
+    streams=st.integers(3, 9),
+    size=st.sampled_from([1, 4, 32]),
+    counts=st.lists(st.integers(0, 13), min_size=1, max_size=6),
+)
+@settings(deadline=None, max_examples=25)
+def test_many_at_once_are_each_what_they_are_alone(
+    small_lm: Path, seed: int, streams: int, size: int, counts: list[int]
+) -> None:
+    """To the last bit: streams that are rows apart, some of which say something and some of which are silent."""
+    decoder = BeamDecoder(GREEDY, BeamSearch(lm=small_lm, size=size))
+    sharpness = np.random.default_rng(seed).choice([0.5, 2.0, 8.0], (streams, 1, 1))
+    rows = sharpness * np.stack([random_rows(seed + each, 7 + sum(counts)) for each in range(streams)])
+    rows = (rows - np.log(np.exp(rows).sum(axis=2, keepdims=True))).astype(np.float32)
+    ahead = [decoder.decode(decoder.initial(), own[: each % 7])[1] for each, own in enumerate(rows)]
+    together, alone = ahead, ahead
+    begin = 7
+    for count in counts:
+        part = rows[:, begin : begin + count]
+        begin += count
+        found = decoder.decode_many(together, part)
+        expected = [decoder.decode(state, own) for state, own in zip(alone, part, strict=True)]
+        together, alone = [state for _, state in found], [state for _, state in expected]
+        for (phones, state), (own_phones, own) in zip(found, expected, strict=True):
+            assert (phones, state.row, state.tiling) == (own_phones, own.row, own.tiling)
+            assert all(map(np.array_equal, state.beam, own.beam))
+            assert [array.dtype for array in state.beam] == [array.dtype for array in own.beam]
+            assert all(array.base is None or array.base.nbytes == array.nbytes for array in state.beam)
+
+
 def test_a_state_is_a_value(small_lm: Path) -> None:
     """Going on from one leaves it as it was."""
     rows = random_rows(3, 60)

@@ -90,9 +90,11 @@ class PhoneLM:
 
     def _expand(self, contexts: AnyArray) -> Rows:
         """Rows in which all `contexts` are. The lock is held."""
-        if self._rows.used + self.order * len(contexts) > MAX_ROWS:
-            self._rows = self._empty(max(64, 2 * self.order * len(contexts)))
-        size = self._rows.used + self.order * len(contexts)  # if no suffix has a row yet
+        wanted = np.unique(contexts[self._rows.place[contexts] < 0])
+        if self._rows.used + self.order * len(wanted) > MAX_ROWS:
+            wanted = np.unique(contexts)
+            self._rows = self._empty(max(64, 2 * self.order * len(wanted)))
+        size = self._rows.used + self.order * len(wanted)  # if no suffix has a row yet
         if size > len(self._rows.scores):  # whoever reads the old arrays goes on with them
             spare = 2 * size - len(self._rows.scores)
             self._rows = self._rows._replace(
@@ -102,7 +104,7 @@ class PhoneLM:
             )
         rows = self._rows
         used = rows.used
-        for context in contexts.tolist():
+        for context in wanted.tolist():
             for missing in reversed(self._missing(rows, context)):
                 self._fill(rows, missing, used)
                 used += 1

@@ -41,8 +41,8 @@ MAX_CONFIDENCE = 65535  # for a posterior of 1
 HEARD = np.dtype([("start", "<i4"), ("rows", "u1"), ("symbol", "u1"), ("confidence", "<u2")])
 """A phone of a history: its first row, how many it has (255: or more), symbol, posterior * 65535."""
 
-_WHOLE = np.uint64  # of the size of HEARD
-_EMPTY, _MIX, _CODE, _SHIFT = (
+WHOLE = np.uint64  # of the size of HEARD
+_EMPTY, _MIX, CODE, _SHIFT = (
     np.uint64(value) for value in (0x3039, 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 29)
 )
 _NO_PARENT = np.uint64(0)
@@ -125,7 +125,8 @@ def step(rule: Rule, beam: Beam, row: int, log_probs: AnyArray, confidence: AnyA
     tried = log_probs > log_probs.max() - rule.cut
     tried[rule.blank] = False
     symbols = rule.symbols[tried].ravel()
-    history = _prolong(beam, phone > blank, row, confidence[column])
+    running = np.flatnonzero((phone > blank) & (beam.length > 0))
+    history = prolong(beam, running, row, confidence[column[running]])
     if len(symbols) == 0:
         return beam._replace(blank=blank, phone=phone, history=history)
 
@@ -142,7 +143,9 @@ def step(rule: Rule, beam: Beam, row: int, log_probs: AnyArray, confidence: AnyA
             history = history.copy() if history is beam.history else history
             taken = children[better]
             history[taken] = beam.history[parents[better]]
-            history[taken, beam.length[taken] - 1] = _heard(row, beam.last[taken], confidence[column[taken]])
+            history[taken, beam.length[taken] - 1] = heard_first(
+                row, beam.last[taken], confidence[column[taken]]
+            )
     now = beam._replace(blank=blank, phone=phone, history=history)
     return _select(
         rule, now, beam.history, extended, symbols, _Row(row, confidence), lm_rows.nexts, lm_places
@@ -167,12 +170,12 @@ def identify(symbols: AnyArray, length: AnyArray) -> tuple[AnyArray, AnyArray]:
     for place in range(int(length.max(initial=0))):
         longer = place < length
         parent[longer] = identity[longer]
-        identity[longer] = _hash(identity[longer], symbols[longer, place])
+        identity[longer] = child(identity[longer], symbols[longer, place])
     return identity, parent
 
 
-def _hash(identity: AnyArray, symbol: AnyArray) -> AnyArray:
-    mixed = identity * _MIX ^ (symbol.astype(np.uint64) + np.uint64(1)) * _CODE
+def child(identity: AnyArray, symbol: AnyArray) -> AnyArray:
+    mixed = identity * _MIX ^ (symbol.astype(np.uint64) + np.uint64(1)) * CODE
     hashed: AnyArray = mixed ^ mixed >> _SHIFT
     return hashed
 
@@ -201,22 +204,26 @@ def _merges(beam: Beam, symbols: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray
     return children[there], parents[there], places[there]
 
 
-def _prolong(beam: Beam, running: AnyArray, row: int, confidence: AnyArray) -> AnyArray:
-    """Histories [n, depth] in which `row` belongs to the last phone of prefixes that are `running` [n]."""
-    which = np.flatnonzero(running & (beam.length > 0))
-    if len(which) == 0:
+def prolong(beam: Beam, running: AnyArray, row: AnyArray | int, confidence: AnyArray) -> AnyArray:
+    """Histories [n, depth] in which `row` belongs to the last phone of the prefixes at `running` [m].
+
+    Args:
+        row: one for all, or [m].
+        confidence: uint16 [m].
+    """
+    if len(running) == 0:
         return beam.history
     history = beam.history.copy()
-    place = beam.length[which] - 1
-    heard = history[which, place]
+    place = beam.length[running] - 1
+    heard = history[running, place]
     heard["rows"] = np.minimum(row + 1 - heard["start"], 255)
-    heard["confidence"] = np.maximum(heard["confidence"], confidence[which])
-    history[which, place] = heard
+    heard["confidence"] = np.maximum(heard["confidence"], confidence)
+    history[running, place] = heard
     return history
 
 
-def _heard(row: int, symbol: AnyArray, confidence: AnyArray) -> AnyArray:
-    """Phones [n] that begin at `row`."""
+def heard_first(row: AnyArray | int, symbol: AnyArray, confidence: AnyArray) -> AnyArray:
+    """Phones [n] that begin at `row`, one for all or [n]."""
     heard = np.empty(len(symbol), HEARD)
     heard["start"], heard["rows"] = row, 1
     heard["symbol"], heard["confidence"] = symbol, confidence
@@ -254,11 +261,11 @@ def _select(
     context[stay:] = nexts[context_places[parents], symbol]
     last[stay:] = symbol
     parent[stay:] = identity[stay:]
-    identity[stay:] = _hash(identity[stay:], last[stay:])
+    identity[stay:] = child(identity[stay:], last[stay:])
     # As whole numbers: joining records, numpy would compare their fields each time.
-    parts = [beam.history.view(_WHOLE)[old], before.view(_WHOLE)[parents]]
+    parts = [beam.history.view(WHOLE)[old], before.view(WHOLE)[parents]]
     history = np.concatenate(parts).view(HEARD)
-    heard = _heard(now.number, last[stay:], now.confidence[rule.column[symbol]])
+    heard = heard_first(now.number, last[stay:], now.confidence[rule.column[symbol]])
     history[np.arange(stay, len(chosen)), length[stay:]] = heard
     length[stay:] += 1
     blank = np.full(len(chosen), IMPOSSIBLE)

@@ -66,13 +66,18 @@ def run_frames(
         audio = [now[key].pending[: frames * frame] for key in going]
         order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
         finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
+        whole = [row for row in range(len(order)) if finite[row]]
         labels, confidences = decoder.best(log_probs)
+        searched = state.search_together(model, [now[order[row]] for row in whole], log_probs[whole])
+        found = dict(zip(whole, searched, strict=True))
         for row, key in enumerate(order):
             if not finite[row]:
                 yield key, Advanced([], now.pop(key), model.unusable())
                 continue
             best = labels[row], confidences[row]
-            events, after = state.decode_output(model, now[key], log_probs[row], next_states[row], best)
+            events, after = state.decode_output(
+                model, now[key], log_probs[row], next_states[row], best, found[row]
+            )
             if after.model is not next_states[row]:
                 after = replace(after, model=batch.keep(key, after.model))
             now[key] = after
