@@ -168,7 +168,10 @@ def test_a_file_is_what_would_be_printed_in_the_format_that_its_name_tells(
         assert transcribe("--output", target, *several).status == 0
         assert target.read_text() == transcribe("--format", form.name, *several).out
     assert "exists already; --overwrite" in transcribe("--output", target, *files).err
+    assert transcribe("--output", "-", *files).out == transcribe(*files).out
     before = tree(tmp_path)
+    refused = transcribe("--output", tmp_path / "y.TextGrid", *files).err
+    assert "y.TextGrid: is one file, and textgrid is a file for each recording; give a folder" in refused
     for options in (["y.TextGrid", *files], ["y.lab", "--resume", files[0]], ["y.csv", folder / "none.wav"]):
         assert transcribe("--output", tmp_path / options[0], *options[1:]).status != 0
     assert tree(tmp_path) == before

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,14 @@ import soundfile
 import typer
 from missing_modules import BLOCKING
 from model_fixture import shipped_model
+from typer.testing import CliRunner
 
 import phonestream
 from phonestream.asr.training.process import SETTINGS
 from phonestream.batch import task
 from phonestream.cli import app, main
 from phonestream.commands import progress
+from phonestream.commands.command import PRINT, WRITTEN
 from phonestream.commands.output import WIDTH, printable
 from phonestream.extras import missing_extra
 
@@ -337,7 +340,7 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
 
 def test_help_says_of_every_option_what_it_expects() -> None:
     for name, command in typer.main.get_command(app).commands.items():
-        for option in command.params:
+        for option in command.get_params(typer.Context(command)):
             chosen = (
                 isinstance(option.default, Enum) or "--decoder" in option.opts
             )  # then its values are shown
@@ -347,6 +350,22 @@ def test_help_says_of_every_option_what_it_expects() -> None:
             )
             assert ("-o" in option.opts) == ("--output" in option.opts), (name, option)
             assert ("-f" in option.opts) == ("--format" in option.opts), (name, option)
+    for arguments in ([], ["align"]):
+        assert "bool" not in CliRunner().invoke(app, [*arguments, "--help"]).output
+
+
+def test_what_is_written_is_named_and_no_file_is_called_as_standard_output_is() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        for option in command.params:
+            if option.param_type_name == "argument" or option.opts[0].removeprefix("--") not in WRITTEN:
+                continue
+            call = partial(command.make_context, name, ["a.wav", option.opts[0], "-"])
+            if option.opts[0] == "--output" and name in PRINT:
+                assert call().params["output"] is None, name
+            else:
+                with pytest.raises(typer.BadParameter, match=r"^- is standard output") as refused:
+                    call()
+                assert refused.value.param is option, (name, option)
 
 
 def test_the_shell_completes_commands_and_options() -> None:

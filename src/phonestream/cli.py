@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from .commands.align import align
-from .commands.command import Command
+from .commands.command import Command, Group
 from .commands.devices import devices
 from .commands.export import export
 from .commands.info import info
@@ -34,6 +34,7 @@ UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     name="phonestream",
+    cls=Group,
     help="Phonemes with times from speech, while it is being spoken.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,

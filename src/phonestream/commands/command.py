@@ -3,7 +3,8 @@
 from enum import Enum
 from typing import Any
 
-from typer.core import TyperCommand, TyperOption
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 SHORT = {"--output": "-o", "--format": "-f"}
 
@@ -55,6 +56,12 @@ WORDS = {
 }
 """What takes the place of a value on help pages, where an option does not say it itself: the same in every command."""
 
+PRINT = ("transcribe", "spot", "align")
+"""Commands whose result is printed unless --output names a file, so that `--output -` is what they do without it."""
+
+WRITTEN = ("output", "failures", "save", "web", "report", "run", "json", "confusions", "listing", "head")
+"""Options, by their long names, whose value is a file or a folder that is written."""
+
 _PANEL_OF = {option: panel for panel, names in PANELS.items() for option in names.split()}
 
 
@@ -67,6 +74,24 @@ class Command(TyperCommand):
             if isinstance(option, TyperOption):
                 _describe(option)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _flags_without_value(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The program as a whole."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _flags_without_value(super().get_params(ctx))
+
+
+def _flags_without_value(params: list[Any]) -> list[Any]:
+    """Parameters, of which flags, that of help too, expect nothing."""
+    for option in params:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    return params
+
 
 def _describe(option: TyperOption) -> None:
     long = next(name for name in option.opts if name.startswith("--"))
@@ -75,8 +100,22 @@ def _describe(option: TyperOption) -> None:
     name = long.removeprefix("--")
     if option.rich_help_panel is None:
         option.rich_help_panel = _PANEL_OF.get(name)
-    if option.metavar is None:
-        if option.is_flag:
-            option.metavar = ""
-        elif not isinstance(option.default, Enum):  # else the values that there are take its place
-            option.metavar = WORDS.get(name)
+    if option.metavar is None and not isinstance(option.default, Enum):  # whose values take its place
+        option.metavar = WORDS.get(name)
+    if name in WRITTEN and not option.is_flag and option.callback is None:
+        option.callback = _written
+
+
+def _written(context: typer.Context, option: TyperOption, value: Any) -> Any:
+    """The value of an option that names what is written: `-`, of a command that prints, is no name but standard output.
+
+    Raises:
+        typer.BadParameter: it is `-` where nothing is printed.
+    """
+    if str(value) != "-":
+        return value
+    if "--output" in option.opts and context.command.name in PRINT:
+        return None
+    raise typer.BadParameter(
+        "- is standard output, and this is a file or a folder; give its name", context, option
+    )

@@ -165,13 +165,22 @@ class Printer:
             shutil.copyfileobj(content, self._file)
 
 
-def check_joins(form: Form, count: int, channel: str | int) -> None:
+def check_joins(form: Form, count: int, channel: str | int, file: str | None) -> None:
     """Refuse to put several results of a format one behind the other whose files cannot be joined.
+
+    Args:
+        file: where they would go; None: standard output.
 
     Raises:
         typer.BadParameter: that is asked for.
     """
     if not form.joins and (count > 1 or channel == "each"):
+        if file is not None:
+            raise typer.BadParameter(
+                f"{file}: is one file, and {form.name} is a file for each recording; give a folder, and "
+                f"--format {form.name}",
+                param_hint="--output",
+            )
         raise typer.BadParameter(
             f"{form.name} is a file for each recording; give --output, a folder", param_hint="--format"
         )

@@ -36,7 +36,7 @@ def spot(options: SpotOptions) -> None:
     read = [name for name in (*names, options.listing, options.commands) if name is not None]
     printer = None
     if options.output is None or options.file:
-        check_joins(form, len(entries), settings.channel)
+        check_joins(form, len(entries), settings.channel, options.file)
         if options.file:
             check_new(options.file, options.overwrite, [*read, *paths(entries)])
         printer = Printer(form, headings=False, file=options.file)

@@ -33,7 +33,7 @@ def transcribe(options: TranscribeOptions) -> None:
     printer = None
     if options.output is None or options.file:
         form = FORMATS[settings.formats[0]]
-        check_joins(form, len(entries), settings.channel)
+        check_joins(form, len(entries), settings.channel, options.file)
         if options.file:
             check_new(options.file, options.overwrite, [*names, *listing, *paths(entries)])
         headings = form.name == "text" and (len(entries) > 1 or settings.channel == "each")
