@@ -1,7 +1,10 @@
 """A folder through `phonestream align`: what others' readers find, whatever shares the work or stops it."""
 
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -119,7 +122,7 @@ def test_each_channel_is_aligned_with_its_tier(
     made.save(str(call / "a.TextGrid"), "long_textgrid", includeBlankSpaces=True)
 
     status, err = run(call, "--output", tmp_path / "mixed")
-    assert (status, "say that each is of a channel: --channel tiers" in err) == (1, True)
+    assert (status, "say that each is of a channel or a speaker: --channel tiers" in err) == (1, True)
     run(call, "--output", tmp_path / "tiers", "--channel", "tiers")
     together = grid(tmp_path / "tiers/a.TextGrid")
     assert list(together) == ["words 1", "phones 1", "words 2", "phones 2"]
@@ -183,29 +186,54 @@ def test_utterances_of_a_textgrid_are_aligned_each_in_its_time(
     made.save(str(corpus / "a.TextGrid"), "short_textgrid", includeBlankSpaces=True)
     status, err = run(corpus, "--output", tmp_path / "no")
     assert (status, "has 2 tiers of intervals with text ('speaker', 'another')" in err) == (1, True)
+    status, err = run(corpus, "--output", tmp_path / "no", "--tier", "none")
+    assert (status, "has no tiers 'none' with text ('speaker', 'another')" in err) == (1, True)
+    assert run(corpus, "--output", tmp_path / "one", "--tier", "another")[0] == 0
+    assert tree(tmp_path / "one") == tree(tmp_path / "long")
+    # Of a recording with one channel the tiers are speakers.
+    assert run(corpus, "--output", tmp_path / "speakers", "--channel", "tiers")[0] == 0
+    alone, each = grid(tmp_path / "one/a.TextGrid"), grid(tmp_path / "speakers/a.TextGrid")
+    assert each == {
+        f"{speaker} - {name}": entries
+        for speaker in ("speaker", "another")
+        for name, entries in alone.items()
+    }
+    for arguments, message in (
+        (["--tier", "speaker", "--channel", "tiers"], "--tier: is one, and --channel tiers takes all"),
+        (["--text", "yes", "--tier", "speaker"], "--tier: is of a TextGrid, and --text is none"),
+    ):
+        status, err = run(corpus / "a.opus", *arguments)
+        assert (status, message in err) == (2, True)
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    """Killed after its first result, in two processes, then resumed in one; beside a run that went through."""
+def test_a_run_that_was_stopped_or_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """Stopped by Ctrl-C after its first result, killed after another, both in two processes, then resumed in one."""
     toy, corpus = toy_model(tmp_path / "toy.onnx"), tmp_path / "corpus"
     corpus.mkdir()
-    for number in range(12):
+    for number in range(8):
         phones = [1 + (number + step) % 3 for step in range(30 + number)]
         soundfile.write(corpus / f"{number:02}.wav", levels(*phones, samples=3200), 16_000, subtype="FLOAT")
         said = "\n".join("ABC"[phone - 1] for phone in phones)
         (corpus / f"{number:02}.txt").write_text(said)
-    out, options = tmp_path / "out", ["align", *map(str, (corpus, "--model", toy, "--phonemes", "--output"))]
+    out = tmp_path / "out"
+    options = ["align", *map(str, (corpus, "--model", toy, "--phonemes", "--time-shifts", 1, "--output"))]
     code = "from phonestream.cli import main; main()"
-    arguments = [sys.executable, "-c", code, *options, out, "--jobs", "2"]
-    running = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-    while not list(out.glob("*.TextGrid")) and running.poll() is None:
-        time.sleep(0.005)
-    running.kill()
-    running.wait()
+    arguments = [sys.executable, "-c", code, *options, out, "--jobs", "2", "--resume"]
+    for stop in (signal.SIGINT, signal.SIGKILL):
+        before = len(list(out.glob("*.TextGrid")))
+        running = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while len(list(out.glob("*.TextGrid"))) == before and running.poll() is None:
+            time.sleep(0.005)
+        os.killpg(running.pid, stop)
+        _, err = running.communicate()
+        if stop is signal.SIGINT:
+            told = r"phonestream: interrupted; \d+ of 8 done; the same command with --resume goes on\n"
+            assert (running.returncode, bool(re.fullmatch(told, err))) == (130, True), err
+    assert 2 <= len(list(out.glob("*.TextGrid"))) < 8
     for last in ([str(out), "--resume"], [str(tmp_path / "whole")]):
         with pytest.raises(SystemExit, match="0"):
             main([*options, *last])
-    assert len(tree(out)) == 12
+    assert len(tree(out)) == 8
     assert tree(out) == tree(tmp_path / "whole")
 
 

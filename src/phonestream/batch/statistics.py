@@ -62,7 +62,7 @@ class RunStatistics:
     def interrupted(self) -> str:
         """A line for a run that Ctrl-C has stopped, whose results are files."""
         done, total = self._done_before + self._outcomes - len(self.failures), self._done_before + self._count
-        return f"interrupted; {done} of {total} done; the same command with --resume goes on"
+        return interrupted(done, total)
 
     def summary(self) -> list[str]:
         """Lines for the end: recordings, hours and pace, and the failures with their reasons."""
@@ -75,6 +75,11 @@ class RunStatistics:
         if self._done_before:
             line += f"; {self._done_before} done before"
         return with_failures(line, self.failures)
+
+
+def interrupted(done: int, total: int) -> str:
+    """A line for a run that Ctrl-C has stopped with so many of its recordings done."""
+    return f"interrupted; {done} of {total} done; the same command with --resume goes on"
 
 
 def with_failures(line: str, failures: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ConfigError
 from .align_output import remarks, render, render_channels
-from .align_recording import Channel, Said, align_file, read_channels, read_transcript
+from .align_recording import Channel, Said, Speaker, align_file, read_speakers, read_transcript
 from .existing import check_new
 from .one_file import format_of, is_special, save
 from .output import complain, copy
@@ -77,9 +77,14 @@ def align(
         str,
         typer.Option(
             metavar="mix|tiers|N",
-            help="All channels mixed, each with a tier of a TextGrid transcript, in one TextGrid, or number N alone.",
+            help="All channels mixed, or number N alone; tiers: each with a tier of a TextGrid transcript, in one "
+            "TextGrid, or of a recording with one channel each tier as a speaker.",
         ),
     ] = "mix",
+    tier: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The tier of a TextGrid transcript, where several have text."),
+    ] = None,
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = "arpabet",
@@ -137,6 +142,8 @@ def align(
     )
     if resume and overwrite:
         raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
+    if tier is not None and channel == "tiers":
+        raise typer.BadParameter("is one, and --channel tiers takes all; leave one out", param_hint="--tier")
     if os.path.isdir(audio):
         if transcript is not None or text is not None:
             raise typer.BadParameter("of a folder lie beside the recordings", param_hint="transcripts")
@@ -161,6 +168,7 @@ def align(
             dictionary=lexicon,
             time_shifts=time_shifts,
             channel=_channel(channel, _format(form or "textgrid", None)),
+            tier=tier,
             refuse=refuse,
         )
         existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
@@ -173,6 +181,8 @@ def align(
         if is_given and (option != "--overwrite" or output is None):
             needs = "--output" if option == "--overwrite" else "a folder of recordings"
             raise typer.BadParameter(f"needs {needs}", param_hint=option)
+    if tier is not None and text is not None:
+        raise typer.BadParameter("is of a TextGrid, and --text is none", param_hint="--tier")
     if (transcript is None) == (text is None):
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
@@ -189,19 +199,21 @@ def align(
 
     name_of_said = transcript or "--text"
     if number == "tiers":
-        said = read_channels(name_of_said)
+        speakers = read_speakers(name_of_said)
+    elif text is not None:
+        speakers = [Speaker("", [Said(text)])]
     else:
-        said = [[Said(text)] if text is not None else read_transcript(name_of_said)]
+        speakers = read_transcript(name_of_said, tier)
     with Bar("aligning") as bar:
 
         def tell(remark: str) -> None:  # also where the alignment is refused
             bar.hide()
             complain(remark)
 
-        alignments = align_file(
+        aligned = align_file(
             recognizer,
             audio,
-            said,
+            speakers,
             transcript=name_of_said,
             channel=number,
             time_shifts=time_shifts,
@@ -214,14 +226,14 @@ def align(
     if output is not None:
         options = replace(options, folder=os.path.dirname(output))
     if number == "tiers":
-        data = render_channels(alignments, audio, options)
+        data = render_channels(aligned, audio, options)
     else:
-        data = render(alignments[0], audio, name, options)
+        data = render(aligned[0].alignment, audio, name, options)
     if output is None:
         copy(io.BytesIO(data))
     else:
         save(output, io.BytesIO(data))
-    remarked = [remark for alignment in alignments for remark in remarks(alignment)]
+    remarked = [remark for found in aligned for remark in remarks(found.alignment)]
     for remark in remarked:
         complain(f"{audio}: {remark}")
     if remarked:

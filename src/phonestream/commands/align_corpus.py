@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, PhonestreamError
 from .align_output import remarks, render, render_channels
-from .align_recording import Channel, align_file, read_channels, read_transcript
+from .align_recording import Channel, align_file, read_speakers, read_transcript
 from .failures import failure_list
 from .output import complain
 from .progress import Bar
@@ -38,6 +38,8 @@ class Settings(NamedTuple):
     dictionary: str | None
     time_shifts: int
     channel: Channel
+    tier: str | None
+    """The name of that with the utterances, in TextGrids."""
     refuse: bool
     """Whether a transcript that does not fit is an error."""
 
@@ -84,11 +86,10 @@ class AlignTask(NamedTuple):
         of_recording: list[str] = []
         try:
             tiers = settings.channel == "tiers"
-            said = read_channels(self.transcript) if tiers else [read_transcript(self.transcript)]
-            alignments = align_file(
+            aligned = align_file(
                 recognizer,
                 file,
-                said,
+                read_speakers(self.transcript) if tiers else read_transcript(self.transcript, settings.tier),
                 transcript=self.transcript,
                 channel=settings.channel,
                 time_shifts=settings.time_shifts,
@@ -99,9 +100,9 @@ class AlignTask(NamedTuple):
             )
             options = replace(settings.options, folder=result_folder(output, self.source.stem))
             data = (
-                render_channels(alignments, file, options)
+                render_channels(aligned, file, options)
                 if tiers
-                else render(alignments[0], file, settings.form, options)
+                else render(aligned[0].alignment, file, settings.form, options)
             )
             sink.open(None, find(settings.form).extension).write(data)
             sink.commit()
@@ -112,8 +113,8 @@ class AlignTask(NamedTuple):
         except Exception as error:  # whatever it is, the other recordings go on
             failure = str(unexpected(file, error))
         else:
-            misfits = tuple(f"{file}: {remark}" for alignment in alignments for remark in remarks(alignment))
-            return Result(alignments[0].seconds, remarks=tuple(of_recording), misfits=misfits)
+            misfits = tuple(f"{file}: {remark}" for found in aligned for remark in remarks(found.alignment))
+            return Result(aligned[0].alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
         finally:
             sink.discard()
         return Result(failure=failure, remarks=tuple(of_recording))
@@ -149,7 +150,7 @@ def align_corpus(
     from ..batch.processes import local_executor
     from ..batch.run import Outcome
     from ..batch.sources import expand
-    from ..batch.statistics import with_failures
+    from ..batch.statistics import interrupted, with_failures
     from ..batch.task import Result
     from ..batch.task import Settings as Files
     from ..formats.registry import find
@@ -171,6 +172,7 @@ def align_corpus(
     ]
     failures: list[str] = []
     fine = True
+    reported = 0
     completed = local_executor(tasks, jobs, settings, output).run(tasks, lambda *_: None)
     try:
         with (
@@ -180,7 +182,8 @@ def align_corpus(
         ):
 
             def report(entry: "Entry", result: Result) -> None:
-                nonlocal fine
+                nonlocal fine, reported
+                reported += 1
                 wrong = result.misfits if result.failure is None else (result.failure,)
                 for line in (*result.remarks, *wrong):
                     bar.hide()
@@ -196,6 +199,9 @@ def align_corpus(
             for count, (task, result) in enumerate(zip(tasks, results, strict=True), start=1):
                 report(task.source, result)
                 bar(count, len(tasks))
+    except KeyboardInterrupt:
+        complain(interrupted(done + reported - len(failures), done + len(left)))
+        raise
     finally:
         results_folder.clean()
     before = f"; {done} done before" if done else ""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..asr.align.alignment import AlignedWord, Alignment
     from ..formats.document import Document
     from ..formats.options import Options
+    from .align_recording import Aligned
 
 SHOWN = 12  # words or phones in a remark
 
@@ -32,8 +33,8 @@ def render(alignment: "Alignment", file: str, form: str, options: "Options") -> 
     return find(form).write(document(alignment, file), options)
 
 
-def render_channels(alignments: "Sequence[Alignment]", file: str, options: "Options") -> bytes:
-    """The alignments of a recording's channels in one TextGrid.
+def render_channels(channels: "Sequence[Aligned]", file: str, options: "Options") -> bytes:
+    """The alignments of a recording's channels or speakers in one TextGrid.
 
     Raises:
         ConfigError: the phone set lacks a phone.
@@ -41,8 +42,8 @@ def render_channels(alignments: "Sequence[Alignment]", file: str, options: "Opti
     from ..formats.textgrid_channels import write_channels
 
     documents = [
-        replace(document(alignment, file), channel=number)
-        for number, alignment in enumerate(alignments, start=1)
+        replace(document(alignment, file), channel=number, speaker=speaker)
+        for alignment, number, speaker in channels
     ]
     return write_channels(documents, options)
 

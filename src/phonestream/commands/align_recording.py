@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 TEXTGRID = ".textgrid"
 Channel: TypeAlias = int | Literal["mix", "tiers"]
-"""Which channel is aligned: a number from 1 on, all of them mixed, or each with a tier of the transcript."""
+"""Which channel is aligned: a number from 1 on, all of them mixed, or each with a tier of the transcript. The tiers are
+speakers where there is one channel."""
 
 
 class Said(NamedTuple):
@@ -35,6 +36,22 @@ class Said(NamedTuple):
     """None: the recording's."""
 
 
+class Speaker(NamedTuple):
+    """What one of them says."""
+
+    name: str
+    said: Sequence[Said]
+
+
+class Aligned(NamedTuple):
+    """What one speaker says, aligned; the fields that name them are None where there is one alone."""
+
+    alignment: "Alignment"
+    channel: int | None = None
+    """Of the recording, or the tier's place among others; from 1 on."""
+    speaker: str | None = None
+
+
 class Computed(NamedTuple):
     """What the model makes of a recording."""
 
@@ -43,19 +60,24 @@ class Computed(NamedTuple):
     """What a person should know of the recording, in lines that name it."""
 
 
-def read_transcript(path: str) -> list[Said]:
+def read_transcript(path: str, tier: str | None = None) -> list[Speaker]:
     """The transcript in a file or, for -, on standard input: of a TextGrid each interval of its tier with text.
 
+    Args:
+        tier: the name of that tier; None: the only one with text.
+
     Raises:
-        DataError: it cannot be read, or is not text in UTF-8, or a TextGrid has no tier or several with text.
+        DataError: it cannot be read, or is not text in UTF-8, or a TextGrid has no such tier or several.
     """
     from ..batch.entries import SUFFIXES
 
     data = _read(path)
     if path.lower().endswith(TEXTGRID):
-        return _utterances(path, data)
+        return [_speaker(path, _tiers(path, data), tier)]
+    if tier is not None:
+        raise DataError(f"{path}: is no TextGrid, and has no tier {tier!r}; leave out --tier")
     try:
-        return [Said(data.decode("utf-8-sig"))]
+        return [Speaker("", [Said(data.decode("utf-8-sig"))])]
     except UnicodeDecodeError as error:
         if os.path.splitext(path)[1].lower() in SUFFIXES:
             raise DataError(
@@ -82,17 +104,20 @@ def _read(path: str) -> bytes:
         raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
 
 
-def read_channels(path: str) -> list[list[Said]]:
-    """What is said in each channel: the tiers of a TextGrid that have text, in order.
+def read_speakers(path: str) -> list[Speaker]:
+    """What is said in each channel, or by each speaker: the tiers of a TextGrid that have text, in order.
 
     Raises:
-        DataError: it is none, or cannot be read.
+        DataError: it is none, or cannot be read, or no tier has text.
     """
     if not path.lower().endswith(TEXTGRID):
         raise DataError(
-            f"{path}: is no TextGrid; --channel tiers needs one, with a tier of utterances a channel"
+            f"{path}: is no TextGrid; --channel tiers needs one, with a tier of utterances a channel or a speaker"
         )
-    return [_said(tier) for tier in _tiers(path, _read(path))]
+    tiers = _tiers(path, _read(path))
+    if not tiers:
+        raise DataError(f"{path}: has no tiers of intervals with text; write what is said into one")
+    return [_said(tier) for tier in tiers]
 
 
 def _tiers(path: str, data: bytes) -> "list[Tier]":
@@ -102,19 +127,24 @@ def _tiers(path: str, data: bytes) -> "list[Tier]":
     return [tier for tier in read_tiers(path, data) if tier.intervals]
 
 
-def _said(tier: "Tier") -> list[Said]:
-    return [Said(text, start, end) for start, end, text in tier.intervals]
+def _said(tier: "Tier") -> Speaker:
+    return Speaker(tier.name, [Said(text, start, end) for start, end, text in tier.intervals])
 
 
-def _utterances(path: str, data: bytes) -> list[Said]:
-    tiers = _tiers(path, data)
-    if len(tiers) != 1:
-        names = f" ({', '.join(repr(tier.name) for tier in tiers)})" if tiers else ""
+def _speaker(path: str, tiers: "list[Tier]", name: str | None) -> Speaker:
+    """The tier of that name, or the only one."""
+    found = [tier for tier in tiers if name in (None, tier.name)]
+    if len(found) == 1:
+        return _said(found[0])
+    names = f" ({', '.join(repr(tier.name) for tier in tiers)})" if tiers else ""
+    if name is not None:
         raise DataError(
-            f"{path}: has {len(tiers) or 'no'} tiers of intervals with text{names}; leave one, of utterances, "
-            "or say that each is of a channel: --channel tiers"
+            f"{path}: has {len(found) or 'no'} tiers {name!r} with text{names}; name one with --tier"
         )
-    return _said(tiers[0])
+    raise DataError(
+        f"{path}: has {len(tiers) or 'no'} tiers of intervals with text{names}; name that of the utterances: --tier, "
+        "or say that each is of a channel or a speaker: --channel tiers"
+    )
 
 
 def compute(
@@ -168,7 +198,7 @@ def compute(
 def align_file(
     recognizer: "Recognizer",
     file: str,
-    said: Sequence[Sequence[Said]],
+    speakers: Sequence[Speaker],
     *,
     transcript: str,
     channel: Channel,
@@ -178,18 +208,19 @@ def align_file(
     phonemes: bool = False,
     lexicon: "Lexicon | None" = None,
     refuse: bool = True,
-) -> "list[Alignment]":
-    """Align a recording: with `tiers` each channel with one of `said`, else what `channel` names with the only one.
+) -> list[Aligned]:
+    """Align a recording: with `tiers` all of `speakers`, each in a channel or all in one; else what `channel` names.
 
     Args:
         transcript: its name, for errors.
         tell: called with what a person should know of the recording, in lines that name it, each once.
 
     Raises:
-        AudioError, DataError: as `align_said`, or there are not as many channels as tiers.
+        AudioError, DataError: as `align_said`, or there are several channels, and not as many as tiers.
     """
     told: set[str] = set()
 
+    @cache
     def posteriors(number: int | None) -> Computed:
         computed = compute(recognizer, file, time_shifts, number, progress)
         for remark in computed.remarks:
@@ -198,25 +229,33 @@ def align_file(
         told.update(computed.remarks)
         return computed
 
-    numbers: list[int | None] = [None if isinstance(channel, str) else channel]
-    if channel == "tiers":
-        numbers = [*range(1, _channels(file) + 1)]
-        if len(numbers) != len(said):
-            raise DataError(
-                f"{file}: has {len(numbers)} channels, and {transcript} {len(said)} tiers with text: give one a channel"
-            )
-    return [
-        align_said(
+    def aligned(said: Sequence[Said], number: int | None) -> "Alignment":
+        return align_said(
             recognizer,
-            parts,
+            said,
             partial(posteriors, number),
             names=(transcript, file),
             phonemes=phonemes,
             lexicon=lexicon,
             refuse=refuse,
         )
-        for number, parts in zip(numbers, said, strict=True)
-    ]
+
+    if channel != "tiers":
+        number = None if channel == "mix" else channel
+        return [Aligned(aligned(speaker.said, number)) for speaker in speakers]
+    count = _channels(file)
+    if count == 1:
+        names = {speaker.name.strip() for speaker in speakers} - {""}
+        named = len(names) == len(speakers)  # else numbers tell them apart
+        return [
+            Aligned(aligned(said, None), place, name.strip() if named else None)
+            for place, (name, said) in enumerate(speakers, start=1)
+        ]
+    if count != len(speakers):
+        raise DataError(
+            f"{file}: has {count} channels, and {transcript} {len(speakers)} tiers with text: give one a channel"
+        )
+    return [Aligned(aligned(speaker.said, place), place) for place, speaker in enumerate(speakers, start=1)]
 
 
 def _channels(file: str) -> int:

@@ -9,8 +9,8 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 SHORT = {"--output": "-o", "--format": "-f"}
 
 PANELS = {
-    "Input": "list root rate encoding channels channel text phonemes dictionary device start end data split keyword "
-    "commands layout decode",
+    "Input": "list root rate encoding channels channel tier text phonemes dictionary device start end data split "
+    "keyword commands layout decode",
     "Output": "format output phones visemes scores fps posteriors n-best resume overwrite failures save width dpi "
     "score report json confusions threshold",
     "Model and decoding": "model decoder beam lm lm-weight provider threads time-shifts refuse spot",

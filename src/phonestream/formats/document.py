@@ -48,5 +48,7 @@ class Document:
     """Lines of the transcript, where it has several; their symbols are their texts."""
     channel: int | None = None
     """Counted from 1; None where channels were mixed."""
+    speaker: str | None = None
+    """Where several are told apart by name; no two of a recording share one."""
     alternatives: tuple[Hypothesis, ...] = ()
     """Whole transcripts, `phones` the first of them, where an n-best list was asked for."""

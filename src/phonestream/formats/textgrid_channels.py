@@ -1,4 +1,4 @@
-"""One TextGrid of several channels, with tiers for each: who speaks when, at a glance."""
+"""One TextGrid of several channels or speakers, with tiers for each: who speaks when, at a glance."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from .textgrid import tiers_of, write_tiers
 
 
 def write_channels(documents: Sequence[Document], options: Options) -> bytes:
-    """The tiers of each channel of a recording, under its number."""
+    """The tiers of each channel of a recording, under its number, or under its speaker's name."""
     tiers = {
-        f"{name} {document.channel}": labels
+        f"{document.speaker} - {name}" if document.speaker else f"{name} {document.channel}": labels
         for document in documents
         for name, labels in tiers_of(document, options).items()
     }
