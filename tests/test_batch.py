@@ -161,7 +161,7 @@ def test_a_file_is_what_would_be_printed_in_the_format_that_its_name_tells(
 ) -> None:
     files = [folder / "a/00.wav", folder / "a/03.wav"]
     for form in FORMATS.values():
-        if form.name == "moho":  # mouth shapes, which the small model's phones have none of
+        if form.name in ("moho", "rhubarb"):  # mouth shapes, which the small model's phones have none of
             continue
         several = files if form.joins else files[:1]
         target = tmp_path / f"x.{form.extension.upper()}"

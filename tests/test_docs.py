@@ -143,7 +143,7 @@ def test_examples_of_formats_are_what_is_written() -> None:
         r"(^\*\*(\w+)\*\*(?:(?!^\*\*).)*?^```(?:text|xml)\n)(.*?)(^```$)", re.MULTILINE | re.DOTALL
     )
     examples = sections.sub(written, text)
-    assert len(sections.findall(text)) == 8
+    assert len(sections.findall(text)) == 9
     lines = iter(FORMATS["text"].write(document, Options("ipa")).decode().splitlines())
     heard = re.sub(
         r"^ +\d+\.\d\d  .*$", lambda _: next(lines), microphone.read_text("utf-8"), flags=re.MULTILINE

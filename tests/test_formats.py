@@ -112,7 +112,7 @@ def test_every_format_writes_every_result_as_utf8_and_alike_each_time(
 
 
 def test_formats_are_known_by_the_names_that_they_have_and_no_others() -> None:
-    assert " ".join(FORMATS) == "text json ctm textgrid eaf srt vtt audacity lab moho csv"
+    assert " ".join(FORMATS) == "text json ctm textgrid eaf srt vtt audacity lab moho rhubarb csv"
     assert all(find(name).name == name for name in FORMATS)
     assert len({form.extension.lower() for form in FORMATS.values()}) == len(FORMATS)
     with pytest.raises(ConfigError, match=r"unknown format 'mlf': choose from text, json, .*csv$"):
@@ -427,6 +427,23 @@ def test_a_word_is_beside_all_of_its_phones() -> None:
     assert [row["word"] for row in rows] == ["hut", "hut", "hut", "s"]
     labels = FORMATS["lab"].write(document, Options()).decode().splitlines()
     assert [line.split()[2:] for line in labels] == [["HH", "hut"], ["AH"], ["T"], ["S", "s"]]
+
+
+@few
+@given(documents(), st.sampled_from([Options(), IPA, Options(visemes="oculus")]))
+@example(EMPTY, Options())
+@example(NONE, Options())
+def test_rhubarb_s_mouth_cues(document: Document, options: Options) -> None:
+    """Cues of its nine shapes, one behind the other from 0 to the end, each another than the one before."""
+    found = json.loads(FORMATS["rhubarb"].write(document, options))
+    assert found["metadata"] == {"soundFile": document.file, "duration": round(document.seconds, 3)}
+    expected = to_visemes(document.intervals, "rhubarb")
+    cues = [(cue["value"], cue["start"], cue["end"]) for cue in found["mouthCues"]]
+    assert cues == [(shape.symbol, round(shape.start, 3), round(shape.end, 3)) for shape in expected]
+    assert {shape for shape, _, _ in cues} <= set("ABCDEFGHX")
+    assert all(one[2] == two[1] and one[0] != two[0] for one, two in pairwise(cues))
+    if cues:
+        assert (cues[0][1], cues[-1][2]) == (0, found["metadata"]["duration"])
 
 
 @few

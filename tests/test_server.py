@@ -172,11 +172,14 @@ def test_files_are_answered_in_any_format_and_phone_set(server: Process, recordi
     document = Document("a.opus", seconds, phones, tile(phones, seconds))
     assert grid.content == FORMATS["textgrid"].write(document, Options("ipa"))
     assert grid.headers["content-type"] == "text/plain; charset=utf-8"
+    shapes = httpx.post(f"{url}?file=a.opus&format=rhubarb&visemes=rhubarb", content=path.read_bytes())
+    assert shapes.content == FORMATS["rhubarb"].write(document, Options())
+    assert shapes.headers["content-type"] == "application/json"
     two = io.BytesIO()
     soundfile.write(two, np.stack([samples, -samples], axis=1), rate, format="WAV")
     answer = httpx.post(url, files={"file": ("b.wav", two.getvalue())}, data={"format": "srt"})
     assert "cancel" in json.loads(answer.headers["phonestream-remarks"])[0]
-    for query in ("fromat=srt", "format=doc", "phones=klingon"):
+    for query in ("fromat=srt", "format=doc", "phones=klingon", "visemes=klingon"):
         refused = httpx.post(f"{url}?{query}", content=b"x")
         assert (refused.status_code, refused.json()["error"][:8]) == (400, "unknown ")
 

@@ -48,8 +48,8 @@ def align(
         str | None,
         typer.Option(
             "--format",
-            help="text, a table for a person to read; json, ctm, textgrid, eaf, srt, vtt, audacity, lab, moho, csv. "
-            "Without it: what the ending of --output says, or text; for a folder textgrid.",
+            help="text, a table for a person to read; json, ctm, textgrid, eaf, srt, vtt, audacity, lab, moho, "
+            "rhubarb, csv. Without it: what the ending of --output says, or text; for a folder textgrid.",
         ),
     ] = None,
     output: Annotated[
@@ -289,6 +289,8 @@ def _options(
         )
     if frame_rate is not None and form != "moho":
         raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
+    if visemes not in (None, "rhubarb") and form == "rhubarb":
+        raise typer.BadParameter("are Rhubarb's in this format; leave them out", param_hint="--visemes")
     if visemes is not None and phones != "arpabet":
         raise typer.BadParameter(
             "gives phones names, and with --visemes there are none", param_hint="--phones"

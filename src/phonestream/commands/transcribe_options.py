@@ -30,7 +30,7 @@ class TranscribeOptions(RunOptions):
         typer.Option(
             "--format",
             help="text, for a person to read; json, a line for each file; ctm, textgrid, eaf, srt, vtt, audacity, "
-            "lab, moho, csv. Several, with commas between, need --output.",
+            "lab, moho, rhubarb, csv. Several, with commas between, need --output.",
             show_default="text",
         ),
     ] = None
@@ -88,6 +88,8 @@ class TranscribeOptions(RunOptions):
         formats = self.format_names(find)
         if self.frame_rate is not None and "moho" not in formats:
             raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
+        if self.visemes not in (None, "rhubarb") and "rhubarb" in formats:
+            raise typer.BadParameter("are Rhubarb's in this format; leave them out", param_hint="--visemes")
         names = self._names()
         channel = self.channel_number("mix", "each", "tiers")
         if channel == "tiers" and (formats != ("textgrid",) or self.posteriors):

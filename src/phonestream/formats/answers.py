@@ -10,10 +10,11 @@ from .options import Options
 from .registry import Format, find, needs_intervals
 from .tiling import tile
 
-PARAMETERS = ("format", "phones")
+PARAMETERS = ("format", "phones", "visemes")
 
 MEDIA_TYPES = {
     "json": "application/json",
+    "rhubarb": "application/json",
     "eaf": "application/xml",
     "srt": "application/x-subrip; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
@@ -39,12 +40,15 @@ class AnswerWriter(NamedTuple):
 
 
 def answer_writer(parameters: Mapping[str, str]) -> AnswerWriter:
-    """What `parameters` of a request ask for: `format`, by default json, and `phones`, by default arpabet.
+    """What `parameters` of a request ask for: `format`, by default json; `phones`, by default arpabet, or `visemes`.
 
     Raises:
-        ConfigError: there is no such format, phone set or parameter.
+        ConfigError: there is no such format, phone set, set of shapes or parameter, or both of phones and shapes.
     """
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
         raise ConfigError(f"unknown parameter {unknown[0][:80]!r}: expected file, {' or '.join(PARAMETERS)}")
-    return AnswerWriter(find(parameters.get("format", "json")), Options(parameters.get("phones", "arpabet")))
+    if "phones" in parameters and "visemes" in parameters:
+        raise ConfigError("visemes: are shapes, not phones; leave out phones")
+    options = Options(parameters.get("phones", "arpabet"), parameters.get("visemes"))
+    return AnswerWriter(find(parameters.get("format", "json")), options)

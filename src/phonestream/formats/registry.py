@@ -13,6 +13,7 @@ from . import (
     json_lines,
     lab,
     moho,
+    rhubarb,
     subtitles,
     text,
     textgrid,
@@ -68,6 +69,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("audacity", "audacity.txt", needs_intervals=True, chunks=audacity.write),
             Format("lab", "lab", needs_intervals=True, chunks=lab.write),
             Format("moho", "dat", needs_intervals=True, chunks=moho.write),
+            Format("rhubarb", "rhubarb.json", needs_intervals=True, chunks=rhubarb.write),
             Format(
                 "csv", "csv", needs_intervals=True, chunks=csv_rows.write, header=csv_rows.HEADER, joins=True
             ),
