@@ -33,7 +33,8 @@ from phonestream.asr.corpora.rows import parse_phones
 from phonestream.asr.corpora.timit import fold
 from phonestream.asr.lexicon.lexicon import Lexicon
 from phonestream.asr.lexicon.phones import PHONES
-from phonestream.errors import AudioError, DataError
+from phonestream.cli import main
+from phonestream.errors import AudioError, AudioWarning, DataError
 
 HEADER = "id\tsplit\tpath\ttext\tphones"
 
@@ -183,6 +184,22 @@ def test_damage_that_headers_do_not_show_is_found_by_decoding(tmp_path: Path):
     with pytest.raises(AudioError, match=r"a\.wav: holds NaN"):
         load_samples(load_cuts(tmp_path / "cuts", "train")[0])
     assert "NaN" in only_problem(prepare(tmp_path, tmp_path / "cuts", decode=True))
+
+
+def test_channels_that_cancel_are_told_where_audio_is_decoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    left = np.random.default_rng(0).uniform(-0.3, 0.3, 32000)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, -left], axis=1), 16000)
+    write(tmp_path / "a.txt", "yes")
+    prepare(tmp_path, tmp_path / "cuts")
+    with pytest.warns(AudioWarning, match=r"/a\.wav: its 2 channels cancel each other"):
+        load_samples(load_cuts(tmp_path / "cuts", "train")[0])
+    with pytest.raises(SystemExit, match="0"):
+        main(["prepare", str(tmp_path), "--output", str(tmp_path / "cuts"), "--decode"])
+    err = capsys.readouterr().err
+    assert err.startswith(f"phonestream: {tmp_path}/a.wav: its 2 channels cancel each other")
+    assert err.count("\n") == 1
 
 
 def test_nothing_usable_writes_nothing(tmp_path: Path):

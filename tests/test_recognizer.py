@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from toy_model import FRAME, levels, toy_model
 
 import phonestream
@@ -83,6 +84,11 @@ def test_chunks_in_channels_may_be_short_behind_a_longer_one(toy: Recognizer, ch
         for fresh in (toy.stream().accept, pool.open(sample_rate=16_000).push):
             with pytest.raises(AudioError, match="transpose"):
                 fresh(samples[: channels - 1])
+
+
+def test_a_tensor_that_needs_a_gradient_is_heard_as_its_array_is(toy: Recognizer) -> None:
+    tensor = torch.tensor(SAMPLES, requires_grad=True)
+    assert toy.transcribe(tensor) == toy.transcribe(2 * tensor / 2) == toy.transcribe(SAMPLES)
 
 
 # asyncio

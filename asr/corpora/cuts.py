@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import AudioError, DataError
+from ...streaming.audio.channels import MixLevel
 from ...streaming.audio.files import AudioFile
 from ...streaming.audio.samples import SAMPLE_RATE, mono
-from .rows import check_finite
+from .rows import check_finite, warn_of_channels
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -101,6 +102,8 @@ def reference_phones(cut: "MonoCut") -> list[str]:
 def read_audio(cut: "MonoCut") -> tuple[NDArray[np.float32], int]:
     """Samples [n] in [-1, 1] of a cut, channels mixed down, and their rate in Hz.
 
+    Warns (`AudioWarning`) where the recording's channels cancel each other.
+
     Raises:
         AudioError: the file is missing, cannot be read, is shorter than the cut says, or holds NaN or
             infinity.
@@ -111,9 +114,14 @@ def read_audio(cut: "MonoCut") -> tuple[NDArray[np.float32], int]:
     if recording.transforms or len(recording.sources) != 1 or recording.sources[0].type != "file":
         raise DataError(f"recording {cut.id}: expected one audio file without transforms")
     path = recording.sources[0].source
+    level, blocks = MixLevel(), []
     with AudioFile(path) as audio:
         rate = audio.sample_rate
-        samples = np.concatenate([mono(block) for block in audio.blocks()])
+        for block in audio.blocks():
+            level = level.add(block)
+            blocks.append(mono(block))
+    samples = np.concatenate(blocks)
+    warn_of_channels(level, path)
     if (rate, len(samples)) != (recording.sampling_rate, recording.num_samples):
         raise AudioError(
             f"{path}: holds {len(samples)} samples at {rate} Hz where the cut set says {recording.num_samples} "

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import AudioError, DataError
+from ...streaming.audio.channels import SPLIT, MixLevel, warn_of_audio
 from ...streaming.audio.files import AudioFile
 from ..lexicon.phones import encode
 
@@ -61,7 +62,8 @@ def read_header(path: Path, *, decode: bool = False) -> AudioHeader:
 
     Args:
         path: the file.
-        decode: decode it too, to the end, to find damage that the container does not show.
+        decode: decode it too, to the end, to find damage that the container does not show; and warn
+            (`AudioWarning`) where its channels cancel each other.
 
     Raises:
         AudioError: the file is missing, is not audio that libsndfile reads, holds no samples, is damaged or
@@ -72,14 +74,23 @@ def read_header(path: Path, *, decode: bool = False) -> AudioHeader:
             f"{path}: is SPHERE audio with Shorten compression; convert it with `sph2pipe -f wav`"
         )
     with AudioFile(path) as audio:
-        decoded = 0
+        decoded, level = 0, MixLevel()
         for block in (
             audio.blocks() if decode or audio.frames is None else ()
         ):  # FLAC from a pipe has no length
             check_finite(block, path)
             decoded += len(block)
+            level = level.add(block)
+        warn_of_channels(level, path)
         length = decoded if audio.frames is None else audio.frames
         return AudioHeader(audio.sample_rate, length, audio.channels)
+
+
+def warn_of_channels(level: MixLevel, path: str | Path) -> None:
+    """Warn where the channels of a recording cancel each other, so that there is little to train on or to hear."""
+    remark = level.describe("its", SPLIT)
+    if remark is not None:
+        warn_of_audio(f"{path}: {remark}")
 
 
 def check_finite(samples: NDArray[np.float32], path: str | Path) -> None:

@@ -2,11 +2,13 @@
 
 import os
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import BinaryIO, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
-from ..errors import PhonestreamError
+from ..errors import AudioWarning, PhonestreamError
 from ..errors import printable as printable
 from ..native_output import native_remarks_off as native_remarks_off
 from ..native_output import redirect_to_null
@@ -49,6 +51,28 @@ def complain(message: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             _put(sys.stderr, os.fsencode(f"phonestream: {printable(message)}\n"))
+
+
+@contextmanager
+def audio_warnings_told(hide: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Each `AudioWarning` is a line on standard error, as other remarks on recordings are.
+
+    Args:
+        hide: called before, to clear a progress bar.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", AudioWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, AudioWarning):
+                hide()
+                complain(str(message))
+            else:
+                others(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def dim(text: str) -> str:

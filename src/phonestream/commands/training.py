@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .decoding import DecoderOption, chosen
-from .output import complain, write
+from .output import audio_warnings_told, complain, write
 from .progress import Bar
 
 if TYPE_CHECKING:
@@ -38,13 +38,16 @@ def prepare(
     ] = None,
     decode: Annotated[
         bool,
-        typer.Option("--decode", help="Decode all audio, to find damage that headers do not show."),
+        typer.Option(
+            "--decode",
+            help="Decode all audio, to find damage that headers do not show, and channels that cancel.",
+        ),
     ] = False,
 ) -> None:
     """Index a corpus of recordings and transcripts for training: one lhotse cut set a split."""
     from ..asr.corpora.corpus import format_prepared, prepare
 
-    with Bar("preparing") as bar:
+    with Bar("preparing") as bar, audio_warnings_told(bar.hide):
         prepared = prepare(source, output, layout=layout, split=split, decode=decode, progress=bar)
     write(format_prepared(prepared))
     _end(prepared.problems)
@@ -119,7 +122,7 @@ def train(
     weights = None if initial is None else _encoder(initial).state_dict()
     teachers = [_encoder(origin) for origin in teacher or ()]
     rows = None if teacher_rows is None else load_rows(teacher_rows)
-    with init_processes() as processes:
+    with init_processes() as processes, audio_warnings_told():
         if len(stages) == 1:
             done = train(
                 stages[0],
@@ -184,7 +187,7 @@ def evaluate(
     """Measure a model's phone error rate against reference phones."""
     from ..asr.evaluation.evaluate import evaluate, format_report
 
-    with Bar("evaluating") as bar:
+    with Bar("evaluating") as bar, audio_warnings_told(bar.hide):
         report = evaluate(
             model,
             split=split,
