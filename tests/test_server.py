@@ -625,6 +625,7 @@ def test_allowed_pages_may_read_answers(named: Process) -> None:
     for answer in (preflight, httpx.post(url, content=b"none", headers={"Origin": origin})):
         assert answer.headers["access-control-allow-origin"] == origin
         assert "Origin" in answer.headers["vary"]
+    assert "Phonestream-Remarks" in answer.headers["access-control-expose-headers"]
     for stranger in (httpx.options, httpx.post):
         answer = stranger(url, headers={"Origin": "https://stranger.example", **asked})
         assert not answer.is_success

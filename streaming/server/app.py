@@ -102,6 +102,7 @@ def application(service: Service, root_path: str = "", request_log: bool = False
             allow_origins=tuple(service.access.origins),
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "Content-Type"),
+            expose_headers=(upload.REMARKS, "Retry-After"),
         )
     if root_path:
         served = Prefix(served, root_path)

@@ -47,7 +47,8 @@ def answer_writer(parameters: Mapping[str, str]) -> AnswerWriter:
     """
     unknown = [name for name in parameters if name not in PARAMETERS]
     if unknown:
-        raise ConfigError(f"unknown parameter {unknown[0][:80]!r}: expected file, {' or '.join(PARAMETERS)}")
+        known = f"{', '.join(PARAMETERS[:-1])} or {PARAMETERS[-1]}"
+        raise ConfigError(f"unknown parameter {unknown[0][:80]!r}: expected file, {known}")
     if "phones" in parameters and "visemes" in parameters:
         raise ConfigError("visemes: are shapes, not phones; leave out phones")
     options = Options(parameters.get("phones", "arpabet"), parameters.get("visemes"))
