@@ -434,7 +434,9 @@ def test_keywords_that_overlap_are_all_in_every_format(drawn: list[tuple[float, 
     )
     for tier in laid.values():
         assert all(one[2] <= other[1] for one, other in itertools.pairwise(tier))
-    written = {name: form.write(Spots("a b.wav", 9.0, spotted)) for name, form in SPOT_FORMATS.items()}
+    found = Spots("a b.wav", 9.0, spotted, folder="deep/er")
+    written = {name: form.write(found) for name, form in SPOT_FORMATS.items()}
+    assert b'RELATIVE_MEDIA_URL="../../a%20b.wav"' in written["eaf"]
     grid = read_tiers("found.TextGrid", written["textgrid"])
     assert sum(len(tier.intervals) for tier in grid) == len(spotted)
     assert len(json.loads(written["json"])["spotted"]) == len(spotted)

@@ -11,7 +11,7 @@ from ..streaming.spotting.command_clip import hear_clip, read_clip
 from ..streaming.spotting.commands import CommandRecognizer, Commands
 from ..streaming.spotting.keywords import Keywords
 from .entries import Source
-from .output import Output
+from .output import Output, result_folder
 from .sinks import ResultSink
 from .task import Progress, Result, Settings, whole_result
 from .transcription import EACH, MIX, choose_channels, opened, source_blocks, transcribe_source
@@ -60,19 +60,25 @@ class SpotTask(NamedTuple):
 
         def write(sink: ResultSink) -> tuple[float, Sequence[str]]:
             if isinstance(sought, Keywords):
-                return self._spot(sink, recognizer, sought, progress)
+                return self._spot(sink, recognizer, sought, output, progress)
             return self._tell(sink, recognizer, sought)
 
         return whole_result(self.source, output, write)
 
     def _spot(
-        self, sink: ResultSink, recognizer: Recognizer, keywords: Keywords, progress: Progress
+        self,
+        sink: ResultSink,
+        recognizer: Recognizer,
+        keywords: Keywords,
+        output: Output | None,
+        progress: Progress,
     ) -> tuple[float, Sequence[str]]:
         channels = transcribe_source(
             self.source, recognizer, channel=self.settings.channel, keywords=keywords, progress=progress
         )
+        folder = self.settings.options.folder if output is None else result_folder(output, self.source.stem)
         for one in channels:
-            found = Spots(self.source.name, one.seconds, one.spotted, one.channel)
+            found = Spots(self.source.name, one.seconds, one.spotted, one.channel, folder)
             for form in map(SPOT_FORMATS.__getitem__, self.settings.formats):
                 sink.open(self._number(one.channel), form.extension).write(form.write(found))
         return channels[0].seconds, channels[0].remarks

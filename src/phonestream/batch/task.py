@@ -114,7 +114,9 @@ def run_task(
 
     def write(sink: ResultSink) -> tuple[float, Sequence[str]]:
         channels = _transcribe(sink, task, recognizer, progress)
-        options = replace(settings.options, folder=result_folder(output, source.stem))
+        options = settings.options
+        if output is not None:
+            options = replace(options, folder=result_folder(output, source.stem))
         _write(sink, task, channels, options)
         return channels[0].seconds, channels[0].remarks
 

@@ -114,6 +114,11 @@ class RunOptions:
             return None
         return self.output if format_of(self.output) else None
 
+    @property
+    def file_folder(self) -> str | None:
+        """That in which `file` lies."""
+        return None if self.file is None else os.path.dirname(self.file)
+
     def check_files(self) -> None:
         """Refuse options about files that do not go together."""
         for option, given, needs in (

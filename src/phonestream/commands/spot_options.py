@@ -112,10 +112,11 @@ class SpotOptions(RunOptions):
     def settings(self) -> "Settings":
         """What is wanted of each recording."""
         from ..batch.task import Settings
+        from ..formats.options import Options
         from ..formats.spotted import find
 
         formats = self.format_names(lambda name: find(name, self.formats))
-        return Settings(formats, channel=self.channel_number())
+        return Settings(formats, Options(folder=self.file_folder), channel=self.channel_number())
 
     def spec(self) -> "SpotSpec":
         """The model, and what is looked for.

@@ -115,6 +115,7 @@ class TranscribeOptions(RunOptions):
                 self.visemes,
                 frame_rate=self.frame_rate or Options.frame_rate,
                 styled=self.output is None and styled(),
+                folder=self.file_folder,
             )
         except ConfigError as error:
             hint = "--phones" if self.visemes is None else "--visemes"

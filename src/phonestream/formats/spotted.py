@@ -32,6 +32,8 @@ class Spots:
     spotted: Sequence[Spotted]
     channel: int | None = None
     """Counted from 1; None where channels were mixed."""
+    folder: str | None = None
+    """Where the result will lie, for formats that say where the recording is; None: beside it."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ SPOT_FORMATS = _table(
     SpotFormat("json", _json),
     SpotFormat("csv", _csv, CSV_HEADER),
     SpotFormat("textgrid", lambda found: textgrid.write_tiers(tiers(found.spotted), found.seconds)),
-    SpotFormat("eaf", lambda found: eaf.write_tiers(tiers(found.spotted), found.file, found.channel)),
+    SpotFormat(
+        "eaf", lambda found: eaf.write_tiers(tiers(found.spotted), found.file, found.channel, found.folder)
+    ),
     SpotFormat("srt", lambda found: subtitles.as_srt(_cues(found))),
     SpotFormat("vtt", lambda found: subtitles.as_vtt(_cues(found))),
     SpotFormat("audacity", _audacity),
