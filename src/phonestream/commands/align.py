@@ -203,7 +203,7 @@ def align(
     elif text is not None:
         speakers = [Speaker("", [Said(text)])]
     else:
-        speakers = read_transcript(name_of_said, tier)
+        speakers = [read_transcript(name_of_said, tier)]
     with Bar("aligning") as bar:
 
         def tell(remark: str) -> None:  # also where the alignment is refused

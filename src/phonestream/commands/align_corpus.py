@@ -86,10 +86,11 @@ class AlignTask(NamedTuple):
         of_recording: list[str] = []
         try:
             tiers = settings.channel == "tiers"
+            said = self.transcript
             aligned = align_file(
                 recognizer,
                 file,
-                read_speakers(self.transcript) if tiers else read_transcript(self.transcript, settings.tier),
+                read_speakers(said) if tiers else [read_transcript(said, settings.tier)],
                 transcript=self.transcript,
                 channel=settings.channel,
                 time_shifts=settings.time_shifts,

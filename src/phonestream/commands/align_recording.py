@@ -60,7 +60,7 @@ class Computed(NamedTuple):
     """What a person should know of the recording, in lines that name it."""
 
 
-def read_transcript(path: str, tier: str | None = None) -> list[Speaker]:
+def read_transcript(path: str, tier: str | None = None) -> Speaker:
     """The transcript in a file or, for -, on standard input: of a TextGrid each interval of its tier with text.
 
     Args:
@@ -73,11 +73,11 @@ def read_transcript(path: str, tier: str | None = None) -> list[Speaker]:
 
     data = _read(path)
     if path.lower().endswith(TEXTGRID):
-        return [_speaker(path, _tiers(path, data), tier)]
+        return _speaker(path, _tiers(path, data), tier)
     if tier is not None:
         raise DataError(f"{path}: is no TextGrid, and has no tier {tier!r}; leave out --tier")
     try:
-        return [Speaker("", [Said(data.decode("utf-8-sig"))])]
+        return Speaker("", [Said(data.decode("utf-8-sig"))])
     except UnicodeDecodeError as error:
         if os.path.splitext(path)[1].lower() in SUFFIXES:
             raise DataError(

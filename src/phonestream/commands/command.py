@@ -106,7 +106,7 @@ def _describe(option: TyperOption) -> None:
         option.callback = _written
 
 
-def _written(context: typer.Context, option: TyperOption, value: Any) -> Any:
+def _written(context: Any, option: Any, value: Any) -> Any:
     """The value of an option that names what is written: `-`, of a command that prints, is no name but standard output.
 
     Raises:

@@ -48,7 +48,10 @@ class TuneTask(NamedTuple):
             computed = compute(recognizer, file, 1, remedy="make one of them a file")
             of_recording = computed.remarks
             alignment = align_said(
-                recognizer, read_transcript(self.transcript), lambda: computed, names=(self.transcript, file)
+                recognizer,
+                read_transcript(self.transcript).said,
+                lambda: computed,
+                names=(self.transcript, file),
             )
         except PhonestreamError as error:
             return Result(failure=str(error), remarks=of_recording)
