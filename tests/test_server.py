@@ -588,7 +588,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def named(log: Path) -> Iterator[Process]:
     allowed = ("--allow-host", "speech.example", "--allow-origin", "https://friend.example")
-    with serving(*allowed, "--root-path", "/speech/", "--log-requests", log=log) as process:
+    with serving(
+        *allowed, "--root-path", "/speech/", "--log-requests", "--visemes", "rhubarb", log=log
+    ) as process:
         yield process
 
 
@@ -613,6 +615,13 @@ def test_a_proxy_may_show_the_server_below_a_path_and_requests_are_logged(named:
     assert re.search(r"127\.0\.0\.1 WebSocket /v1/stream 1000 ", lines), lines
     assert "secret" not in lines
     assert "refused a request of 127.0.0.1: pages of 'https://evil.example' may not" in lines
+
+
+def test_streams_that_ask_for_no_shapes_have_those_of_the_server(named: Process) -> None:
+    for asked, rest in (({}, "X"), ({"visemes": "oculus"}, "sil")):
+        with Client(named.url) as client:
+            shape, last = client.stream([np.zeros(16_000, np.float32)], 16_000, **asked)
+        assert (shape.symbol, shape.start, shape.end, last) == (rest, 0, 1, Final(1.0, 0.0))
 
 
 def test_allowed_pages_may_read_answers(named: Process) -> None:
