@@ -12,9 +12,10 @@ from .stream import DEFAULT_RATE, E, Stream
 class AsyncStream(Generic[E]):
     """`Stream`'s methods to be awaited, in the order of their calls.
 
-    >>> stream = phonestream.AsyncStream(recognizer.stream())
-    >>> async for phone in stream.events(microphone_chunks):
-    ...     print(phone.symbol)
+    Examples:
+        >>> stream = phonestream.AsyncStream(recognizer.stream())
+        >>> async for phone in stream.events(microphone_chunks):
+        ...     print(phone.symbol)
 
     A call that raises or is cancelled, by `asyncio.timeout` say, leaves the stream as it was: its audio is not heard,
     no event is lost, and the same call can be made again.

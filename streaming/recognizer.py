@@ -29,12 +29,13 @@ from .stream import DEFAULT_RATE, Event, Stream
 class Recognizer:
     """A model, ready to hear any number of streams. It never changes, and threads may share it.
 
-    >>> recognizer = Recognizer()
-    >>> stream = recognizer.stream()
-    >>> for block in blocks:
-    ...     for phone in stream.accept(block):
-    ...         print(phone.symbol, phone.start, phone.end, phone.confidence)
-    >>> stream.finish()
+    Examples:
+        >>> recognizer = Recognizer()
+        >>> stream = recognizer.stream()
+        >>> for block in blocks:
+        ...     for phone in stream.accept(block):
+        ...         print(phone.symbol, phone.start, phone.end, phone.confidence)
+        >>> stream.finish()
     """
 
     def __init__(
@@ -180,8 +181,9 @@ class Recognizer:
         Each stream hears its samples and gives the phones that it would give alone. One that cannot, for NaN in its
         audio say, stays as it was; the others go on.
 
-        >>> for events, error in recognizer.accept_many([(stream, samples), (another, more)]):
-        ...     print(error or events)
+        Examples:
+            >>> for events, error in recognizer.accept_many([(stream, samples), (another, more)]):
+            ...     print(error or events)
 
         Args:
             inputs: (stream, samples) pairs, samples as for `Stream.accept`; any number of them in each.

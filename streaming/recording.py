@@ -26,8 +26,9 @@ def transcribe(
 ) -> list[Phone]:
     """All phones of an audio file, of any format that `phonestream transcribe` reads, at any sample rate.
 
-    >>> for phone in phonestream.transcribe("speech.flac"):
-    ...     print(phone.symbol, phone.start, phone.end, phone.confidence)
+    Examples:
+        >>> for phone in phonestream.transcribe("speech.flac"):
+        ...     print(phone.symbol, phone.start, phone.end, phone.confidence)
 
     Args:
         path: of the file; `-` is standard input.

@@ -6,6 +6,7 @@ nothing below it must succeed. All run in the repository's root. In blocks of ``
 only the reader has, nothing is run, but each call of phonestream must be one that the command line accepts.
 """
 
+import inspect
 import os
 import re
 import shlex
@@ -170,6 +171,9 @@ def test_every_page_is_in_the_site_and_public_names_in_its_reference() -> None:
     named.remove("errors")  # a page of several
     kinds = {name for name, kind in vars(phonestream.errors).items() if isinstance(kind, type)}
     assert sorted([*named, *kinds]) == sorted({*phonestream.__all__} - {"__version__"})
+    for name in named:  # an example outside of its section is no code in the reference
+        before, prompt, _ = (inspect.getdoc(getattr(phonestream, name)) or "").partition(">>> ")
+        assert not prompt or before.endswith("\n\nExamples:\n    "), name
 
 
 def test_the_map_of_the_project_is_of_this_project() -> None:

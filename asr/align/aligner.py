@@ -53,9 +53,10 @@ def align(
 ) -> Alignment:
     """Find the words and phones of `transcript` in a recording.
 
-    >>> alignment = align(recognizer, samples, 16_000, "the sea unbroken all round")
-    >>> for word in alignment.words:
-    ...     print(word.text, word.start, word.end, word.score)
+    Examples:
+        >>> alignment = align(recognizer, samples, 16_000, "the sea unbroken all round")
+        >>> for word in alignment.words:
+        ...     print(word.text, word.start, word.end, word.score)
 
     Args:
         recognizer: the model.

@@ -216,8 +216,9 @@ def bundled() -> Lexicon:
 def pronounce(word: str) -> list[Pronunciation]:
     """All ways to say an English word or text, at least one, the usual one first.
 
-    >>> [way.phones for way in pronounce("tomato")]
-    [('T', 'AH', 'M', 'EY', 'T', 'OW'), ('T', 'AH', 'M', 'AA', 'T', 'OW')]
+    Examples:
+        >>> [way.phones for way in pronounce("tomato")]
+        [('T', 'AH', 'M', 'EY', 'T', 'OW'), ('T', 'AH', 'M', 'AA', 'T', 'OW')]
 
     `Lexicon(path).pronunciations(word)` takes a dictionary of your own.
 

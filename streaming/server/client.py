@@ -52,9 +52,10 @@ class ServerError(PhonestreamError):
 class Client:
     """A server of `phonestream serve`, for any number of streams, each with a connection of its own.
 
-    >>> with Client("ws://localhost:8765") as client:
-    ...     for event in client.stream(blocks, 16_000):      # Phone, Lost, ... and Final at the end
-    ...         print(event)
+    Examples:
+        >>> with Client("ws://localhost:8765") as client:
+        ...     for event in client.stream(blocks, 16_000):      # Phone, Lost, ... and Final at the end
+        ...         print(event)
     """
 
     def __init__(self, url: str = "ws://localhost:8765", *, token: str | None = None) -> None:

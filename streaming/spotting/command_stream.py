@@ -10,11 +10,12 @@ from .commands import Commands
 class CommandStream(Stream[Event]):
     """A stream that tells which command each utterance was.
 
-    >>> stream = CommandStream(Recognizer(), Commands(["lamp (on | off)"]))
-    >>> for block in blocks:
-    ...     for event in stream.accept(block):
-    ...         if isinstance(event, CommandResult):
-    ...             print(event.command)
+    Examples:
+        >>> stream = CommandStream(Recognizer(), Commands(["lamp (on | off)"]))
+        >>> for block in blocks:
+        ...     for event in stream.accept(block):
+        ...         if isinstance(event, CommandResult):
+        ...             print(event.command)
 
     It is `recognizer.stream(commands=…, endpoints=True, decoder="greedy")`: events are those of a stream with
     endpoints, and behind each endpoint (and at the end) a `CommandResult` if any phone was heard since the one before.

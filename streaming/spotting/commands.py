@@ -61,9 +61,10 @@ class CommandResult(NamedTuple):
 class Commands:
     """A closed list of commands. It never changes, and streams may share it.
 
-    >>> commands = Commands(["turn [the] light (on | off)", "stop"])
-    >>> [command.phrase for command in commands]
-    ['turn the light on', 'turn the light off', 'turn light on', 'turn light off', 'stop']
+    Examples:
+        >>> commands = Commands(["turn [the] light (on | off)", "stop"])
+        >>> [command.phrase for command in commands]
+        ['turn the light on', 'turn the light off', 'turn light on', 'turn light off', 'stop']
     """
 
     def __init__(
