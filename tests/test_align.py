@@ -495,10 +495,11 @@ def test_json_has_the_python_api_s_alignment(
 
 def test_text_is_a_line_for_each_word(run: Run, corpus: list[Recording]) -> None:
     recording = corpus[1]
-    text = recording.text.replace("sea", "zorblex sea")
+    text = recording.text.replace("sea", "zorblex sea").replace("sight", "sighs")
     status, out, err = run(recording.file, "--text", text, "--phones", "ipa")
     lines = out.decode().splitlines()
     assert [line.split()[3] for line in lines] == ["word", *text.split(), "(all)"]
+    assert lines[-2].endswith("sighs      s aɪ z  (z said as t)")
     assert "(not found)" in lines[text.split().index("zorblex") + 1]
     assert "θ" in lines[3]
     assert status == 1

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .align_recording import Aligned
 
 SHOWN = 12  # words or phones in a remark
+DOUBTED = 0.5  # probability that a phone was said right, below which a table says what was said instead
 
 
 def render(alignment: "Alignment", file: str, form: str, options: "Options") -> bytes:
@@ -80,14 +81,15 @@ def document(alignment: "Alignment", file: str) -> "Document":
 
 
 def as_table(alignment: "Alignment", options: "Options") -> str:
-    """A line for each word: start, end, score, the word, its phones, and what is to be said of it."""
+    """A line for each word: start, end, score, the word, its phones, and what is to be said of it and of them."""
     from ..formats.units import tier
 
     width = max(len(word.text) for word in alignment.words)
     lines = [f"{'start':>8} {'end':>8}  score  {'word':<{width}}  {tier(options)}"]
     for word in alignment.words:
         said = " ".join(_symbols(word, options))
-        remark = "" if word.known else "  (not in the lexicon: a guess)"
+        remarked = [*([] if word.known else ["not in the lexicon: a guess"]), *_mispronounced(word, options)]
+        remark = f"  ({'; '.join(remarked)})" if remarked else ""
         if word.problem:
             said, remark = "(cannot be read)", ""
         elif not word.found:
@@ -96,6 +98,21 @@ def as_table(alignment: "Alignment", options: "Options") -> str:
         lines.append(printable(line.rstrip()))
     lines.append(f"{0:8.2f} {alignment.seconds:8.2f}  {alignment.score:5.2f}  (all)")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _mispronounced(word: "AlignedWord", options: "Options") -> Iterator[str]:
+    """What was probably said otherwise than the word's phones have it; nothing where mouth shapes are shown."""
+    from ..formats.phone_sets import rename
+
+    if options.visemes is not None:
+        return
+    for phone in word.phones:
+        name, instead, inserted = rename(phone.symbol, options.phone_set), phone.instead, phone.inserted
+        if phone.pronunciation < DOUBTED:
+            heard = rename(instead.symbol, options.phone_set) if instead.symbol else ""
+            yield f"{name} said as {heard}" if heard else f"{name} left out"
+        if inserted is not None:
+            yield f"{rename(inserted.symbol, options.phone_set)} put in after {name}"
 
 
 def _symbols(word: "AlignedWord", options: "Options") -> list[str]:
