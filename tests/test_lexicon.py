@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from phonestream import pronounce
 from phonestream.asr.align.transcript import words_of
+from phonestream.asr.lexicon import ipa
 from phonestream.asr.lexicon.lexicon import Lexicon, normalise
 from phonestream.asr.lexicon.numbers import readings, roman
-from phonestream.asr.lexicon.phones import PHONES, encode
+from phonestream.asr.lexicon.phones import IPA, PHONES, encode
 from phonestream.asr.lexicon.written import written_words
 from phonestream.errors import DataError
 
@@ -421,6 +422,31 @@ def test_a_dictionary_of_the_montreal_forced_aligner(tmp_path: Path) -> None:
     assert lexicon.pronunciations("tomato") == pronounce("tomato")
     path.write_text("no\t1.0\tN OW1\nna\t0.5\tn ɑː\n", "utf-8")
     with pytest.raises(DataError, match=r"mfa\.dict:2: unknown phone 'n'"):
+        Lexicon(path)
+
+
+ENGLISH_US_MFA = (
+    "aj aw b bʲ c cʰ d dʒ dʲ ej f fʲ h i iː j k kʰ l m mʲ m̩ n n̩ ow p pʰ pʲ s t tʃ tʰ tʲ v vʲ w z æ ç ð ŋ ɐ ɑ ɑː "
+    "ɒ ɒː ɔj ə ɚ ɛ ɝ ɟ ɡ ɪ ɫ ɫ̩ ɱ ɲ ɹ ɾ ʃ ʉ ʉː ʊ ʎ ʒ ʔ θ"
+)
+
+
+def test_ipa_phones_of_the_montreal_forced_aligner_are_ours(tmp_path: Path) -> None:
+    """Those of its dictionary english_us_mfa, and our own names."""
+    for symbol in ENGLISH_US_MFA.split():
+        assert all(phone in PHONES for way in ipa.alternatives(symbol) or ["none"] for phone in way), symbol
+    assert [ipa.alternatives(name) for name in IPA.values()] == [((phone,),) for phone in IPA]
+    path = tmp_path / "mfa.dict"
+    path.write_text("water\t0.99\t0.2\t1.0\t1.0\tw ɑː ɾ ɚ\nwater\t0.1\tw ɑː tʰ ɚ\nlittle\tl ɪ ɾ ɫ̩\n", "utf-8")
+    said = {word: [way.phones for way in Lexicon(path).pronunciations(word)] for word in ("water", "little")}
+    assert said == {
+        "water": [("W", "AA", "T", "ER"), ("W", "AA", "D", "ER")],
+        "little": [("L", "IH", "T", "AH", "L"), ("L", "IH", "D", "AH", "L")],
+    }
+    path.write_text("water\tw ɑː ɾ ɚ\nloch\tl ɔ x\n", "utf-8")
+    with pytest.raises(
+        DataError, match=r"mfa\.dict:2: unknown phone 'x': .* or IPA phones of English alone$"
+    ):
         Lexicon(path)
 
 

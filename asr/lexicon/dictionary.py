@@ -3,9 +3,11 @@
 import functools
 import os
 import re
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 
 from ...errors import DataError
+from . import ipa
 from .phones import PHONES
 from .text import clean
 
@@ -66,24 +68,41 @@ def _parse(path: str, text: str) -> Entries:
             entries[word] = [known, said]
     if not entries:
         raise DataError(f"{path}: no entries: expected lines of a word and its phones")
-    if not _LEGAL.issuperset(" ".join(all_said).split()):
-        raise _unknown_phone(path, text)
-    return entries
+    symbols = set(" ".join(all_said).split())
+    if symbols <= _LEGAL:
+        return entries
+    ways = {symbol: ipa.alternatives(symbol) for symbol in symbols}
+    unknown = symbols - _LEGAL if symbols & _LEGAL else {symbol for symbol in symbols if not ways[symbol]}
+    if unknown:
+        raise _unknown_phone(path, text, unknown)
+    return _from_ipa(entries, ways)
 
 
-def _unknown_phone(path: str, text: str) -> DataError:
-    """What to say about the first line with a phone that is not ours."""
+def _from_ipa(entries: Entries, ways: Mapping[str, Sequence[tuple[str, ...]]]) -> Entries:
+    """`entries` with ARPAbet phones in the place of IPA ones, which may each be taken in some `ways`."""
+    return {
+        word: [
+            way
+            for one in ([said] if isinstance(said, str) else said)
+            for way in ipa.pronunciations(ways[symbol] for symbol in one.split())
+        ]
+        for word, said in entries.items()
+    }
+
+
+def _unknown_phone(path: str, text: str, unknown: Collection[str]) -> DataError:
+    """What to say about the first line with a phone that is none."""
     lines = enumerate((_said(*_fields(line)[1:]) for line in text.split("\n")), start=1)
     number, wrong = next(
         (number, phone)
         for number, said in lines
         if said not in _NOISE
         for phone in said.split()
-        if phone not in _LEGAL
+        if phone in unknown
     )
     return DataError(
         f"{path}:{number}: unknown phone {wrong!r}: expected the ARPAbet phones {' '.join(PHONES)}, "
-        "with or without stress"
+        "with or without stress, or IPA phones of English alone"
     )
 
 

@@ -93,7 +93,7 @@ class Lexicon:
     A dictionary file has a word and its phones on each line, with stress digits or without, comments after ` #`
     or `;;;`, and further pronunciations as `word(2)` or as another line of the same word: CMUdict's format, old
     and new. Probabilities between the word and its phones, as in dictionaries of the Montreal Forced Aligner, are
-    left out, and so are its entries for noise (`<unk>  spn`).
+    left out, and so are its entries for noise (`<unk>  spn`). Its phones may all be IPA's of English (`ipa.py`).
 
     Args:
         path: a dictionary in UTF-8 to use instead of the bundled CMUdict.
