@@ -265,7 +265,7 @@ def test_a_device_that_goes_away_is_an_error_or_waited_for(microphone: VirtualMi
     waiting.terminate()
     out, _ = waiting.communicate()
     assert waiting.returncode == 0
-    *_, lost, final = [event for event in told(out) if not isinstance(event, Phone)]
+    *_, lost, final = [event for event in told(out) if isinstance(event, Lost | Final)]
     assert isinstance(lost, Lost)
     assert final == Final(final.seconds, lost.seconds)
     assert lost.start + lost.seconds <= final.seconds
