@@ -15,8 +15,7 @@ _NARROW = (
 _OURS: dict[str, tuple[str, ...]] = {name: (phone,) for phone, name in IPA.items()} | {
     name: tuple(phones) for name, *phones in map(str.split, _NARROW.split("/"))
 }
-_FLAP = "ɾ"
-_ALTERNATIVES = {_FLAP: (("T",), ("D",))}  # writer and rider: the spelling knows, the sound does not
+_ALTERNATIVES = {"ɾ": (("T",), ("D",))}  # writer and rider: the spelling knows, the sound does not
 _DETAIL = re.compile("[ʰʲʷːˑˈˌ.\u0303\u0325\u032a\u0361]")  # aspiration, places, length, stress, ties
 
 
