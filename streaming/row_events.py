@@ -110,14 +110,14 @@ def _spot(meta: ModelMetadata, state: StreamState, rows: Rows) -> tuple[list[Eve
     """`_decode_events`, and between them keywords where they are certain: in the order of a row at a time."""
     assert state.spotting is not None
     found, spotting = state.spotting.decode(rows.log_probs)
+    state = replace(state, spotting=spotting)
     events: list[Event] = []
-    begin = rows.begin
     for seen, event in found:
-        others, state = _decode_events(meta, state, rows.part(begin, seen))
+        others, state = _decode_events(meta, state, rows.part(rows.begin, seen))
         events += [*others, event]
-        begin = seen
-    others, state = _decode_events(meta, state, rows.part(begin, rows.end))
-    return [*events, *others], replace(state, spotting=spotting)
+        rows = rows.part(seen, rows.end)
+    others, state = _decode_events(meta, state, rows)
+    return [*events, *others], state
 
 
 def _decode_events(

@@ -117,8 +117,8 @@ class Search:
         self._entry = np.concatenate([[0], np.cumsum(length + 1)[:-1]])
         self._last = self._entry + length
         self._column = np.array([column for phones in variants for column in (blank, *phones)])
-        # From a phone to an equal one no path leads without a blank; nor to a cell of entry, whose column is the blank.
-        self._barred = np.where(self._column[1:] == self._column[:-1], _BARRED, 0)
+        # Phones to which no path leads from the one before, an equal one, without a blank.
+        self._twins = 1 + np.flatnonzero(self._column[1:] == self._column[:-1])
         self._scale = 1.0 / (UNITS * np.maximum(length - 2, 1))
         self._first = np.flatnonzero(np.diff(self.owner, prepend=-1))  # variant of each keyword
         self._end = np.append(self._first[1:], len(variants))
@@ -146,44 +146,67 @@ class Search:
 
     def _block(self, state: SearchState, rows: FloatArray) -> tuple[list[Peak], SearchState]:
         emissions = quantise(rows)
-        row = state.row
-        phone, after = state.phone.copy(), state.blank.copy()
-        best, stepped = np.empty_like(phone), np.empty_like(self._barred)
-        pending, last = ({peak.keyword: peak for peak in some} for some in (state.pending, state.last))
-        peaks: list[Peak] = []
-        due = min((peak.end for peak in state.pending), default=row) + self.window
         silence = (emissions[:, self._blank] - (round(DWELL * UNITS) << _ROW)).tolist()
         emissions[:, self._blank] = NEVER  # what is left are phones
         sure = (emissions.max(axis=-1) <= -round(SURE * UNITS) << _ROW).tolist()
-        for emission, silent, is_sure in zip(emissions, silence, sure, strict=True):
+        ends = np.empty((len(rows), len(self.owner)), np.int64)
+        phone, after = state.phone.copy(), state.blank.copy()
+        best = np.empty_like(phone)
+        row, entry, twins = state.row, self._entry, self._twins
+        for place, is_sure in enumerate(sure):
             if is_sure:
                 np.maximum(phone, after, out=after)
-                after += silent
                 phone.fill(NEVER)
+                ends[place] = NEVER
             else:
-                after[self._entry] = _MASK - (row & _MASK)  # a keyword is entered at no cost, in any row
-                np.add(phone[:-1], self._barred, out=stepped)
-                np.maximum(stepped, after[:-1], out=stepped)
-                np.maximum(phone[1:], stepped, out=best[1:])
-                best += emission.take(self._column)
-                best[self._entry] = NEVER
+                after[entry] = _MASK - (row + place & _MASK)  # a keyword is entered at no cost, in any row
+                if twins.size:
+                    barred = np.maximum(phone[twins - 1] + _BARRED, after[twins - 1])
+                    np.maximum(barred, phone[twins], out=barred)
                 np.maximum(phone, after, out=after)
-                after += silent
+                np.maximum(phone[1:], after[:-1], out=best[1:])
+                if twins.size:
+                    best[twins] = barred
+                best += emissions[place].take(self._column)
+                best[entry] = NEVER
                 phone, best = best, phone
-                ends = phone.take(self._last)
-                if (ends >= self._least).any():
-                    self._note(pending, last, ends, row)
-                    due = min(due, row + self.window)
-            if pending and row >= due:
-                settled = sorted(key for key, peak in pending.items() if row - peak.end >= self.window)
-                last |= {key: pending[key] for key in settled}
-                peaks += [pending.pop(key) for key in settled]
-                due = min((peak.end for peak in pending.values()), default=row) + self.window
-            row += 1
+                phone.take(self._last, out=ends[place], mode="clip")  # the mode that needs no buffer
+            after += silence[place]
         phone[phone < self._forgotten] = NEVER
         after[after < self._forgotten] = NEVER
-        by_keyword = (tuple(some[key] for key in sorted(some)) for some in (pending, last))
-        return peaks, SearchState(row, phone, after, *by_keyword)
+        peaks: list[Peak] = []
+        pending, last = state.pending, state.last
+        fits = ends >= self._least
+        if pending or np.count_nonzero(fits):
+            peaks, pending, last = self._peaks(state, ends, np.flatnonzero(fits.any(axis=1)).tolist())
+        return peaks, SearchState(row + len(rows), phone, after, pending, last)
+
+    def _peaks(
+        self, state: SearchState, ends: AnyArray, fitting: Sequence[int]
+    ) -> tuple[list[Peak], tuple[Peak, ...], tuple[Peak, ...]]:
+        """The peaks that some rows make certain, those that may come, and the last ones.
+
+        Args:
+            state: before these rows.
+            ends: int64 [rows, pronunciations]: the best path to each end.
+            fitting: the rows of them, ascending, in which some keyword fits well enough.
+        """
+        pending, last = ({peak.keyword: peak for peak in some} for some in (state.pending, state.last))
+        peaks: list[Peak] = []
+
+        def settle(until: int) -> None:
+            """Make certain what is so after the row before `until`."""
+            due = sorted((peak.end, key) for key, peak in pending.items() if peak.end + self.window < until)
+            for _, key in due:
+                last[key] = pending.pop(key)
+                peaks.append(last[key])
+
+        for place in fitting:
+            settle(state.row + place)
+            self._note(pending, last, ends[place], state.row + place)
+        settle(state.row + len(ends))
+        in_order = (tuple(some[key] for key in sorted(some)) for some in (pending, last))
+        return peaks, *in_order
 
     def _note(self, pending: dict[int, Peak], last: dict[int, Peak], ends: AnyArray, row: int) -> None:
         """Keep what is better than what there was of its keyword, unless it is the occurrence of its last peak."""
@@ -204,6 +227,9 @@ class Search:
 
 def quantise(rows: FloatArray) -> AnyArray:
     """`rows` divided by their maxima, in units, where paths have their scores: int64 of the same shape."""
-    relative = np.maximum(rows - rows.max(axis=-1, keepdims=True), np.float32(STEEPEST))
-    scores: AnyArray = np.rint(relative * np.float32(UNITS)).astype(np.int64) << _ROW
+    relative = rows - rows.max(axis=-1, keepdims=True)
+    np.maximum(relative, np.float32(STEEPEST), out=relative)
+    relative *= np.float32(UNITS)
+    scores: AnyArray = np.rint(relative, out=relative).astype(np.int64)
+    scores <<= _ROW
     return scores

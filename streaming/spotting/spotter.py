@@ -7,6 +7,7 @@ regression fitted on dev makes one score of both: 1 / (1 + false alarms per hour
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,20 +120,29 @@ class Spotter:
         """
         if len(rows) == 0:
             return [], state
-        labels = rows.argmax(axis=-1)
-        before = np.concatenate([[state.label], labels[:-1]])
-        places = np.flatnonzero((labels != before) & (labels != self._decoder.blank))
-        heard = np.concatenate([state.heard, np.stack([state.search.row + places, labels[places]], axis=1)])
+        labels = rows.argmax(axis=-1).tolist()
+        heard = self._heard(state, labels)
         peaks, search = self._search.decode(state.search, rows)
-        found = self._spotted(peaks, heard)
-        return found, SpotterState(search, int(labels[-1]), self._kept(heard, search.row))
+        found = self._spotted(peaks, heard) if peaks else []
+        return found, SpotterState(search, labels[-1], self._kept(heard, search.row))
 
     def finish(self, state: SpotterState) -> list[Spotted]:
         """The keywords that the end of the stream makes certain."""
         return [found.event for found in self._spotted(self._search.finish(state.search), state.heard)]
 
+    def _heard(self, state: SpotterState, labels: Sequence[int]) -> AnyArray:
+        """The phones of the best path, those of the next rows' most probable columns among them."""
+        before, row, new = state.label, state.search.row, []
+        for place, label in enumerate(labels):
+            if label not in (before, self._decoder.blank):
+                new.append((row + place, label))
+            before = label
+        return np.concatenate([state.heard, new]) if new else state.heard
+
     def _kept(self, heard: AnyArray, row: int) -> AnyArray:
         """What of `heard` may still matter: a fixed number of phones before those that a peak may yet look ahead to."""
+        if len(heard) <= KEPT_PHONES:
+            return heard
         recent = len(heard) - int(np.searchsorted(heard[:, 0], row - self._search.window))
         return heard[max(0, len(heard) - recent - KEPT_PHONES) :].copy()
 
