@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
+from .spotting.keywords import Keywords
 from .stream import DEFAULT_RATE, E, Stream
+
+R = TypeVar("R")
 
 
 class AsyncStream(Generic[E]):
@@ -39,6 +42,10 @@ class AsyncStream(Generic[E]):
         """`Stream.gap`."""
         return await self._run(Stream.gap, samples, sample_rate)
 
+    async def set_keywords(self, keywords: Keywords | None) -> None:
+        """`Stream.set_keywords`."""
+        await self._run(Stream.set_keywords, keywords)
+
     async def finish(self) -> list[E]:
         """`Stream.finish`."""
         return await self._run(Stream.finish)
@@ -58,11 +65,11 @@ class AsyncStream(Generic[E]):
         for event in await self.finish():
             yield event
 
-    async def _run(self, method: Callable[..., list[E]], *arguments: Any) -> list[E]:
+    async def _run(self, method: Callable[..., R], *arguments: Any) -> R:
         async with self._turn:
             after = (
                 self._stream.copy()
             )  # a thread cannot be cancelled: what it does is taken over only at its end
-            events = await asyncio.to_thread(method, after, *arguments)
+            result = await asyncio.to_thread(method, after, *arguments)
             self._stream = after
-            return events
+            return result

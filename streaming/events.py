@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .decode import Phone
 from .endpoint import Endpoint
+from .spotting.change import KeywordsSet
 from .spotting.commands import CommandResult
 from .spotting.spotter import Spotted
 from .stream import Lost
@@ -36,6 +37,12 @@ class Final(NamedTuple):
     lost_seconds: float
 
 
+class Refused(NamedTuple):
+    """What was asked for cannot be done, and nothing has changed; the stream goes on."""
+
+    message: str
+
+
 class Failure(NamedTuple):
     """The stream cannot go on; what was wrong, where, and what to do."""
 
@@ -43,7 +50,18 @@ class Failure(NamedTuple):
 
 
 Event: TypeAlias = (
-    Phone | Viseme | Tentative | Endpoint | Lost | Spotted | CommandResult | Listening | Final | Failure
+    Phone
+    | Viseme
+    | Tentative
+    | Endpoint
+    | Lost
+    | Spotted
+    | CommandResult
+    | KeywordsSet
+    | Refused
+    | Listening
+    | Final
+    | Failure
 )
 
 E = TypeVar("E", bound=Event)
@@ -57,6 +75,8 @@ KINDS: dict[str, type[Event]] = {
     "lost": Lost,
     "spotted": Spotted,
     "command": CommandResult,
+    "keywords": KeywordsSet,
+    "refused": Refused,
     "error": Failure,
     "final": Final,
 }

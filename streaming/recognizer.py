@@ -22,7 +22,7 @@ from .pool import many
 from .pool.many import Outcome
 from .spotting.commands import CommandRecognizer, Commands
 from .spotting.keywords import Keywords
-from .spotting.spotter import Spotter, boundary_model
+from .spotting.spotter import Spotter, open_spotter
 from .stream import DEFAULT_RATE, Event, Stream
 
 
@@ -284,11 +284,7 @@ class Recognizer:
         Raises:
             ConfigError: they are something else, or in phones that the model has not.
         """
-        if keywords is None:
-            return None
-        if not isinstance(keywords, Keywords):
-            raise ConfigError(f"keywords={repr(keywords)[:60]}: expected None or Keywords([...])")
-        return Spotter(self.metadata.decoder, keywords, boundary_model(self.phones))
+        return open_spotter(self.metadata, keywords)
 
     def open_commands(self, commands: Commands | None) -> CommandRecognizer | None:
         """Commands ready for streams of this model; None for none.

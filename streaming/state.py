@@ -27,6 +27,7 @@ from .endpoint import Endpoint, EndpointConfig
 from .model import Model
 from .row_events import Rows, Searched, decode_rows
 from .silence import NOTHING_HEARD
+from .spotting.change import change
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
@@ -75,6 +76,11 @@ def mark_gap(model: Model, state: StreamState, samples: int, rate: int) -> Strea
         lost = (*lost, gap)
     resampler = state.resampler or resample.start(rate, model.metadata.sample_rate)
     return replace(state, resampler=resampler, lost=lost, endpoints=endpoints)
+
+
+def set_keywords(state: StreamState, spotter: Spotter | None) -> StreamState:
+    """Look for other keywords from the next row on, or for none; see `spotting.change`."""
+    return replace(state, spotting=change(state.spotting, spotter, state.decoder.row))
 
 
 def ready_frames(model: Model, state: StreamState) -> int:

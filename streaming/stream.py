@@ -16,6 +16,8 @@ from .audio.samples import check_rate, check_samples, mono, slices
 from .decode import clip
 from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
+from .spotting.keywords import Keywords
+from .spotting.spotter import open_spotter
 from .stream_state import Event as Event
 from .stream_state import Lost as Lost
 from .stream_state import StreamState
@@ -131,6 +133,32 @@ class Stream(Generic[E]):
             )
             return events
 
+    def set_keywords(self, keywords: Keywords | None) -> None:
+        """Look for other keywords from now on, or for none; the stream goes on.
+
+        They count from the first row that is not decoded yet. After N samples at the model's rate, as the resampler
+        gives them, that is row `rows_per_frame * max(0, N // frame_samples - look_ahead_frames)`, however the samples
+        came: the audio of the model's look-ahead is still to be searched.
+
+        Of keywords that were there before, with the same phrase and pronunciations, nothing gets lost: they are told as
+        if nothing had changed, from now on above the new threshold. New ones are found where they begin at that row or
+        later. Those that are left out are told no more, not even where they are over and not yet certain.
+
+        Whoever restores the stream gives these keywords. `Spotted` comes among the events, whatever the stream was
+        made for.
+
+        Args:
+            keywords: all that are to be looked for; None for none.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not.
+            AudioError: the stream is finished.
+        """
+        spotter = open_spotter(self._model.metadata, keywords)
+        with self._lock:
+            check_open(self._state)
+            self._state = state.set_keywords(self._state, spotter)
+
     def finish(self) -> list[E]:
         """End the stream, and return its last phones. It can be read, saved and copied, but hears no more.
 
@@ -244,15 +272,15 @@ class Stream(Generic[E]):
         return events, current
 
 
-def check_open(current: StreamState, rate: int) -> None:
-    """Refuse audio at `rate` Hz for a stream that cannot hear it.
+def check_open(current: StreamState, rate: int | None = None) -> None:
+    """Refuse what a stream that is finished cannot take, and audio at `rate` Hz that is not its own.
 
     Raises:
         AudioError: the stream is finished, or began with another rate.
     """
     if current.finished:
         raise AudioError("the stream is finished: start another with recognizer.stream()")
-    if current.resampler is not None and current.resampler.rate != rate:
+    if rate is not None and current.resampler is not None and current.resampler.rate != rate:
         raise AudioError(
             f"sample rate {rate} in a stream that began with {current.resampler.rate}: "
             "the rate is fixed for a stream; start another with recognizer.stream()"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from phonestream import CommandResult, Commands, Keywords, Phone, Recognizer, Spotted, tile
+from phonestream import CommandResult, Commands, Keywords, KeywordsSet, Phone, Recognizer, Spotted, tile
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
 from phonestream.formats.visemes import to_visemes
-from phonestream.streaming.events import Final, encode
+from phonestream.streaming.events import Final, Refused, encode
 from phonestream.streaming.server.client import Client, ServerError, refusal_reason
 from phonestream.streaming.server.protocol import (
     Close,
@@ -343,6 +344,8 @@ def test_a_server_that_stops_gives_finals_and_snapshots(
         ([OPENING, '{"type": "gap", "samples": -1}'], Close.BAD_MESSAGE),
         ([OPENING, f'{{"type": "gap", "samples": {10**30}}}'], Close.TOO_LONG),
         ([OPENING, '{"type": "finish", "now": true}'], Close.BAD_MESSAGE),
+        ([OPENING, '{"type": "keywords"}'], Close.BAD_MESSAGE),
+        ([OPENING, '{"type": "keywords", "keywords": [1]}'], Close.BAD_MESSAGE),
     ],
 )
 def test_what_makes_no_sense_closes_its_own_stream_with_a_code(
@@ -418,6 +421,33 @@ def test_keywords_and_commands_are_told_as_at_home(server: Process, recordings: 
         events = list(client.stream(blocks, rate, threshold=0.1, **options))
     found = [event for event in events if isinstance(event, kinds)]
     assert [encode(event) for event in found] == [encode(event) for event in expected]
+
+
+def test_keywords_change_while_a_stream_goes_on(server: Process, recordings: list[Path]) -> None:
+    samples, rate = audio(recordings[5])
+    cuts = (0, 16_000, 70_000, 160_000)
+    first, second, third = (samples[begin:end] for begin, end in pairwise(cuts))
+    local = Recognizer(shipped_model()).stream(keywords=Keywords(["gold buckles", "umbrella"]))
+    expected = local.accept(first, rate)
+    local.set_keywords(Keywords(["blue silk", "gold buckles"], threshold=0.1))
+    expected += local.accept(second, rate)
+    local.set_keywords(None)
+    expected += [*local.accept(third, rate), *local.finish()]
+    spotted = [encode(event) for event in expected if isinstance(event, Spotted)]
+    with Client(server.url) as client, client.open(rate, keywords=["gold buckles", "umbrella"]) as stream:
+        stream.send(first)
+        stream.set_keywords(["…"])
+        stream.set_keywords(["blue silk", "gold buckles"], 0.1)
+        stream.send(second)
+        stream.set_keywords([])
+        stream.send(third)
+        stream.finish()
+        events = list(stream)
+    assert [encode(event) for event in events if isinstance(event, Spotted)] == spotted
+    (refused,) = (event for event in events if isinstance(event, Refused))
+    assert "no letters" in refused.message
+    told = [event for event in events if isinstance(event, KeywordsSet)]
+    assert [event.phrases for event in told] == [["blue silk", "gold buckles"], []]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,17 @@ from model_fixture import shipped_model
 from snapshots import sealed, unpacked
 
 import phonestream
-from phonestream import ConfigError, DataError, Keywords, Recognizer, SnapshotError, Spotted
+from phonestream import (
+    AudioError,
+    ConfigError,
+    DataError,
+    Keywords,
+    KeywordsSet,
+    Recognizer,
+    SnapshotError,
+    Spotted,
+    StreamPool,
+)
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.formats.spotted import SPOT_FORMATS, Spots, tiers
@@ -27,8 +37,9 @@ from phonestream.formats.textgrid_reader import read_tiers
 from phonestream.streaming.decode import Decoder
 from phonestream.streaming.spotting import calibration
 from phonestream.streaming.spotting.boundary import Boundaries, Surroundings
+from phonestream.streaming.spotting.change import change
 from phonestream.streaming.spotting.search import DWELL, LOWEST, SURE, Search
-from phonestream.streaming.spotting.spotter import Spotter
+from phonestream.streaming.spotting.spotter import Spotter, Spotting
 
 SPEECH = Path(__file__).parent / "data/speech/dev/237-126133-0002.opus"
 PHRASES = ("then dear", "kinder", "to her than ever", "away", "among", "friends", "umbrella", "be kind")
@@ -123,6 +134,98 @@ def test_pieces_of_rows_change_nothing(rows: np.ndarray, cuts: list[int]) -> Non
         assert all(
             other.start >= one.end or other.score > one.score for one, other in itertools.pairwise(of_one)
         )
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS, st.lists(st.integers(0, 160), max_size=6), st.integers(0, 160))
+def test_other_keywords_count_from_their_row_on(rows: np.ndarray, cuts: list[int], row: int) -> None:
+    """Those that stay as if nothing had happened, new ones as if the stream began there, others until then."""
+    before = Keywords(["/K AE T/", "stays /AA AA B/ /T AE/", "same name /B AE K/"], threshold=0)
+    after = Keywords(["/T AE AE/", "same name /B AE T/", "stays /AA AA B/ /T AE/"], threshold=0)
+    spotter, other = Spotter(DECODER, before, None), Spotter(DECODER, after, None)
+    spotting = Spotting(spotter, spotter.initial())
+    found: list[tuple[int | None, Spotted]] = []
+    done = 0
+    for cut in [*sorted({*cuts, row}), 160]:
+        certain, spotting = spotting.decode(rows[done:cut])
+        found += certain
+        done = cut
+        if cut == row:
+            seen = len(found)
+            changed = change(spotting, other, row)
+            assert changed is not None
+            spotting = changed
+    found += [(None, event) for event in spotting.finish()]
+    unchanged = spot(rows, before)
+    assert [event for _, event in found if event.phrase == "stays"] == [
+        event for event in unchanged if event.phrase == "stays"
+    ]
+    start = DECODER.seconds(row)
+    anew = [
+        event._replace(start=pytest.approx(event.start + start), end=pytest.approx(event.end + start))
+        for event in spot(rows[row:], after)
+        if event.phrase != "stays"
+    ]
+    assert [event for _, event in found[seen:] if event.phrase != "stays"] == anew
+    state, known = spotter.initial(), []
+    known, _ = spotter.decode(state, rows[:row])
+    assert found[:seen] == known
+
+
+def test_other_keywords_in_a_stream_whatever_the_chunks_in_a_pool_and_restored() -> None:
+    """Each list from a row that only the samples before it tell."""
+    other = Keywords(["be kind", "umbrella", "to her than ever"], threshold=0.3)  # one pending, one begun
+    cuts = (0, 8000, 55_000, 72_000)
+    turns = [
+        (words, speech()[begin:end])
+        for words, (begin, end) in zip((None, keywords(), other), itertools.pairwise(cuts), strict=True)
+    ]
+
+    def run(size: int, saved: bool = False) -> list[Any]:
+        stream, events = recognizer().stream(), []
+        for words, samples in turns:
+            stream.set_keywords(words)
+            if saved:
+                stream = recognizer().restore(stream.save(), keywords=words)
+            for first in range(0, len(samples), size):
+                events += stream.accept(samples[first : first + size])
+        events += stream.finish()
+        with pytest.raises(AudioError, match="finished"):
+            stream.set_keywords(other)
+        return [event for event in events if isinstance(event, Spotted)]
+
+    whole = run(cuts[-1])
+    assert {event.phrase for event in whole if event.score > 0.3} >= {
+        "then dear",
+        "be kind",
+        "to her than ever",
+    }
+    alike = [event._replace(score=pytest.approx(event.score, abs=1e-3)) for event in whole]
+    assert run(5000) == alike
+    assert run(cuts[-1], saved=True) == whole
+
+    pool = StreamPool(recognizer())
+    stream, companion = pool.open(), pool.open()
+    for words, samples in turns:
+        stream.set_keywords(words)
+        stream.push(samples)
+        companion.push(samples[::-1])
+    stream.finish()
+    companion.finish()
+    events = []
+    while pool.ready:
+        events += [event for result in pool.tick() if result.stream is stream for event in result.events]
+    assert [event for event in events if isinstance(event, Spotted)] == alike
+    told = [event for event in events if isinstance(event, KeywordsSet)]
+    meta = recognizer().metadata
+    rows = [
+        meta.rows_per_frame * max(0, samples // meta.frame_samples - meta.look_ahead_frames)
+        for samples in cuts[:-1]
+    ]
+    assert [(event.phrases, event.start) for event in told] == [
+        ([word.phrase for word in words or ()], meta.decoder.seconds(row))
+        for (words, _), row in zip(turns, rows, strict=True)
+    ]
 
 
 @settings(deadline=None, max_examples=30)

@@ -56,7 +56,8 @@ from phonestream.streaming.silence import (
     remember,
     valid_frames,
 )
-from phonestream.streaming.spotting.spotter import Spotter, boundary_model
+from phonestream.streaming.spotting.change import change
+from phonestream.streaming.spotting.spotter import Spotter, Spotting, boundary_model
 from phonestream.streaming.web import static
 from phonestream.streaming.web.static import RUNTIME, export_page
 
@@ -212,8 +213,13 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     offline: Page, recording: Path
 ) -> None:
     expected = possible(recording)
-    offline.fill("#keywords", "blue silk, umbrella")
+    offline.fill("#keywords", "blue silk")
     offline.locator("#listen").press("Enter")
+    offline.locator("#listen[aria-pressed=true]").wait_for(timeout=PATIENCE)
+    offline.fill("#keywords", "qxz")
+    offline.press("#keywords", "Enter")
+    offline.fill("#keywords", "blue silk, blue knee")
+    offline.press("#keywords", "Enter")
     expect(offline.locator("#time")).to_have_text(re.compile("[1-9].*"), timeout=PATIENCE)
     offline.workers[0].evaluate("() => { for (const end = Date.now() + 2000; Date.now() < end; ); }")
     offline.locator("#behind.some").wait_for()
@@ -222,7 +228,8 @@ def test_the_microphone_is_heard_and_nothing_is_lost_while_the_recogniser_is_beh
     expect(offline.locator("body[data-state=idle]")).to_be_attached(timeout=PATIENCE)
     expect(offline.locator("#behind")).to_have_text("0 s")
     expect(offline.locator("#lost")).to_have_text("0 s")
-    expect(offline.locator("#spotted span")).to_have_text("blue silk")
+    expect(offline.locator("#spotted span")).to_have_text(["blue silk", "blue knee"])
+    expect(offline.get_by_role("alert")).to_be_empty()
     check_microphone(offline, expected)
 
 
@@ -402,7 +409,7 @@ def test_rows_are_searched_as_in_python(
         )
 
 
-SPOT = """async ([metadata, phrases, parts]) => {
+SPOT = """async ([metadata, phrases, parts, others = []]) => {
     const { Decoder } = await import("/decode.js");
     const { readPhoneLM } = await import("/phone_lm.js");
     const { parseKeywords, readDictionary } = await import("/keywords.js");
@@ -411,10 +418,16 @@ SPOT = """async ([metadata, phrases, parts]) => {
     self.lm ??= await readPhoneLM(await load("/phones.lm"));
     self.dictionary ??= await readDictionary(await load("/dictionary.deflate"));
     const { settings } = (await (await fetch("/model.json")).json()).spotting;
-    const keywords = parseKeywords(phrases, 0, self.dictionary, metadata.phones, settings);
+    const parsedAs = (some) => parseKeywords(some, 0, self.dictionary, metadata.phones, settings);
+    const keywords = parsedAs(phrases);
+    const open = (some) => new Spotter(new Decoder(metadata), settings, self.lm, some);
     const spotted = parts.map((rows) => {
-        const spotter = new Spotter(new Decoder(metadata), settings, self.lm, keywords);
-        return [...rows.flatMap((row) => spotter.decode(Float32Array.from(row))), ...spotter.finish()];
+        let spotter = open(keywords);
+        const events = rows.flatMap((row, place) => {
+            if (others.length && place === rows.length >> 1) spotter = open(parsedAs(others)).begin(spotter, place);
+            return spotter.decode(Float32Array.from(row));
+        });
+        return [...events, ...spotter.finish()];
     });
     const parsed = ({ phrase, variants }) => [phrase, variants.map(({ phones, starts }) => [phones, starts])];
     return [keywords.map(parsed), spotted];
@@ -433,15 +446,25 @@ def test_keywords_are_spotted_as_in_python(tools: Page, shipped_rows: list[AnyAr
     keywords = Keywords(phrases, threshold=0)
     metadata = Recognizer().metadata
     fields = {key: json.loads(value) for key, value in metadata.to_map().items()}
-    parsed, spotted = tools.evaluate(SPOT, [fields, phrases, [rows.tolist() for rows in shipped_rows]])
+    others = [*reversed(phrases[:-2]), "the", "an eye"]  # in the second half of the rows
+    parsed, spotted = tools.evaluate(
+        SPOT, [fields, phrases, [rows.tolist() for rows in shipped_rows], others]
+    )
     assert parsed == [
         [word.phrase, [[list(said.phones), list(said.starts)] for said in word.variants]] for word in keywords
     ]
-    spotter = Spotter(metadata.decoder, keywords, boundary_model(metadata.phones))
+    lm = boundary_model(metadata.phones)
+    spotter = Spotter(metadata.decoder, keywords, lm)
+    other = Spotter(metadata.decoder, Keywords(others, threshold=0), lm)
     for rows, seen in zip(shipped_rows, spotted, strict=True):
-        certain, state = spotter.decode(spotter.initial(), rows)
-        expected = [one.event for one in certain] + spotter.finish(state)
-        assert expected
+        half = len(rows) // 2
+        before, spotting = Spotting(spotter, spotter.initial()).decode(rows[:half])
+        changed = change(spotting, other, half)
+        assert changed is not None
+        after, spotting = changed.decode(rows[half:])
+        expected = [one.event for one in [*before, *after]] + spotting.finish()
+        assert before
+        assert after
         names = ("phrase", "start", "end", "word_boundary")
         assert [[one[name] for name in names] for one in seen] == [
             [getattr(one, name) for name in names] for one in expected

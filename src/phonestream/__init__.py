@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .streaming.recognizer import Recognizer
     from .streaming.recording import transcribe
     from .streaming.server.client import Client, ServerError
+    from .streaming.spotting.change import KeywordsSet
     from .streaming.spotting.command_clip import recognize_command
     from .streaming.spotting.command_stream import CommandStream
     from .streaming.spotting.commands import CommandResult, Commands
@@ -69,6 +70,7 @@ __all__ = [
     "Hypothesis",
     "Interval",
     "Keywords",
+    "KeywordsSet",
     "Lexicon",
     "Lost",
     "ModelError",
@@ -111,6 +113,7 @@ _HOMES = {
     "Hypothesis": ".streaming.decoding.decoder",
     "Interval": ".formats.document",
     "Keywords": ".streaming.spotting.keywords",
+    "KeywordsSet": ".streaming.spotting.change",
     "Lexicon": ".asr.lexicon.lexicon",
     "Lost": ".streaming.stream",
     "Outcome": ".streaming.pool.many",

@@ -1,13 +1,14 @@
-"""What waits for a stream in the order of its arrival: audio, lost audio, and requests for snapshots."""
+"""What waits for a stream in the order of its arrival: audio, lost audio, and demands: snapshots, other keywords."""
 
 import time
 from collections import deque
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..arrays import FloatArray
+from ..spotting.spotter import Spotter
 from ..stream_state import Gap
 
 SHORT = 1024  # samples; a piece shorter than this is joined with the next
@@ -20,7 +21,17 @@ class Request(Enum):
     HAND_OVER = "hand over"  # and nothing else will come
 
 
-Entry: TypeAlias = FloatArray | Gap | Request
+class KeywordChange(NamedTuple):
+    """Other keywords count after all that came before."""
+
+    spotter: Spotter | None
+    """None: no keywords are looked for."""
+
+
+Demand: TypeAlias = Request | KeywordChange
+"""For a stream between two pieces of audio."""
+
+Entry: TypeAlias = FloatArray | Gap | Demand
 
 
 class Inbox:
@@ -29,7 +40,7 @@ class Inbox:
     def __init__(self, received: int) -> None:
         """`received`: samples of the stream before."""
         self.received = received
-        self.requests = 0  # that wait
+        self.demands = 0  # that wait
         self.since: float | None = None
         """When the oldest entry came, on the monotonic clock; None while there is none."""
         self._entries: deque[Entry] = deque()
@@ -51,9 +62,9 @@ class Inbox:
         return len(self._entries)
 
     def put(self, entry: Entry) -> None:
-        """Keep samples [n] that nobody else changes, a gap from `received` on, or a request."""
-        if isinstance(entry, Request):
-            self.requests += 1
+        """Keep samples [n] that nobody else changes, a gap from `received` on, or a demand."""
+        if isinstance(entry, Demand):
+            self.demands += 1
         else:
             samples = entry.samples if isinstance(entry, Gap) else len(entry)
             if not samples:
@@ -67,7 +78,7 @@ class Inbox:
         self.since = self.since or time.monotonic()
 
     def take(self, most: int) -> Entry | None:
-        """The next samples, at most so many; a gap that begins, whose samples come next, as zeros; or a request."""
+        """The next samples, at most so many; a gap that begins, whose samples come next, as zeros; or a demand."""
         parts: list[FloatArray] = []
         while self._entries and most > 0:
             entry = self._entries[0]
@@ -75,8 +86,8 @@ class Inbox:
                 if parts:
                     break
                 self._entries.popleft()
-                if isinstance(entry, Request):
-                    self.requests -= 1
+                if isinstance(entry, Demand):
+                    self.demands -= 1
                 else:
                     self._entries.appendleft(_zeros(entry.samples))
                 return entry
@@ -92,7 +103,7 @@ class Inbox:
     def clear(self) -> None:
         """Forget all that waits."""
         self._entries.clear()
-        self.requests, self.since = 0, None
+        self.demands, self.since = 0, None
 
 
 def _zeros(samples: int) -> FloatArray:

@@ -16,9 +16,12 @@ from ..audio import resample
 from ..audio.channels import InputChannels
 from ..audio.samples import check_samples, mono
 from ..decode import Phone
+from ..spotting.change import KeywordsSet
+from ..spotting.keywords import Keywords
+from ..spotting.spotter import open_spotter
 from ..stream import check_gap
 from ..stream_state import Event, Gap, StreamState
-from .inbox import Entry, Inbox, Request
+from .inbox import Demand, Entry, Inbox, KeywordChange, Request
 from .results import PoolEvent, Posteriors, Snapshot
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class PooledStream:
         self._filter = resample.design(rate, pool.model.metadata.sample_rate)  # kept while the stream is
         self._pool = pool
         self._report_gaps = report_gaps and begin.endpoints is None  # endpoints bring `Lost` in time order
-        self._request: Request | None = None  # all before it is pending
+        self._demand: Demand | None = None  # all before it is pending
         self._mark: lost_audio.Mark | None = None  # the stream within a gap
         self._repeats_at = -1  # frames after which it is known to repeat itself
         self._last: list[Event] | None = None  # events of the end, once its padding is pending
@@ -138,6 +141,19 @@ class PooledStream:
         with self._pool.lock:
             self._put(Request.HAND_OVER if hand_over else Request.SNAPSHOT)
 
+    def set_keywords(self, keywords: Keywords | None) -> None:
+        """Look for other keywords after all that was pushed before, or for none; see `Stream.set_keywords`.
+
+        `KeywordsSet` comes among the events where they begin to count. Not for an event loop: it takes milliseconds.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not.
+            AudioError: the stream is finished or closed.
+        """
+        change = KeywordChange(open_spotter(self._pool.model.metadata, keywords))
+        with self._pool.lock:
+            self._put(change)
+
     def hand_over(self) -> None:
         """End the stream here with a `Snapshot` of what has been heard; what waits is dropped, a `finish` too.
 
@@ -183,7 +199,7 @@ class PooledStream:
         """Whether a tick has something to do. Under the pool's lock."""
         if self.closed or self.paused:
             return False
-        if self.finished or self.events or self.error or self._request or self.inbox.requests:
+        if self.finished or self.events or self.error or self._demand or self.inbox.demands:
             return True
         meta = self._pool.model.metadata
         audio = resample.produced(self.sample_rate, meta.sample_rate, self.inbox.received)
@@ -196,7 +212,7 @@ class PooledStream:
         return self._last is not None
 
     def fill(self) -> None:
-        """Take in what waits, until the most that a tick advances by is pending, or a request comes next."""
+        """Take in what waits, until the most that a tick advances by is pending, or a demand comes next."""
         model, rate = self._pool.model, self.sample_rate
         size = self._pool.max_chunk_frames * model.metadata.frame_samples
         with self._pool.lock:
@@ -204,7 +220,7 @@ class PooledStream:
         self.waited_seconds = 0.0 if since is None else time.monotonic() - since
         for _ in range(TURN_ENTRIES):
             missing = size - len(self.state.pending)
-            if self._request is not None or missing <= 0:
+            if self._demand is not None or missing <= 0:
                 return
             self._skip_lost()
             with self._pool.lock:
@@ -213,8 +229,8 @@ class PooledStream:
                 return
             if self._mark is not None and isinstance(entry, np.ndarray) and entry.any():
                 self._mark = None
-            if isinstance(entry, Request):
-                self._request = entry
+            if isinstance(entry, Demand):
+                self._demand = entry
             elif isinstance(entry, Gap):
                 self.state = state.mark_gap(model, self.state, entry.samples, rate)
                 if self._report_gaps:
@@ -246,20 +262,20 @@ class PooledStream:
             self._pool.count_frames(self.state.frames - state.frames)
 
     def budget(self) -> int:
-        """Frames that a tick may advance the stream by: none below a chunk, but before a request and at the end.
+        """Frames that a tick may advance the stream by: none below a chunk, but before a demand and at the end.
 
         The end is all that is left, padding included, once it is less than the most that a tick advances by.
         """
         pool, frame = self._pool, self._pool.model.metadata.frame_samples
         waiting = len(self.state.pending) // frame
         with pool.lock:
-            last = self.finished and not len(self.inbox) and self._request is None
+            last = self.finished and not len(self.inbox) and self._demand is None
             last = last and (self.ending or waiting < pool.max_chunk_frames)
             if last and self._last is None:
                 self.state, self._last = state.pad(pool.model, self.state), []
         if last:
             return len(self.state.pending) // frame
-        return min(waiting, pool.max_chunk_frames) if self._request or waiting >= pool.chunk_frames else 0
+        return min(waiting, pool.max_chunk_frames) if self._demand or waiting >= pool.chunk_frames else 0
 
     def advance(self, events: list[Event], after: StreamState) -> None:
         """Take over what a call of the graph brought."""
@@ -267,7 +283,7 @@ class PooledStream:
         (self.events if self._last is None else self._last).extend(events)
 
     def settle(self) -> None:
-        """What follows the frames of a tick: the end, posteriors, or the snapshot that is asked for here."""
+        """What follows the frames of a tick: the end, posteriors, and what is demanded here."""
         if self.error is not None:
             return
         done = not state.ready_frames(self._pool.model, self.state)
@@ -278,12 +294,23 @@ class PooledStream:
         if self.state.posteriors:
             self.events.append(Posteriors(np.concatenate(self.state.posteriors)))
             self.state = replace(self.state, posteriors=())
-        if done and self._request is not None:
-            try:
-                saved = snapshot.save(self._pool.model, self.state)
-            except PhonestreamError as error:
-                self.error = error
-                return
-            self.events.append(Snapshot(self.state.received, saved))
-            self.ended = self._request is Request.HAND_OVER
-            self._request = None
+        if done and self._demand is not None:
+            self._meet(self._demand)
+            self._demand = None
+
+    def _meet(self, demand: Demand) -> None:
+        """Do what is asked for after all that has been heard."""
+        meta = self._pool.model.metadata
+        if isinstance(demand, KeywordChange):
+            self.state = state.set_keywords(self.state, demand.spotter)
+            phrases = [] if demand.spotter is None else [word.phrase for word in demand.spotter.keywords]
+            self._mark, self._repeats_at = None, -1
+            self.events.append(KeywordsSet(phrases, meta.decoder.seconds(self.state.decoder.row)))
+            return
+        try:
+            saved = snapshot.save(self._pool.model, self.state)
+        except PhonestreamError as error:
+            self.error = error
+            return
+        self.events.append(Snapshot(self.state.received, saved))
+        self.ended = demand is Request.HAND_OVER

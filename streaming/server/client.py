@@ -28,6 +28,7 @@ from .protocol import (
     Gap,
     Opening,
     Save,
+    SetKeywords,
     read_posteriors,
     read_snapshot,
     write_control,
@@ -216,6 +217,14 @@ class RemoteStream:
     def gap(self, samples: int) -> None:
         """So many samples never arrived."""
         self._send(write_control(Gap(samples)))
+
+    def set_keywords(self, keywords: Sequence[str], threshold: float = THRESHOLD) -> None:
+        """Look for other keywords after all that was sent, for none with an empty list; see `Stream.set_keywords`.
+
+        Among the events comes `KeywordsSet` where they begin to count, or `Refused` if they cannot be looked for: the
+        stream then goes on with those that it had.
+        """
+        self._send(write_control(SetKeywords(tuple(keywords), threshold)))
 
     def finish(self) -> None:
         """No more audio; what is still to come ends with `Final`."""

@@ -89,6 +89,13 @@ class Gap(NamedTuple):
     samples: int
 
 
+class SetKeywords(NamedTuple):
+    """Other keywords are to be looked for, after all that was sent before."""
+
+    keywords: tuple[str, ...]
+    threshold: float = THRESHOLD
+
+
 class Finish(NamedTuple):
     """No more audio will come."""
 
@@ -97,7 +104,7 @@ class Save(NamedTuple):
     """A snapshot is wanted, of the stream after all that was sent before."""
 
 
-Control = Gap | Finish | Save
+Control = Gap | SetKeywords | Finish | Save
 
 
 class Ready(NamedTuple):
@@ -183,12 +190,19 @@ def read_control(text: str) -> Control:
         if type(samples) is not int or samples < 0:
             raise _bad(f"gap: samples {_show(samples)}: expected a whole number from 0 on")
         control: Control = Gap(samples)
+    elif kind == "keywords":
+        if "keywords" not in message:
+            raise _bad("keywords: field keywords is missing: give a list of strings, an empty one for none")
+        phrases = _phrases(message, "keywords", MAX_KEYWORDS, "keywords")
+        threshold = _threshold(message.pop("threshold", THRESHOLD), "keywords")
+        message.pop("keywords")
+        control = SetKeywords(phrases, threshold)
     elif kind == "finish":
         control = Finish()
     elif kind == "snapshot":
         control = Save()
     else:
-        raise _bad(f"type {_show(kind)}: expected gap, finish or snapshot")
+        raise _bad(f"type {_show(kind)}: expected gap, keywords, finish or snapshot")
     _known(message, [], str(kind))
     return control
 
@@ -197,6 +211,8 @@ def write_control(control: Control) -> str:
     """The message that `read_control` reads."""
     if isinstance(control, Gap):
         return json.dumps({"type": "gap", "samples": control.samples})
+    if isinstance(control, SetKeywords):
+        return json.dumps({"type": "keywords", **control._asdict()})
     return json.dumps({"type": "finish" if isinstance(control, Finish) else "snapshot"})
 
 
@@ -259,20 +275,20 @@ def _known(message: Mapping[str, Any], names: Collection[str], where: str) -> No
         raise _bad(f"{where}: unknown field {_show(surplus[0])}; check its spelling")
 
 
-def _phrases(message: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
+def _phrases(message: Mapping[str, Any], name: str, most: int, where: str = "opening") -> tuple[str, ...]:
     value = message.get(name, [])
     if not isinstance(value, list) or not all(isinstance(phrase, str) for phrase in value):
-        raise _bad(f"opening: {name} {_show(value)}: expected a list of strings")
+        raise _bad(f"{where}: {name} {_show(value)}: expected a list of strings")
     if len(value) > most:
-        raise _bad(f"opening: {len(value):,} {name}: a stream may have {most}")
+        raise _bad(f"{where}: {len(value):,} {name}: a stream may have {most}")
     return tuple(value)
 
 
-def _threshold(value: Any) -> float:
+def _threshold(value: Any, where: str = "opening") -> float:
     try:
         return check_threshold(value, "threshold")
     except PhonestreamError as error:
-        raise _bad(f"opening: {error}") from None
+        raise _bad(f"{where}: {error}") from None
 
 
 def _snapshot(value: Any) -> bytes | None:

@@ -12,10 +12,10 @@ from ..decode import Phone
 from ..pool.stream import PooledStream
 from .access import Access, is_loopback
 from .connections import Address, Connections, network_of
-from .engine import Engine, Listener
+from .engine import Engine, Listener, put
 from .limits import Limits
 from .metrics import Metrics
-from .protocol import Close, Opening, RefusedError
+from .protocol import Close, Opening, RefusedError, SetKeywords
 
 if TYPE_CHECKING:
     from .alignment import Aligner
@@ -164,6 +164,14 @@ class Service:
                 yield opened
             finally:
                 self.engine.close(opened)
+
+    async def set_keywords(self, stream: PooledStream, wanted: SetKeywords) -> None:
+        """Give a stream other keywords. It looks at them where openings are, not in the event loop.
+
+        Raises:
+            ConfigError, DataError: they are none.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._openers, put, stream, wanted)
 
     async def before_stop(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, unless the server stops before.

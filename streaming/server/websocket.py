@@ -11,13 +11,14 @@ from contextlib import suppress
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...errors import ConfigError, SnapshotError
+from ...errors import ConfigError, DataError, SnapshotError
 from ..audio.containers import magic
 from ..audio.samples import slices
 from ..decode import Phone
 from ..endpoint import Endpoint
-from ..events import Failure, Final
+from ..events import Failure, Final, Refused
 from ..pool.stream import PooledStream
+from ..spotting.change import KeywordsSet
 from ..visemes import Viseme, check_visemes, next_visemes, rest
 from .access import bearer
 from .engine import ENDS, Event, HandedOver, HandOver, Work, put
@@ -31,6 +32,7 @@ from .protocol import (
     Opening,
     Ready,
     RefusedError,
+    SetKeywords,
     read_audio,
     read_control,
     read_opening,
@@ -85,6 +87,7 @@ class Session:
         self._room = asyncio.Event()  # the engine has taken audio
         self._failure: str | None = None
         self._finishing = False
+        self._changing = False  # keywords that do not count yet
         self._handed_over = False
         self._sending: asyncio.Timeout | None = None  # that of the event on its way
         self._samples = 0  # of audio and gaps, since the stream began
@@ -194,10 +197,22 @@ class Session:
                 self._check_head(message)
                 work = read_audio(message, opening.encoding)
             self._count(work, opening.rate)
+            if isinstance(work, SetKeywords):
+                await self._set_keywords(stream, work)
+                continue
             self._finishing = isinstance(work, Finish)
             for part in self._parts(work, opening.rate):
                 await self._wait_for_room(stream)
                 put(stream, part)
+
+    async def _set_keywords(self, stream: PooledStream, wanted: SetKeywords) -> None:
+        """Nothing else is read until they count, so that there are those of one message at a time."""
+        self._changing = True
+        try:
+            await self._service.set_keywords(stream, wanted)
+        except (ConfigError, DataError) as error:
+            self._changing = False
+            self._outbox.post(write_event(Refused(str(error))))
 
     async def _wait_for_room(self, stream: PooledStream) -> None:
         while not self._has_room(stream):
@@ -255,7 +270,8 @@ class Session:
 
     def _has_room(self, stream: PooledStream) -> bool:
         return (
-            stream.backlog_seconds < self._limits.backlog_seconds
+            not self._changing
+            and stream.backlog_seconds < self._limits.backlog_seconds
             and len(stream.inbox) < self._limits.backlog_messages
         )
 
@@ -316,6 +332,8 @@ class Session:
             elif isinstance(event, HandedOver):
                 self._handed_over = True
             else:
+                if isinstance(event, KeywordsSet):
+                    self._changing = False
                 if isinstance(event, Final) and self._visemes is not None:
                     self._show(rest(self._visemes, self._until, event.seconds))
                 self._outbox.post(write_event(event))

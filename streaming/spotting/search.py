@@ -21,7 +21,7 @@ A path never gets better. One below the lowest score of its keyword is forgotten
 one state, and no sum runs over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +132,27 @@ class Search:
         nothing = np.full(self._column.shape, NEVER, np.int64)
         return SearchState(0, nothing, nothing)
 
+    def take_over(self, before: "Search", state: SearchState, kept: Mapping[int, int]) -> SearchState:
+        """What another search's state has of this one's keywords; of its others what `initial` has.
+
+        Args:
+            before: the other search.
+            state: its own.
+            kept: of keywords here, ascending, which they are there; their pronunciations are the same.
+        """
+        first = self.initial()
+        phone, blank = first.phone.copy(), first.blank.copy()
+        pending, last = ({peak.keyword: peak for peak in some} for some in (state.pending, state.last))
+        moved: tuple[list[Peak], list[Peak]] = [], []
+        for here, there in kept.items():
+            cells, own = before._cells(there), self._cells(here)
+            phone[own], blank[own] = state.phone[cells], state.blank[cells]
+            shift = int(self._first[here] - before._first[there])
+            for some, peaks in zip((pending, last), moved, strict=True):
+                if there in some:
+                    peaks.append(some[there]._replace(keyword=here, variant=some[there].variant + shift))
+        return SearchState(state.row, phone, blank, *map(tuple, moved))
+
     def decode(self, state: SearchState, rows: FloatArray) -> tuple[list[Peak], SearchState]:
         """The peaks that `rows` [n, columns], log-probabilities next after those before, make certain; in order."""
         peaks: list[Peak] = []
@@ -143,6 +164,11 @@ class Search:
     def finish(self, state: SearchState) -> list[Peak]:
         """The peaks that the end of the stream makes certain."""
         return sorted(state.pending, key=lambda peak: (peak.end, peak.keyword))
+
+    def _cells(self, keyword: int) -> slice:
+        """Where the pronunciations of a keyword lie."""
+        first, end = self._first[keyword], self._end[keyword]
+        return slice(int(self._entry[first]), int(self._last[end - 1]) + 1)
 
     def _block(self, state: SearchState, rows: FloatArray) -> tuple[list[Peak], SearchState]:
         emissions = quantise(rows)
@@ -205,8 +231,7 @@ class Search:
             settle(state.row + place)
             self._note(pending, last, ends[place], state.row + place)
         settle(state.row + len(ends))
-        in_order = (tuple(some[key] for key in sorted(some)) for some in (pending, last))
-        return peaks, *in_order
+        return peaks, _in_order(pending), _in_order(last)
 
     def _note(self, pending: dict[int, Peak], last: dict[int, Peak], ends: AnyArray, row: int) -> None:
         """Keep what is better than what there was of its keyword, unless it is the occurrence of its last peak."""
@@ -223,6 +248,10 @@ class Search:
             told = last.get(keyword)
             if told is None or start > told.end or score > told.score:
                 pending[keyword] = Peak(keyword, variant, start, row, score)
+
+
+def _in_order(peaks: Mapping[int, Peak]) -> tuple[Peak, ...]:
+    return tuple(peaks[keyword] for keyword in sorted(peaks))
 
 
 def quantise(rows: FloatArray) -> AnyArray:

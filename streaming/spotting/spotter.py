@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import ModelError
+from ...errors import ConfigError, ModelError
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
 from ..decoding.load import load
+from ..metadata import ModelMetadata
 from . import calibration
 from .boundary import LEFT, PAUSE_SECONDS, RIGHT, Boundaries, PhoneLM, Surroundings
 from .keywords import Keywords, columns
@@ -72,7 +73,7 @@ class Spotter:
         self._decoder = decoder
         self._variants = [variant for word in keywords for variant in word.variants]
         column = columns(decoder, keywords)
-        self._search = Search(
+        self.search = Search(
             [[column[phone] for phone in variant.phones] for variant in self._variants],
             [index for index, word in enumerate(keywords) for _ in word.variants],
             blank=decoder.blank,
@@ -88,7 +89,7 @@ class Spotter:
         self._boundaries = Boundaries(lm) if lm is not None else None
         pronunciations = [[variant.phones, variant.starts] for variant in self._variants]
         self.digest = hashlib.sha256(
-            json.dumps([lm is not None, self._search.owner.tolist(), pronunciations]).encode()
+            json.dumps([lm is not None, self.search.owner.tolist(), pronunciations]).encode()
         ).hexdigest()
         """Of what the search looks for: states are exchangeable between spotters of the same digest."""
         known = {} if self._boundaries is None else self._boundaries.symbol
@@ -103,15 +104,15 @@ class Spotter:
     @property
     def window(self) -> int:
         """Rows after which a peak is certain."""
-        return self._search.window
+        return self.search.window
 
     def owns(self, keyword: int, variant: int) -> bool:
         """Whether there is that keyword, and the pronunciation is one of its."""
-        return 0 <= variant < len(self._variants) and int(self._search.owner[variant]) == keyword
+        return 0 <= variant < len(self._variants) and int(self.search.owner[variant]) == keyword
 
     def initial(self) -> SpotterState:
         """The state before the first row."""
-        return SpotterState(self._search.initial(), self._decoder.blank, np.empty((0, 2), np.int64))
+        return SpotterState(self.search.initial(), self._decoder.blank, np.empty((0, 2), np.int64))
 
     def decode(self, state: SpotterState, rows: FloatArray) -> tuple[list[Certain], SpotterState]:
         """The keywords that `rows` [n, columns], log-probabilities next after those before, make certain; in order.
@@ -122,13 +123,13 @@ class Spotter:
             return [], state
         labels = rows.argmax(axis=-1).tolist()
         heard = self._heard(state, labels)
-        peaks, search = self._search.decode(state.search, rows)
+        peaks, search = self.search.decode(state.search, rows)
         found = self._spotted(peaks, heard) if peaks else []
         return found, SpotterState(search, labels[-1], self._kept(heard, search.row))
 
     def finish(self, state: SpotterState) -> list[Spotted]:
         """The keywords that the end of the stream makes certain."""
-        return [found.event for found in self._spotted(self._search.finish(state.search), state.heard)]
+        return [found.event for found in self._spotted(self.search.finish(state.search), state.heard)]
 
     def _heard(self, state: SpotterState, labels: Sequence[int]) -> AnyArray:
         """The phones of the best path, those of the next rows' most probable columns among them."""
@@ -143,7 +144,7 @@ class Spotter:
         """What of `heard` may still matter: a fixed number of phones before those that a peak may yet look ahead to."""
         if len(heard) <= KEPT_PHONES:
             return heard
-        recent = len(heard) - int(np.searchsorted(heard[:, 0], row - self._search.window))
+        recent = len(heard) - int(np.searchsorted(heard[:, 0], row - self.search.window))
         return heard[max(0, len(heard) - recent - KEPT_PHONES) :].copy()
 
     def _spotted(self, peaks: list[Peak], heard: AnyArray) -> list[Certain]:
@@ -159,14 +160,14 @@ class Spotter:
                 start, end = self._decoder.seconds(peak.start), self._decoder.seconds(peak.end + 1)
                 alone = None if boundary is None else boundary >= LIKELY
                 spotted = Spotted(self.keywords[peak.keyword].phrase, start, end, score, alone)
-                found.append(Certain(peak.end + self._search.window + 1, spotted))
+                found.append(Certain(peak.end + self.search.window + 1, spotted))
         return found
 
     def _around(self, peak: Peak, heard: AnyArray) -> Surroundings:
         """What was heard beside a peak, up to the row that made it certain."""
         first = int(np.searchsorted(heard[:, 0], peak.start))
         last = int(np.searchsorted(heard[:, 0], peak.end, side="right"))
-        known = int(np.searchsorted(heard[:, 0], peak.end + self._search.window, side="right"))
+        known = int(np.searchsorted(heard[:, 0], peak.end + self.search.window, side="right"))
         left, right = heard[max(0, first - LEFT) : first], heard[last : min(known, last + RIGHT)]
         symbols = self._symbols
         return Surroundings(
@@ -199,6 +200,19 @@ class Spotting(NamedTuple):
     def finish(self) -> list[Spotted]:
         """`Spotter.finish`."""
         return self.spotter.finish(self.state)
+
+
+def open_spotter(meta: ModelMetadata, keywords: Keywords | None) -> Spotter | None:
+    """Keywords ready for streams of a model; None for none.
+
+    Raises:
+        ConfigError: they are something else, or in phones that the model has not.
+    """
+    if keywords is None:
+        return None
+    if not isinstance(keywords, Keywords):
+        raise ConfigError(f"keywords={repr(keywords)[:60]}: expected None or Keywords([...])")
+    return Spotter(meta.decoder, keywords, boundary_model(meta.phones))
 
 
 def boundary_model(phones: tuple[str, ...]) -> PhoneLM | None:

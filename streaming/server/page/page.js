@@ -1,8 +1,8 @@
 // What the buttons do: from the microphone or a file, through the recogniser, into the picture and the text.
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
-// browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), finish(), behind() and the
-// promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones, remarks } of a file, and `spotted`
+// browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), setKeywords(phrases), finish(),
+// behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones, remarks } of a file, and `spotted`
 // where it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in
 // opening; `capture`, if it is there, promises the address of capture.js.
 
@@ -29,6 +29,7 @@ const names = { arpabet: (symbol) => symbol, ipa: (symbol) => IPA[symbol] ?? sym
 let engine = null;
 let name = names.arpabet;
 let live = null; // what stops the microphone, while it is open
+let listening = null; // the stream that it is heard by
 let busy = false;
 let lastEnd = 0;
 let guesses = []; // what is written of phonemes that are not certain yet
@@ -218,6 +219,7 @@ async function listen() {
     spectrum = new Spectrum(microphone.rate);
     const before = early.splice(0);
     before.forEach(arrive);
+    const asked = keywords();
     const opening = engine.openStream(microphone.rate, (event) => {
       if (event.event === "phone") {
         latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.peak)];
@@ -225,12 +227,15 @@ async function listen() {
       } else if (event.event === "tentative") addTentative(event.phones);
       else if (event.event === "lost") addLost(event);
       else if (event.event === "spotted") addSpotted(event);
+      else if (event.event === "keywords") tell("");
+      else if (event.event === "refused") tell(event.message);
       show();
-    }, keywords());
+    }, asked);
     const timer = setTimeout(() => tell(engine.waiting), PATIENCE);
     const opened = await opening.finally(() => clearTimeout(timer));
     tell("");
-    stream = opened;
+    stream = listening = opened;
+    if (keywords().join() !== asked.join()) opened.setKeywords(keywords());
     early.splice(0).forEach(forward);
     setListening(true);
     await Promise.race([new Promise((resolve) => (live = resolve)), opened.done]);
@@ -241,7 +246,7 @@ async function listen() {
     offer(LIVE_NAME, seconds(), kept && { samples: joined(kept, samples), rate: spectrum.rate });
     if (failed) tell(failed);
   } finally {
-    live = null;
+    live = listening = null;
     await microphone.stop();
     setListening(false);
   }
@@ -310,6 +315,9 @@ function setListening(on) {
   at("listen-label").textContent = on ? "Stop" : "Listen";
   document.body.dataset.state = on ? "listening" : "busy";
 }
+
+// What is typed while the microphone is heard counts from then on.
+at("keywords")?.addEventListener("change", () => listening?.setKeywords(keywords()));
 
 at("listen").addEventListener("click", () => (live ? live() : alone(listen)));
 

@@ -54,6 +54,9 @@ async function openStream(rate, onEvent, keywords) {
     gap(samples) {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "gap", samples }));
     },
+    setKeywords(keywords) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "keywords", keywords }));
+    },
     finish() {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "finish" }));
     },

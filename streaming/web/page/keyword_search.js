@@ -36,6 +36,26 @@ export class KeywordSearch {
     this.told = new Map(); // by keyword the last peak that is certain
   }
 
+  // Takes over what `before`, a search of other keywords, knows of those that are in both: `kept` are pairs of a keyword
+  // here and there, whose pronunciations are the same. It goes on at the row of the other.
+  takeOver(before, kept) {
+    this.row = before.row;
+    const cells = ({ owners, entry, last }, keyword) => {
+      const [first, end] = [owners.indexOf(keyword), owners.lastIndexOf(keyword)];
+      return { first, begin: entry[first], end: last[end] + 1 };
+    };
+    for (const [here, there] of kept) {
+      const [own, other] = [cells(this, here), cells(before, there)];
+      for (const name of ["phone", "phoneRow", "after", "afterRow"]) {
+        this[name].set(before[name].subarray(other.begin, other.end), own.begin);
+      }
+      for (const name of ["pending", "told"]) {
+        const peak = before[name].get(there);
+        if (peak) this[name].set(here, { ...peak, keyword: here, variant: peak.variant + own.first - other.first });
+      }
+    }
+  }
+
   // The peaks { keyword, variant, start, end, score } that the next row, a Float32Array, makes certain; in order.
   decode(y) {
     const emission = this.quantised(y);

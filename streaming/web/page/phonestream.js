@@ -39,16 +39,19 @@ export class Recognizer {
 
   // A stream of `rate` Hz. `onEvent` gets { event: "phone", … } when a phone is certain, { event: "spotted", … } when one of
   // `keywords` was said with a score of `threshold` at least, { event: "tentative", phones } for the guess at what follows and
-  // { event: "lost", start, seconds }; `onHeard` the seconds that were heard.
+  // { event: "lost", start, seconds }; { event: "keywords", phrases, start } where those of `setKeywords` begin to count, or
+  // { event: "refused", message }; `onHeard` the seconds that were heard.
   stream(rate, onEvent, { keywords = [], threshold, onHeard = () => {} } = {}) {
     const { worker, streams } = this;
     const id = ++this.lastId;
     let sent = 0; // samples, lost ones too
     let heard = 0; // seconds
     const done = new Promise((resolve, reject) => {
-      streams.set(id, ({ events, tentative, heard: seconds, final, error }) => {
+      streams.set(id, ({ events, tentative, heard: seconds, set, start, refused, final, error }) => {
         events?.forEach((event) => onEvent({ event: "phone", ...event })); // keywords say that they are none
         if (tentative) onEvent({ event: "tentative", phones: tentative });
+        if (set) onEvent({ event: "keywords", phrases: set, start });
+        if (refused) onEvent({ event: "refused", message: refused });
         if (seconds !== undefined) onHeard((heard = seconds));
         if (final !== undefined) resolve(final);
         if (error) reject(new Error(error));
@@ -70,6 +73,10 @@ export class Recognizer {
         onEvent({ event: "lost", start: sent / rate, seconds: count / rate });
         sent += count;
         worker.postMessage({ id, gap: count });
+      },
+      // Other keywords, none with an empty list, after all that was sent before.
+      setKeywords(keywords, threshold) {
+        worker.postMessage({ id, set: keywords, threshold });
       },
       finish() {
         worker.postMessage({ id, finish: true });

@@ -46,6 +46,7 @@ export class Stream {
     this.state = model.initialState();
     this.pending = new Float32Array(0); // at the model's rate, not heard yet
     this.frames = 0; // that the graph has heard
+    this.rows = 0; // that are decoded
     this.silence = new Silence(model.metadata.silence).remember(0, this.state);
     this.received = 0; // samples so far, lost ones included
   }
@@ -97,10 +98,17 @@ export class Stream {
     return this.decode(result.rows.subarray(Math.min(count, early) * rows_per_frame * columns));
   }
 
+  // Other keywords from the next row on, or with null none; everything whole has been heard. Returns the seconds of that row.
+  setKeywords(newSpotter) {
+    this.spotter = newSpotter?.(this.decoder).begin(this.spotter, this.rows) ?? null;
+    return this.decoder.tiling.seconds(this.rows);
+  }
+
   // With keywords a row at a time: they come among the phonemes of their time.
   decode(rows) {
-    if (!this.spotter) return this.decoder.decode(rows);
     const columns = this.decoder.symbols.length;
+    this.rows += rows.length / columns;
+    if (!this.spotter) return this.decoder.decode(rows);
     const events = [];
     for (let first = 0; first < rows.length; first += columns) {
       const row = rows.subarray(first, first + columns);

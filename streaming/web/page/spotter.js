@@ -23,6 +23,22 @@ export class Spotter {
     this.heard = []; // of the best path's last phones: first row and symbol of the language model
   }
 
+  // Goes on from the spotter `before` of the same stream, if there is one, at `row`: keywords of both as if nothing had
+  // changed, new ones with nothing before that row.
+  begin(before, row) {
+    this.search.row = row;
+    if (!before) return this;
+    const places = new Map(before.keywords.map(({ phrase }, place) => [phrase, place]));
+    const same = (one, other) => JSON.stringify(one.variants) === JSON.stringify(other.variants);
+    const kept = this.keywords.map((word, here) => [here, places.get(word.phrase)]);
+    this.search.takeOver(
+      before.search,
+      kept.filter(([here, there]) => there !== undefined && same(this.keywords[here], before.keywords[there])),
+    );
+    [this.label, this.heard] = [before.label, before.heard];
+    return this;
+  }
+
   // What the next row, a Float32Array, makes certain: { event: "spotted", phrase, start, end, score, word_boundary }.
   decode(row) {
     let label = 0;

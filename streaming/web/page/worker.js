@@ -1,8 +1,9 @@
 // The recogniser, on a thread of its own, so that the page stays smooth while it works.
 //
 // It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
-// { open: rate, keywords, threshold }, { samples }, { gap }, { finish } and { close }, each with the stream's `id`, and answers
-// for that stream with { events, tentative, heard: seconds } and at its end { final: seconds } or { error: message }.
+// { open: rate, keywords, threshold }, { samples }, { gap }, { set: keywords, threshold }, { finish } and { close }, each with
+// the stream's `id`, and answers for that stream with { events, tentative, heard: seconds }, { set: keywords, start } or
+// { refused: message }, and at its end { final: seconds } or { error: message }.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
 import { BeamDecoder } from "./beam.js";
@@ -45,11 +46,8 @@ async function alone(id, task) {
   }
 }
 
-async function obey({ id, open, keywords, threshold, samples, gap, finish, close }) {
-  if (open) {
-    if (keywords?.length && !openSpotter) throw new Error("This page was exported without what keywords need: see static-page.md.");
-    streams.set(id, new Stream(model, open, keywords?.length ? await openSpotter(keywords, threshold) : undefined));
-  }
+async function obey({ id, open, keywords, threshold, samples, gap, set, finish, close }) {
+  if (open) streams.set(id, new Stream(model, open, (await spotter(keywords, threshold)) ?? undefined));
   if (close) streams.delete(id);
   const stream = streams.get(id);
   if (!stream) return; // it has failed or was given up
@@ -61,12 +59,32 @@ async function obey({ id, open, keywords, threshold, samples, gap, finish, close
     stream.hear(new Float32Array(Math.min(left, stream.rate))); // a second at a time, so that memory stays bounded
     await advance(id);
   }
+  if (set) await setKeywords(id, set, threshold);
   if (finish) {
     await advance(id);
     report(id, await stream.finish());
     postMessage({ id, final: stream.seconds });
     streams.delete(id);
   }
+}
+
+// What makes a stream's spotter, or null without keywords.
+async function spotter(keywords, threshold) {
+  if (!keywords?.length) return null;
+  if (!openSpotter) throw new Error("This page was exported without what keywords need: see static-page.md.");
+  return openSpotter(keywords, threshold);
+}
+
+// After all that came before; keywords that are none leave those that there were.
+async function setKeywords(id, keywords, threshold) {
+  let wanted;
+  try {
+    wanted = await spotter(keywords, threshold);
+  } catch (error) {
+    return postMessage({ id, refused: error.message });
+  }
+  await advance(id);
+  postMessage({ id, set: keywords, start: streams.get(id).setKeywords(wanted) });
 }
 
 async function advance(id) {

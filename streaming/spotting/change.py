@@ -1,0 +1,36 @@
+"""Other keywords in a stream that goes on: what it remembers of those that stay is kept, and of others nothing."""
+
+from typing import NamedTuple
+
+from .spotter import Spotter, SpotterState, Spotting
+
+
+class KeywordsSet(NamedTuple):
+    """Other keywords are looked for from here on."""
+
+    phrases: list[str]
+    """All of them; none: no keywords are looked for."""
+    start: float
+    """Seconds from the start of the stream where the first row lies that counts for them."""
+
+
+def change(before: Spotting | None, spotter: Spotter | None, row: int) -> Spotting | None:
+    """A stream's spotting with other keywords from `row` on, the next one; None for none.
+
+    A keyword that was there before, of the same phrase and pronunciations, goes on as if nothing had changed: an
+    occurrence that is not certain yet still comes, if its score is the new threshold. A new one begins at `row`, with
+    nothing before it. One that is left out is told no more.
+    """
+    if spotter is None:
+        return None
+    first = spotter.initial()
+    if before is None:
+        return Spotting(spotter, first._replace(search=first.search._replace(row=row)))
+    known = {word.phrase: place for place, word in enumerate(before.spotter.keywords)}
+    kept = {
+        place: known[word.phrase]
+        for place, word in enumerate(spotter.keywords)
+        if word.phrase in known and word.variants == before.spotter.keywords[known[word.phrase]].variants
+    }
+    search = spotter.search.take_over(before.spotter.search, before.state.search, kept)
+    return Spotting(spotter, SpotterState(search, before.state.label, before.state.heard))
