@@ -185,6 +185,36 @@ def test_files_are_answered_in_any_format_and_phone_set(server: Process, recordi
         assert (refused.status_code, refused.json()["error"][:8]) == (400, "unknown ")
 
 
+def test_files_are_searched_for_keywords_and_commands(server: Process, recordings: list[Path]) -> None:
+    url, path = f"{server.url}/v1/transcribe", recordings[5]
+    phrases, listed = ["blue silk", "gold buckles", "umbrella"], ["lamp (on | off)", "blue silk"]
+    stream = Recognizer().stream(
+        endpoints=True, keywords=Keywords(phrases, threshold=0.1), commands=Commands(listed, threshold=0.1)
+    )
+    samples, rate = soundfile.read(path)
+    events = [encode(event) for event in [*stream.accept(samples, rate), *stream.finish()]]
+    query = {"file": "a.opus", "keyword": phrases, "command": listed, "threshold": 0.1}
+    answer = httpx.post(url, params=query, content=path.read_bytes()).json()
+    for name, kind in (("spotted", "spotted"), ("commands", "command"), ("phones", "phone")):
+        expected = [event for event in events if event["event"] == kind]
+        assert expected
+        assert [{"event": kind, **found} for found in answer[name]] == expected
+    form = httpx.post(url, files={"file": ("a.opus", path.read_bytes())}, data={"keyword": phrases}).json()
+    assert [one["phrase"] for one in form["spotted"]] == ["blue silk", "gold buckles"]
+    assert "commands" not in form
+    for wrong, says in (
+        ({"keyword": "…"}, "no letters"),
+        ({"keyword": ["lamp"] * 101}, "101 keywords"),
+        ({"command": "lamp (on"}, "expected"),
+        ({"keyword": "lamp", "threshold": "high"}, "from 0"),
+        ({"threshold": 0.5}, "neither"),
+        ({"keyword": "lamp", "format": "srt"}, "JSON"),
+    ):
+        refused = httpx.post(url, params=wrong, content=b"x")
+        assert refused.status_code == 400
+        assert says in refused.json()["error"]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no audio", b"OggS" + b"\0" * 1000], ids=["empty", "text", "damaged"]
 )

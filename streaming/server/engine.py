@@ -7,7 +7,7 @@ passed over.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event as Flag
 from threading import Thread
 from typing import NamedTuple, TypedDict
@@ -46,7 +46,9 @@ ENDS = (Final, Failure, HandedOver)
 Work = AnyArray | Gap | SetKeywords | Finish | Save | HandOver
 
 
-class _Phrases(TypedDict):
+class Phrases(TypedDict):
+    """Arguments of `StreamPool.open`."""
+
     keywords: Keywords | None
     commands: Commands | None
 
@@ -115,7 +117,7 @@ class Engine:
                 posteriors=opening.posteriors,
                 report_gaps=True,
                 snapshot=opening.snapshot,
-                **_phrases(opening),
+                **_opened(opening),
             )
         except (AudioError, ConfigError) as error:
             if not resumed:
@@ -186,19 +188,24 @@ class Engine:
         return [Tentative(tuple(guess))]
 
 
-def _phrases(opening: Opening) -> _Phrases:
-    """What is to be told from phones."""
-    threshold = opening.threshold
+def check_phrases(keywords: Sequence[str], commands: Sequence[str], threshold: float) -> Phrases:
+    """What is to be told from phones.
+
+    Raises:
+        ConfigError, DataError: it cannot be, or there are too many commands.
+    """
+    sought = Keywords(keywords, threshold=threshold) if keywords else None
+    listed = Commands(commands, threshold=threshold) if commands else None
+    if listed is not None and len(listed) > MAX_COMMANDS:  # phrases with slots are many
+        raise ConfigError(f"{len(listed):,} commands: a stream may have {MAX_COMMANDS}")
+    return {"keywords": sought, "commands": listed}
+
+
+def _opened(opening: Opening) -> Phrases:
     try:
-        keywords = Keywords(opening.keywords, threshold=threshold) if opening.keywords else None
-        commands = Commands(opening.commands, threshold=threshold) if opening.commands else None
+        return check_phrases(opening.keywords, opening.commands, opening.threshold)
     except (ConfigError, DataError) as error:
         raise RefusedError(Close.BAD_MESSAGE, f"opening: {error}") from None
-    if commands is not None and len(commands) > MAX_COMMANDS:  # phrases with slots are many
-        raise RefusedError(
-            Close.BAD_MESSAGE, f"opening: {len(commands):,} commands: a stream may have {MAX_COMMANDS}"
-        )
-    return {"keywords": keywords, "commands": commands}
 
 
 def put(stream: PooledStream, work: Work) -> None:

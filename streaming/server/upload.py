@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
-from ...errors import AudioError, ConfigError
+from ...errors import AudioError, ConfigError, DataError
 from ..arrays import FloatArray
 from ..audio.channels import Mixed
 from ..audio.files import open_audio
@@ -24,13 +24,15 @@ from ..events import Failure, Final
 from ..pool.stream import PooledStream
 from .engine import Event, put
 from .limits import Limits
-from .protocol import Close, Finish, Opening, RefusedError
-from .service import STOPS, AnswerWriter, Service
+from .protocol import MAX_COMMANDS, MAX_KEYWORDS, Close, Finish, RefusedError
+from .service import STOPS, Service
+from .wanted import JSON, Wanted, read_wanted
 
 T = TypeVar("T")
 
 PIECE_SECONDS = 2.0  # of a file handed to the engine at a time
 REMARKS = "Phonestream-Remarks"  # a header: a list in JSON, where the format has no place for it
+MAX_FIELDS = 8 + MAX_KEYWORDS + MAX_COMMANDS  # of a form
 CHUNK_SECONDS = 30.0  # a client may take so long for each piece of its file
 
 
@@ -67,25 +69,26 @@ async def respond(
 
 
 async def _transcript(request: Request, service: Service) -> Response:
-    parameters = dict(request.query_params)
-    given_name = parameters.pop("file", "recording")
-    writer = _writer(service, parameters)
+    query = request.query_params
+    parameters = [(name, value) for name, value in query.multi_items() if name != "file"]
+    wanted = await _wanted(service, parameters)
     with kept_file() as file:
         form_name, fields = await service.before_stop(_receive(request, file, service))
-        name = printable(form_name or given_name)
+        name = printable(form_name or query.get("file", "recording"))
         if fields:
-            writer = _writer(service, parameters | fields)
+            wanted = await _wanted(service, [*parameters, *fields])
         await in_thread(service, file.flush)
         try:
-            phones, seconds, remarks = await _recognize(request, service, file.name)
+            events, seconds, remarks = await _recognize(request, service, file.name, wanted)
         except AudioError as error:  # begins with the path, which is nobody's business
             raise HTTPException(422, str(error).replace(file.name, name)) from None
-    content = await in_thread(service, writer.write, name, seconds, phones)
-    if not remarks:
-        return Response(content, media_type=writer.media_type)
-    if writer.media_type == "application/json":
-        return JSONResponse(json.loads(content) | {"remarks": remarks})
-    return Response(content, headers={REMARKS: json.dumps(remarks)}, media_type=writer.media_type)
+    phones = [event for event in events if isinstance(event, Phone)]
+    content = await in_thread(service, wanted.writer.write, name, seconds, phones)
+    more = wanted.told(events)
+    kind = wanted.writer.media_type
+    if kind == JSON and (more or remarks):
+        return JSONResponse(json.loads(content) | more | ({"remarks": remarks} if remarks else {}))
+    return Response(content, headers={REMARKS: json.dumps(remarks)} if remarks else None, media_type=kind)
 
 
 @contextmanager
@@ -108,10 +111,10 @@ def kept_file() -> Iterator[Any]:
         ) from None
 
 
-def _writer(service: Service, parameters: Mapping[str, str]) -> AnswerWriter:
+async def _wanted(service: Service, parameters: Iterable[tuple[str, str]]) -> Wanted:
     try:
-        return service.answers(parameters)
-    except ConfigError as error:
+        return await in_thread(service, read_wanted, service.answers, parameters)
+    except (ConfigError, DataError) as error:
         raise HTTPException(400, str(error)) from None
 
 
@@ -120,20 +123,20 @@ async def in_thread(service: Service, function: Callable[..., T], *arguments: An
     return await asyncio.get_running_loop().run_in_executor(service.files, function, *arguments)
 
 
-async def _receive(request: Request, file: Any, service: Service) -> tuple[str | None, dict[str, str]]:
+async def _receive(request: Request, file: Any, service: Service) -> tuple[str | None, list[tuple[str, str]]]:
     """Write the recording into `file`; returns its name in a form, and the form's other fields."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         async for chunk in _Bounded(request, service.limits).stream():
             await in_thread(service, file.write, chunk)
-        return None, {}
+        return None, []
     async with received_form(request, service) as form:
         upload = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
         if upload is None:
             raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
         while chunk := await upload.read(1 << 20):
             await in_thread(service, file.write, chunk)
-        fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
         return upload.filename, fields
 
 
@@ -146,7 +149,7 @@ async def received_form(request: Request, service: Service, max_files: int = 1) 
     """
     body = _Bounded(request, service.limits)
     try:
-        form = await Request(request.scope, body.receive).form(max_files=max_files, max_fields=8)
+        form = await Request(request.scope, body.receive).form(max_files=max_files, max_fields=MAX_FIELDS)
     except (HTTPException, ClientDisconnect, OSError):
         raise
     except Exception as error:  # whatever the parser meets in a stranger's bytes
@@ -206,8 +209,10 @@ class _Bounded:
         )
 
 
-async def _recognize(request: Request, service: Service, path: str) -> tuple[list[Phone], float, list[str]]:
-    """The phones of an audio file, its seconds, and remarks on it.
+async def _recognize(
+    request: Request, service: Service, path: str, wanted: Wanted
+) -> tuple[list[Event], float, list[str]]:
+    """What is heard in an audio file, its seconds, and remarks on it.
 
     Raises:
         AudioError: it cannot be used; the message begins with the path.
@@ -220,13 +225,13 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
             for event in [*found, None]:  # None: a tick has ended, and there may be room
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-    phones: list[Phone] = []
+    heard: list[Event] = []
     client = request.client and (request.client.host, request.client.port)
     audio = Mixed(await in_thread(service, open_audio, path), "send one of them alone")
     try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
         blocks = audio.blocks()
-        async with service.stream(Opening(rate), listen, client, uploaded=True) as stream:
+        async with service.stream(wanted.opening(rate), listen, client, uploaded=True) as stream:
             done = 0
             while (block := await in_thread(service, next, blocks, None)) is not None:
                 done += len(block)
@@ -237,15 +242,15 @@ async def _recognize(request: Request, service: Service, path: str) -> tuple[lis
                 for piece in slices(len(block), int(PIECE_SECONDS * rate)):
                     _put(stream, block[piece], path)
                     while stream.backlog_seconds > PIECE_SECONDS:
-                        _keep(await events.get(), phones, path, done / rate)
+                        _keep(await events.get(), heard, path, done / rate)
                 if await request.is_disconnected():
                     raise ClientDisconnect
                 if service.stopping.is_set():
                     raise RefusedError(Close.RESTART, STOPS)
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
-                _keep(event, phones, path, done / rate)
-            return phones, event.seconds, [*audio.remarks]
+                _keep(event, heard, path, done / rate)
+            return heard, event.seconds, [*audio.remarks]
     finally:
         audio.close()
 
@@ -258,8 +263,8 @@ def _put(stream: PooledStream, samples: FloatArray, path: str) -> None:
             raise AudioError(f"{path}: {error}") from None
 
 
-def _keep(event: Event | None, phones: list[Phone], path: str, seconds: float) -> None:
+def _keep(event: Event | None, heard: list[Event], path: str, seconds: float) -> None:
     if isinstance(event, Failure):
         raise AudioError(f"{path}: within the first {seconds:.2f} s: {event.message}")
-    if isinstance(event, Phone):
-        phones.append(event)
+    if event is not None:
+        heard.append(event)

@@ -90,6 +90,7 @@ EDITS = (
         r"\1This page needs a server of files, for example: python -m http.server -d FOLDER",
     ),
     (r'\n *<form id="key".*?</form>', ""),
+    (r'\n *<label id="commanding">.*?</label>\n', ""),
     (
         r'(<p id="where">)[^<]*',
         r"\1Audio stays in this browser. Nothing is sent anywhere, and nothing is kept. "

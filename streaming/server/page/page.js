@@ -1,10 +1,11 @@
 // What the buttons do: from the microphone or a file, through the recogniser, into the picture and the text.
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
-// browser. `openStream(rate, onEvent, keywords)` promises a stream with send(samples), gap(count), setKeywords(phrases), finish(),
-// behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords)` promises { seconds, phones, remarks } of a file, and `spotted`
-// where it looks for keywords in files, whose samples are promised by `decoded`; `waiting` is said while a stream is long in
-// opening; `capture`, if it is there, promises the address of capture.js.
+// browser. `openStream(rate, onEvent, keywords, commands)` promises a stream with send(samples), gap(count),
+// setKeywords(phrases), finish(), behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords, commands)`
+// promises { seconds, phones, spotted, commands, remarks } of a file, whose samples are promised by `decoded`; `waiting` is
+// said while a stream is long in opening; `capture`, if it is there, promises the address of capture.js. Commands are none
+// where the page has no field for them.
 
 import { decodeFile, openMicrophone } from "./audio.js";
 import { IPA } from "./ipa.js";
@@ -129,15 +130,24 @@ function addLost({ start, seconds }) {
 }
 
 function addSpotted({ phrase, start, score }) {
+  addFound(start, phrase, `score ${score.toFixed(2)}`);
+}
+
+function addFound(start, text, title) {
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.textContent = start.toFixed(2);
   const said = document.createElement("span");
-  said.textContent = phrase;
-  said.title = `score ${score.toFixed(2)}`;
+  Object.assign(said, { textContent: text, title });
   item.append(time, said);
   at("spotted").append(item);
   if (at("spotted").childElementCount > KEPT_LINES) at("spotted").firstElementChild.remove();
+  return said;
+}
+
+function addCommand({ command, best, score, start }) {
+  const said = addFound(start, command ?? "none of the commands", `${best}, score ${score.toFixed(2)}`);
+  said.classList.toggle("rejected", command === null);
 }
 
 // Offers what was heard, once all of it is there.
@@ -172,8 +182,11 @@ function setPlaying(on) {
 }
 
 // What the page is asked to tell when it is said; of a page that cannot, nothing.
-function keywords() {
-  const phrases = (at("keywords")?.value ?? "").split(",").map((phrase) => phrase.trim());
+const keywords = () => phrasesIn("keywords");
+const commands = () => phrasesIn("commands");
+
+function phrasesIn(field) {
+  const phrases = (at(field)?.value ?? "").split(",").map((phrase) => phrase.trim());
   return phrases.filter((phrase) => phrase);
 }
 
@@ -227,10 +240,11 @@ async function listen() {
       } else if (event.event === "tentative") addTentative(event.phones);
       else if (event.event === "lost") addLost(event);
       else if (event.event === "spotted") addSpotted(event);
+      else if (event.event === "command") addCommand(event);
       else if (event.event === "keywords") tell("");
       else if (event.event === "refused") tell(event.message);
       show();
-    }, asked);
+    }, asked, commands());
     const timer = setTimeout(() => tell(engine.waiting), PATIENCE);
     const opened = await opening.finally(() => clearTimeout(timer));
     tell("");
@@ -257,12 +271,13 @@ async function open(file) {
   tell(`Listening to ${file.name} …`);
   const decoded = decodeFile(file);
   const progress = (share) => share > 0.1 && tell(`Listening to ${file.name}, ${10 * Math.floor(10 * share)} % …`);
-  const [picture, found] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress, keywords())]);
+  const [picture, found] = await Promise.allSettled([decoded, engine.transcribe(file, decoded, progress, keywords(), commands())]);
   if (found.status === "rejected") throw found.reason;
   if (picture.value) await draw(picture.value);
   view.reach(found.value.seconds);
   found.value.phones.forEach(addPhone);
   found.value.spotted?.forEach(addSpotted);
+  found.value.commands?.forEach(addCommand);
   view.rewind();
   at("lines").scrollTop = 0;
   const remarks = (found.value.remarks ?? []).map((remark) => `${file.name}: ${remark}.`);
@@ -313,6 +328,7 @@ function setListening(on) {
   at("listen").disabled = false;
   at("listen").setAttribute("aria-pressed", String(on));
   at("listen-label").textContent = on ? "Stop" : "Listen";
+  if (at("commands")) at("commands").disabled = on; // they are a stream's from its beginning
   document.body.dataset.state = on ? "listening" : "busy";
 }
 

@@ -9,8 +9,8 @@ const UNAUTHORISED = 4003;
 const key = document.getElementById("key");
 let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
 
-// Opens a stream of `rate` Hz. `onEvent` gets each event, `spotted` ones of the keywords too; the promise `done` settles after the final one, or fails.
-async function openStream(rate, onEvent, keywords) {
+// Opens a stream of `rate` Hz. `onEvent` gets each event, those of the keywords and commands too; the promise `done` settles after the final one, or fails.
+async function openStream(rate, onEvent, keywords, commands) {
   key.hidden = true;
   const url = new URL("v1/stream", location.href); // beside the page, also below a path of a proxy
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
@@ -22,7 +22,7 @@ async function openStream(rate, onEvent, keywords) {
   done.catch(() => {}); // whoever awaits it hears of it
 
   await new Promise((resolve, reject) => {
-    const opening = { version: 1, rate, encoding: "int16", tentative: true, keywords, token };
+    const opening = { version: 1, rate, encoding: "int16", tentative: true, keywords, commands, token };
     socket.onopen = () => socket.send(JSON.stringify(opening));
     socket.onmessage = ({ data }) => {
       const event = JSON.parse(data);
@@ -63,12 +63,18 @@ async function openStream(rate, onEvent, keywords) {
   };
 }
 
-// All phones of a file: { seconds, phones }, and where something should be known of it { remarks }.
-async function transcribe(file) {
+// All phones of a file: { seconds, phones }, what was found of keywords and commands in { spotted, commands }, and where
+// something should be known of it { remarks }.
+async function transcribe(file, _decoded, _onProgress, keywords, commands) {
   key.hidden = true;
+  const query = new URLSearchParams([
+    ["file", file.name],
+    ...keywords.map((phrase) => ["keyword", phrase]),
+    ...commands.map((phrase) => ["command", phrase]),
+  ]);
   let response;
   try {
-    response = await fetch(`v1/transcribe?file=${encodeURIComponent(file.name)}`, {
+    response = await fetch(`v1/transcribe?${query}`, {
       method: "POST",
       body: file,
       headers: token ? { Authorization: `Bearer ${token}` } : {},
