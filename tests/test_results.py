@@ -42,6 +42,26 @@ def test_every_record_is_in_a_page() -> None:
     assert shown == set(MEASURED.glob("*"))
 
 
+def test_rates_in_the_readme_and_the_model_card_are_those_of_the_record() -> None:
+    """Whose file the record is, `test_the_pages_are_what_the_records_give` sees to."""
+    root = BENCHMARKS.parent
+    record = json.loads((BENCHMARKS / "measured" / "accuracy.json").read_text(encoding="utf-8"))
+    (table,) = record["tables"]
+    names = [name for name, _ in table["columns"]]
+    rates = {
+        (row[names.index("split")], row[names.index("decoder")]): row[names.index("PER %")]
+        for row in table["rows"]
+    }
+    card = (root / "src/phonestream/models/default.md").read_text(encoding="utf-8")
+    for split in {split for split, _ in rates}:
+        (line,) = (line for line in card.splitlines() if line.startswith(f"| {split} |"))
+        assert line.endswith(f"| {rates[split, 'beam']:.2f} | {rates[split, 'greedy']:.2f} |"), line
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for split in ("test", "test-cv", "test-l2"):
+        (line,) = (line for line in readme.splitlines() if f"evaluate default --split {split}`" in line)
+        assert f"| {rates[split, 'beam']:.1f} %; {rates[split, 'greedy']:.1f} % |" in line, line
+
+
 def test_a_table_of_another_file_is_marked(tmp_path: Path) -> None:
     from results import MARK, page
     from results_sections import RESULTS

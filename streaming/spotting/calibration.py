@@ -19,13 +19,13 @@ from .search import LOWEST
 
 LONGEST = 10  # phones: longer keywords are as sure
 
-WITH_BOUNDARIES = (-0.741, 1.380, 0.477, 0.206, 0.473)  # of 1, s, n, p, b
-WITHOUT = (-2.102, 1.211, 0.597, 0.235)
+WITH_BOUNDARIES = (-0.706, 1.398, 0.472, 0.197, 0.468)  # of 1, s, n, p, b
+WITHOUT = (-2.096, 1.210, 0.600, 0.232)
 
 LEVELS = (-8.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 # log10 of false alarms per keyword and hour at these levels or above
-ALARMS_WITH_BOUNDARIES = (1.69, 1.63, 1.57, 1.43, 1.23, 1.01, 0.76, 0.38, -0.55, -1.25, -1.55, -2.8)
-ALARMS_WITHOUT = (1.72, 1.72, 1.7, 1.54, 1.38, 1.22, 1.04, -0.11, -0.78, -1.18, -1.85, -2.8)
+ALARMS_WITH_BOUNDARIES = (1.67, 1.61, 1.55, 1.42, 1.23, 1.01, 0.76, 0.39, -0.62, -1.33, -1.55, -2.8)
+ALARMS_WITHOUT = (1.7, 1.69, 1.68, 1.53, 1.37, 1.22, 1.05, -0.13, -0.8, -1.18, -1.72, -2.8)
 
 
 def level(fit: float, phones: int, boundary: float | None) -> float:
