@@ -80,21 +80,24 @@ def frames_to_border(rule: SilenceRule | None, frame: int, ready: int) -> int:
 
 
 def blank_frames(
-    rule: SilenceRule | None, frame: int, log_probs: FloatArray, metadata: "ModelMetadata"
-) -> list[bool]:
-    """Which of the frames of a call are blank.
+    rule: SilenceRule | None, heard: Sequence[int], log_probs: FloatArray, metadata: "ModelMetadata"
+) -> list[list[bool]]:
+    """Which of the frames of a call are blank, for each of its streams.
 
     Args:
-        frame: frames heard before the call.
-        log_probs: [rows, columns] of the call.
+        heard: frames of each stream before the call.
+        log_probs: [streams, rows, columns] of the call.
     """
     each = metadata.rows_per_frame
+    count = log_probs.shape[1] // each
     if rule is None:
-        return [False] * (len(log_probs) // each)
-    least = log_probs[:, metadata.blank].reshape(-1, each).min(axis=1)
-    blanks: list[bool] = (least > np.float32(np.log(rule.blank_probability))).tolist()
-    early = min(len(blanks), max(0, metadata.look_ahead_frames - frame))
-    return [True] * early + blanks[early:]
+        return [[False] * count for _ in heard]
+    least = log_probs[..., metadata.blank].reshape(len(heard), count, each).min(axis=2)
+    blanks: list[list[bool]] = (least > np.float32(np.log(rule.blank_probability))).tolist()
+    for own, before in zip(blanks, heard, strict=True):
+        early = min(count, max(0, metadata.look_ahead_frames - before))
+        own[:early] = [True] * early
+    return blanks
 
 
 def valid_frames(rule: SilenceRule | None, quiet: int, frame: int, blanks: Sequence[bool]) -> int:

@@ -14,6 +14,7 @@ stream says.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
 from .stream_state import Endpointing, Event, Gap, Lost, StreamState
 from .tiling import TilingState
+
+LIKELY_FRAMES = 4  # so many blank frames, and more will follow
 
 
 def initial(
@@ -86,44 +89,58 @@ def set_keywords(state: StreamState, spotter: Spotter | None) -> StreamState:
 def ready_frames(model: Model, state: StreamState) -> int:
     """Whole frames at the front of `pending` that the next call of the graph may take.
 
-    At most a block, and no more than are left of an interval of the rule on silence.
+    At most a block, and no more than are left of an interval that may be silent by the rule on silence, or where a
+    silence is likely. Elsewhere it may turn out after the call that it went too far: `valid_frames`.
     """
-    ready = _whole_frames(model, state)
-    return silence.frames_to_border(model.metadata.silence, state.frames, ready)
+    rule, quiet = model.metadata.silence, state.silence.quiet
+    ready = min(len(state.pending), model.block_samples) // model.metadata.frame_samples
+    if quiet >= LIKELY_FRAMES or silence.may_be_silent(rule, quiet, state.frames):
+        return silence.frames_to_border(rule, state.frames, ready)
+    return ready
 
 
-def _whole_frames(model: Model, state: StreamState) -> int:
-    return min(len(state.pending), model.block_samples) // model.metadata.frame_samples
+class Output(NamedTuple):
+    """What a call of the graph gave for the first frames of `pending`."""
+
+    log_probs: FloatArray  # [rows, phones + 1], finite
+    blanks: Sequence[bool]  # of each frame
+    labels: Sequence[int]  # of each row, and
+    confidences: Sequence[float]  # as `Decoder.best` has them
+    searched: Searched | None = None
+    """What beam search makes of the rows, where many streams have been through it together."""
+
+
+def read_outputs(model: Model, states: Sequence[StreamState], log_probs: FloatArray) -> list[Output]:
+    """What streams in `states` have got by a call: `log_probs` [streams, rows, phones + 1]."""
+    meta = model.metadata
+    blanks = silence.blank_frames(meta.silence, [state.frames for state in states], log_probs, meta)
+    return [Output(*each) for each in zip(log_probs, blanks, *meta.decoder.best(log_probs), strict=True)]
+
+
+def valid_frames(model: Model, state: StreamState, output: Output) -> int:
+    """How many of the frames of a call stand; where fewer than were run, they alone must be run again."""
+    return silence.valid_frames(model.metadata.silence, state.silence.quiet, state.frames, output.blanks)
 
 
 def decode_output(
-    model: Model,
-    state: StreamState,
-    log_probs: FloatArray,
-    next_state: Mapping[str, FloatArray],
-    best: tuple[Sequence[int], Sequence[float]] | None = None,
-    searched: Searched | None = None,
+    model: Model, state: StreamState, output: Output, next_state: Mapping[str, FloatArray]
 ) -> tuple[list[Event], StreamState]:
-    """Decode the rows that the graph gave for the first frames of `pending`, which are then done with.
+    """Decode what the graph gave for the first frames of `pending`, which are then done with.
 
     Args:
-        log_probs: [rows, phones + 1], finite; of `ready_frames` frames at most, or of frames that are valid by
-            `silence.valid_frames`.
+        output: of frames that are all valid.
         next_state: the graph's, which becomes `model` of the state. In a pool it is a view that the next call changes:
             whoever keeps a tensor for longer, or under another name, copies it.
-        best: `Decoder.best` of `log_probs`, where a whole batch has been through it.
-        searched: what `search_together` gave, likewise.
     """
     meta = model.metadata
-    frames = len(log_probs) // meta.rows_per_frame
-    blanks = silence.blank_frames(meta.silence, state.frames, log_probs, meta)
+    log_probs, blanks, labels, confidences, searched = output
+    frames = len(blanks)
     quiet, sums = silence.after_call(meta.silence, state.silence, state.frames, blanks)
     if sums is not None:
         next_state = {**next_state, **sums}
     quiet = silence.remember(meta.silence, quiet, state.frames + frames, next_state)
     pending = state.pending[frames * meta.frame_samples :].copy()
     early = min(frames, _early_frames(model, state)) * meta.rows_per_frame
-    labels, confidences = best or meta.decoder.best(log_probs)
     if early:
         log_probs, labels, confidences = log_probs[early:], labels[early:], confidences[early:]
     rows = Rows(state.decoder.row, labels, confidences, log_probs, searched)
@@ -146,22 +163,19 @@ def _early_frames(model: Model, state: StreamState) -> int:
     return max(0, model.metadata.look_ahead_frames - state.frames)
 
 
-def search_together(
-    model: Model, states: Sequence[StreamState], log_probs: FloatArray
-) -> list[Searched | None]:
-    """What `decode_output` may be given for streams that have got `log_probs` [streams, rows, phones + 1].
-
-    None: a stream decodes greedily, or not all of its rows count.
-    """
+def search_together(model: Model, states: Sequence[StreamState], outputs: Sequence[Output]) -> list[Output]:
+    """`outputs` of streams, with `searched` where a stream decodes by beam search and all of its rows count."""
+    found = [*outputs]
     ready = {
         place: state.search
         for place, state in enumerate(states)
         if state.search is not None and not _early_frames(model, state)
     }
-    found: list[Searched | None] = [None] * len(states)
-    decoded = decode_together([*ready.values()], log_probs[[*ready]])
-    for (place, search), (phones, after) in zip(ready.items(), decoded, strict=True):
-        found[place] = Searched(search, phones, after)
+    if ready:
+        rows = np.stack([outputs[place].log_probs for place in ready])
+        decoded = decode_together([*ready.values()], rows)
+        for (place, search), (phones, after) in zip(ready.items(), decoded, strict=True):
+            found[place] = outputs[place]._replace(searched=Searched(search, phones, after))
     return found
 
 
@@ -169,28 +183,21 @@ def advance(model: Model, state: StreamState) -> tuple[list[Event], StreamState]
     """Run all whole frames that are pending, a block at a time where no silence is going on."""
     events: list[Event] = []
     while frames := ready_frames(model, state):
-        if not silence.may_be_silent(model.metadata.silence, state.silence.quiet, state.frames):
-            frames = _whole_frames(model, state)
-        log_probs, next_state = _run(model, state, frames)
-        found, state = decode_output(model, state, log_probs, next_state)
+        output, next_state = _run(model, state, frames)
+        found, state = decode_output(model, state, output, next_state)
         events += found
     return events, state
 
 
-def _run(model: Model, state: StreamState, frames: int) -> tuple[FloatArray, Mapping[str, FloatArray]]:
-    """The first `frames` of `pending` through the graph, or as many of them as are valid in one call.
-
-    Returns:
-        log_probs [rows, phones + 1], and the graph's next state.
-    """
-    meta = model.metadata
+def _run(model: Model, state: StreamState, frames: int) -> tuple[Output, Mapping[str, FloatArray]]:
+    """The first `frames` of `pending` through the graph, or as many of them as are valid in one call."""
     while True:
-        audio = state.pending[: frames * meta.frame_samples]
+        audio = state.pending[: frames * model.metadata.frame_samples]
         log_probs, next_state = model.run(audio[None], state.model)
-        blanks = silence.blank_frames(meta.silence, state.frames, log_probs[0], meta)
-        valid = silence.valid_frames(meta.silence, state.silence.quiet, state.frames, blanks)
+        (output,) = read_outputs(model, [state], log_probs)
+        valid = valid_frames(model, state, output)
         if valid == frames:
-            return log_probs[0], next_state
+            return output, next_state
         frames = valid
 
 

@@ -39,6 +39,9 @@ class Batch(Protocol[Key]):
     def keep(self, key: Key, model: GraphState) -> GraphState:
         """Make `model` the state of a stream in place of the one that the graph gave; where it is now."""
 
+    def undo(self, key: Key) -> None:
+        """A stream of the last call is where it was before it."""
+
 
 class Advanced(NamedTuple):
     """A stream after a call."""
@@ -52,36 +55,48 @@ class Advanced(NamedTuple):
 def run_frames(
     model: Model, states: Mapping[Key, StreamState], counts: Mapping[Key, int], batch: Batch[Key]
 ) -> Iterator[tuple[Key, Advanced]]:
-    """Advance each stream by its `counts` of the frames that are pending, in as few calls as can be.
+    """Advance each stream by up to `counts` of the frames that are pending, one at least, in few calls.
 
     Yields what each call brought for each stream in it; a stream may be in several calls, but in none after it failed.
     """
-    now = dict(states)
-    keys = list(counts)
-    decoder, frame = model.metadata.decoder, model.metadata.frame_samples
-    for frames, group in plan([counts[key] for key in keys]):
-        going = [keys[index] for index in group if keys[index] in now]
-        if not going:
-            continue
-        audio = [now[key].pending[: frames * frame] for key in going]
-        order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
-        finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
-        whole = [row for row in range(len(order)) if finite[row]]
-        labels, confidences = decoder.best(log_probs)
-        searched = state.search_together(model, [now[order[row]] for row in whole], log_probs[whole])
-        found = dict(zip(whole, searched, strict=True))
-        for row, key in enumerate(order):
-            if not finite[row]:
-                yield key, Advanced([], now.pop(key), model.unusable())
+    now, wanted = dict(states), dict(counts)
+    frame = model.metadata.frame_samples
+    while wanted:
+        keys, again = list(wanted), dict[Key, int]()
+        for frames, group in plan([wanted[key] for key in keys]):
+            going = [
+                key
+                for key in (keys[index] for index in group)
+                if key in now and key not in again and frames <= state.ready_frames(model, now[key])
+            ]
+            if not going:
                 continue
-            best = labels[row], confidences[row]
-            events, after = state.decode_output(
-                model, now[key], log_probs[row], next_states[row], best, found[row]
+            audio = [now[key].pending[: frames * frame] for key in going]
+            order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
+            finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
+            outputs = state.read_outputs(model, [now[key] for key in order], log_probs)
+            sound: list[int] = []
+            for place, key in enumerate(order):
+                if not finite[place]:
+                    yield key, Advanced([], now.pop(key), model.unusable())
+                    continue
+                valid = state.valid_frames(model, now[key], outputs[place])
+                if valid == frames:
+                    sound.append(place)
+                else:
+                    batch.undo(key)
+                    again[key] = valid
+            kept = state.search_together(
+                model, [now[order[place]] for place in sound], [outputs[place] for place in sound]
             )
-            if after.model is not next_states[row]:
-                after = replace(after, model=batch.keep(key, after.model))
-            now[key] = after
-            yield key, Advanced(events, after)
+            for place, output in zip(sound, kept, strict=True):
+                key = order[place]
+                events, after = state.decode_output(model, now[key], output, next_states[place])
+                if after.model is not next_states[place]:
+                    after = replace(after, model=batch.keep(key, after.model))
+                now[key] = after
+                yield key, Advanced(events, after)
+        wanted = again
 
 
 class Gathered:
@@ -109,6 +124,9 @@ class Gathered:
     def keep(self, key: object, model: GraphState) -> GraphState:
         """See `Batch`."""
         return model
+
+    def undo(self, key: object) -> None:
+        """See `Batch`."""
 
     def _one(self, stacked: GraphState, row: int) -> GraphState:
         """The state of one stream, copied: a view would keep the whole batch in memory."""

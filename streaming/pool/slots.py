@@ -61,6 +61,11 @@ class Slots(Generic[Key]):
             tensor[slot] = model[name][0]
         return _View(self, key)
 
+    def undo(self, key: Key) -> None:
+        """See `Batch`: what a call reads from is left as it was."""
+        slot = self._slots[key]
+        self._side[slot] = 1 - self._side[slot]
+
     def tensor(self, key: Key, name: str) -> FloatArray:
         """A state tensor of batch 1 of what is kept under `key`, until the next call."""
         slot = self._slots[key]
