@@ -70,12 +70,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="default")
-    parser.add_argument("--recording", default=str(SPEECH), help="at 16 kHz")
+    parser.add_argument("--recording", type=Path, help="at 16 kHz; one that is shipped, without it")
     parser.add_argument("--seconds", type=float, default=60, help="of it, over and over where it is shorter")
     add_option(parser)
     options = parser.parse_args()
     recognizer = Recognizer(options.model, decoder="greedy")
-    once, rate = soundfile.read(options.recording, dtype="float32")
+    once, rate = soundfile.read(options.recording or SPEECH, dtype="float32")
     if rate != 16_000 or once.ndim != 1:
         parser.error(f"{options.recording}: expected one channel at 16000 Hz")
     samples = np.resize(once, round(options.seconds * 16_000))
