@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument(
         "--streams", type=int, nargs="+", default=[64], help="so many at a time, one after another"
     )
-    parser.add_argument("--python", default=sys.executable, help="whose `phonestream serve` is measured")
+    parser.add_argument("--python", help="whose `phonestream serve` is measured; this one's without it")
     parser.add_argument("--model", help="path of a model file or name of a bundled model")
     parser.add_argument("--decoder", help="greedy or beam; without it the default")
     parser.add_argument("--recordings", type=int, default=8, help="different ones; streams share them")
@@ -136,7 +136,7 @@ def main() -> None:
     given = {name: value for name, value in settings.items() if value is not None}
     recordings = load(options.recordings, Recognizer(**given))
     command = [
-        options.python,
+        options.python or sys.executable,
         "-m",
         "phonestream",
         "serve",
