@@ -118,7 +118,7 @@ class BeamDecoder:
     def decode_many(
         self, states: Sequence[BeamState], rows: FloatArray
     ) -> list[tuple[list[Phone], BeamState]]:
-        """`decode` of each of `states` with its `rows` [states, n, columns]: the same, in a third of the time."""
+        """`decode` of each of `states` with its `rows` [states, n, columns], all in one step for each row."""
         if len(states) < FEW:
             return [self.decode(*each) for each in zip(states, rows, strict=True)]
         log_probs = rows.astype(np.float64)
