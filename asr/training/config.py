@@ -103,6 +103,9 @@ class TrainConfig:
     dropout: float = 0.0  # after each residual branch
     average_decay: float = 0.999  # of the exponentially averaged copy of the weights
     distillation: float = 0.0  # the teacher's share of the loss, 0 to 1; the rest is CTC's
+    # A recording of which a teacher's rows in a file have more errors, as a share of its phones, is learnt from the
+    # transcript alone; 1: all rows are learnt.
+    teacher_errors: float = 1.0
     intermediate: float = 0.0  # the intermediate CTC head's share of the loss, 0 to 1
     consistency: float = (
         0.0  # weight of the consistency loss between two views, masked differently; 0: one view
@@ -125,6 +128,10 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         if not 0 <= self.distillation <= 1:
             raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
+        if not 0 < self.teacher_errors <= 1:
+            raise ConfigError(
+                f"teacher_errors is {self.teacher_errors}: give a share from 0 to 1; 0.25 is usual"
+            )
         if not 0 <= self.intermediate < 1:
             raise ConfigError(f"intermediate is {self.intermediate}: it must be at least 0 and below 1")
         if self.intermediate > 0 and not self.model.self_condition_after:

@@ -5,12 +5,18 @@ teacher have the same look-ahead, so that their rows stand for the same audio.
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ..evaluation.score import phone_errors
+from ..lexicon.phones import decode
 from ..model.encoder import Encoder
+from ..model.offline import greedy_phones
+from .audio_cache import CachedCorpus, Utterance
 from .batches import Batch
 from .config import TrainConfig
 from .teacher.rows import TeacherRows
@@ -70,3 +76,36 @@ def fingerprint(encoder: Encoder) -> str:
         digest.update(f"{name} {list(weight.shape)}\n".encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def trusted_rows(
+    rows: TeacherRows, corpus: CachedCorpus, most_errors: float, report: Callable[[str], None]
+) -> TeacherRows:
+    """The rows of `corpus`, without those that are worse than nothing: they contradict the transcript.
+
+    Args:
+        most_errors: as a share of the transcript's phones, the rows being read greedily; 1: as many as there are.
+        report: is told how many recordings are without rows, and why.
+
+    Raises:
+        ConfigError: no recording has rows.
+    """
+
+    def trusted(utterance: Utterance) -> bool:
+        heard = greedy_phones(rows.dense(utterance.id))
+        return phone_errors(decode(utterance.labels), heard).total <= most_errors * len(utterance.labels)
+
+    known = [utterance for utterance in corpus.utterances if utterance.id in rows]
+    if not known:
+        raise ConfigError(
+            "the teacher's rows are of none of the training recordings: make them of this corpus with "
+            "`phonestream teacher`"
+        )
+    kept = known if most_errors >= 1 else [utterance for utterance in known if trusted(utterance)]
+    if len(known) < len(corpus.utterances):
+        report(f"{len(corpus.utterances) - len(known)} recordings have no rows of the teacher's")
+    if len(kept) < len(known):
+        report(
+            f"{len(known) - len(kept)} recordings are learnt without the teacher's rows, which err too often"
+        )
+    return replace(rows, places={utterance.id: rows.places[utterance.id] for utterance in kept})

@@ -35,7 +35,7 @@ def loss_weights(config: TrainConfig) -> dict[str, float]:
 
 
 def ctc_loss(log_probs: Tensor, targets: Tensor, rows: Tensor, phones: Tensor) -> Tensor:
-    """Negative log-likelihood of the reference phones (Graves et al. 2006), summed over the batch.
+    """Negative log-likelihood of each recording's reference phones, float32 `[batch]` (Graves et al. 2006).
 
     Args:
         log_probs: `[batch, rows, phones + 1]`.
@@ -43,7 +43,9 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, rows: Tensor, phones: Tensor) -
         rows: int64 `[batch]`, rows of each recording.
         phones: int64 `[batch]`, reference phones of each recording.
     """
-    return functional.ctc_loss(log_probs.transpose(0, 1), targets, rows, phones, blank=BLANK, reduction="sum")
+    return functional.ctc_loss(
+        log_probs.transpose(0, 1), targets, rows, phones, blank=BLANK, reduction="none"
+    )
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, rows: Tensor) -> Tensor:

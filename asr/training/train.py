@@ -35,7 +35,7 @@ from .checkpoint import (
     start_run,
 )
 from .config import TrainConfig
-from .distillation import check_teacher, fingerprint, teacher_log_probs
+from .distillation import check_teacher, fingerprint, teacher_log_probs, trusted_rows
 from .distributed import SINGLE_PROCESS, Processes
 from .interrupt import StopOnSignal
 from .leads import lead_state
@@ -73,7 +73,7 @@ def train(
             row starts as a copy of them.
         teacher: a model whose rows are learnt too, `config.distillation` of the loss; its input is the same audio.
         teacher_rows: in place of `teacher`, rows from a file: those of the recordings as they are, whatever is done to
-            the student's audio.
+            the student's audio. A recording that has none there, or too many errors, has its transcript alone.
         build: makes the encoder of `config.model`; another one than ours, to be trained alike for comparison.
         processes: among how many processes the work of every step is shared, and which of them this is.
 
@@ -105,7 +105,7 @@ def train(
         teacher_digest = "" if teacher is None else fingerprint(teacher)
         if teacher_rows is not None:
             teacher_digest = teacher_rows.digest
-            report_taught(corpus, teacher_rows, progress.say)
+            teacher_rows = trusted_rows(teacher_rows, corpus, config.teacher_errors, progress.say)
         if teacher is not None:
             teacher = teacher.to(device).eval().requires_grad_(False)
 
@@ -218,11 +218,12 @@ def training_step(
     targets, phones_each = batch.targets.to(device).repeat(views), batch.phones.repeat(views)
     weights = loss_weights(config)
     losses: dict[str, Tensor] = {}
+    transcripts = ctc_loss(log_probs, targets, rows, phones_each)
     if "ctc" in weights:
-        losses["ctc"] = ctc_loss(log_probs, targets, rows, phones_each)
+        losses["ctc"] = transcripts.sum()
     if "intermediate_ctc" in weights:
         early = encoder.trim_look_ahead(intermediate[0])
-        losses["intermediate_ctc"] = ctc_loss(early, targets, rows, phones_each)
+        losses["intermediate_ctc"] = ctc_loss(early, targets, rows, phones_each).sum()
     if "distillation" in weights and teacher is not None:
         taught = teacher_log_probs(teacher, batch).repeat(views, 1, 1)
         losses["distillation"] = distillation_loss(log_probs, taught, rows)
@@ -230,6 +231,7 @@ def training_step(
         targets_each = batch.teacher.to(device).repeat(views, 1, 1)
         taught_each = batch.taught.to(device).repeat(views)
         losses["distillation"] = teacher_rows_loss(log_probs, targets_each, taught_each, rows)
+        losses["distillation"] += transcripts.masked_fill(taught_each, 0.0).sum()  # in place of rows
     if "consistency" in weights:
         losses["consistency"] = consistency_loss(log_probs, batch.rows)
 
@@ -267,22 +269,6 @@ class DevSet:
             PhoneErrors(),
         )
         return PhoneErrors(*(round(self._processes.sum(count)) for count in astuple(errors)))
-
-
-def report_taught(corpus: CachedCorpus, rows: TeacherRows, report: Callable[[str], None]) -> None:
-    """Say how many recordings of `corpus` have no rows in the teacher's file.
-
-    Raises:
-        ConfigError: none has.
-    """
-    taught = sum(utterance.id in rows for utterance in corpus.utterances)
-    if not taught:
-        raise ConfigError(
-            "the teacher's rows are of none of the training recordings: make them of this corpus with "
-            "`phonestream teacher`"
-        )
-    if taught < len(corpus.utterances):
-        report(f"{len(corpus.utterances) - taught} recordings have no rows of the teacher's")
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ def fit_head(
         _mask(inputs, rows, rng)
         phones = torch.tensor([len(labels[index]) for index in batch])
         targets = torch.tensor([label for index in batch for label in labels[index]], dtype=torch.int64)
-        loss = ctc_loss(head(inputs, rows), targets, rows, phones) / max(1, int(phones.sum()))
+        loss = ctc_loss(head(inputs, rows), targets, rows, phones).sum() / max(1, int(phones.sum()))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(head.parameters(), CLIP_NORM)
