@@ -18,11 +18,12 @@ from phonestream.asr.training.augment import Noises
 from phonestream.asr.training.batches import Batches
 from phonestream.asr.training.checkpoint import load_checkpoint
 from phonestream.asr.training.config import AugmentConfig
+from phonestream.asr.training.distillation import trusted_rows
 from phonestream.asr.training.losses import teacher_rows_loss
 from phonestream.asr.training.process import SETTINGS
 from phonestream.asr.training.teacher.lead import spikes
 from phonestream.asr.training.teacher.rows import TeacherRows, load_rows, resample, sparse_rows, write_rows
-from phonestream.asr.training.train import train
+from phonestream.asr.training.train import train, training_step
 from phonestream.cli import main
 from phonestream.errors import ConfigError, DataError
 
@@ -218,6 +219,42 @@ def test_a_batch_has_the_rows_of_its_recordings_at_the_speed_they_have(
             assert abs(first - (5 * 0.02 / speed + 0.04) / 0.04) <= 1
         else:
             assert not targets.any()
+
+
+def test_a_recording_without_rows_is_learnt_from_its_transcript_by_all_of_the_loss(
+    small_corpus: Path, rows_file: Path
+) -> None:
+    corpus = cached_corpus(
+        list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
+    )
+    nothing = dataclasses.replace(load_rows(rows_file), places={})
+    student, losses = Encoder(TAUGHT.model), []
+    for config, rows in ((TAUGHT, nothing), (dataclasses.replace(TAUGHT, distillation=0.0), None)):
+        batch = Batches(corpus, Noises([], [], 0.0), config, teacher_rows=rows).batch(0)
+        losses.append(training_step(student, batch, config, torch.device("cpu")).loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_rows_that_contradict_the_transcript_are_left_out(small_corpus: Path, tmp_path: Path) -> None:
+    corpus = cached_corpus(
+        list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
+    )
+    recordings = []
+    for index, utterance in enumerate(corpus.utterances):
+        said = list(utterance.labels)
+        wrong = (0, len(said) // 5, len(said) // 3)[index % 3]  # a phone heard as the next one
+        heard = [1 + label % len(PHONES) if place < wrong else label for place, label in enumerate(said)]
+        spikes = [(2 * place, label) for place, label in enumerate(heard)]
+        recordings.append((utterance.id, sparse_rows(logs(spiky(spikes, 2 * len(said))))))
+    path = tmp_path / "rows.npz"
+    write_rows(path, recordings, row_seconds=0.02, lead_seconds=0.0, teacher="")
+    said_of: list[str] = []
+    for most, bad in ((0.25, (2,)), (0.01, (1, 2)), (1.0, ())):
+        kept = trusted_rows(load_rows(path), corpus, most, said_of.append)
+        assert [u.id in kept for u in corpus.utterances] == [
+            index % 3 not in bad for index in range(len(corpus.utterances))
+        ]
+    assert ["err too often" in line for line in said_of] == [True, True]
 
 
 def test_a_student_learns_the_rows_and_goes_on_with_the_same_file(
