@@ -7,6 +7,8 @@
 The model runs once over each recording; its rows are then decoded a frame's at a time in each way, taking turns
 recording by recording, so that the times can be compared with each other and with the model's. The delay is from the
 end of the row around a phone's peak to the row with which it is given. Memory is what a stream carries from row to row.
+Many streams decoded in one step, as a pool does, stand beside the same streams one after another, a turn of each at
+every step.
 Word starts are counted on phones heard correctly, against the first pronunciations of the words that were read.
 
 With `--arpa`, a language model of phones without word boundaries, ours decodes with it too, and so does flashlight-text
@@ -44,6 +46,8 @@ from phonestream.streaming.decoding.decoder import BeamDecoder
 
 SIZES = (8, 16, 32, 64)
 DELAYS = (0.1, 0.2, 0.3, 0.5, 1.0)  # seconds
+STREAMS = 64  # decoded in one step
+STREAM_FRAMES = 4  # of audio that have come in meanwhile
 
 
 class Recording(NamedTuple):
@@ -160,6 +164,25 @@ def flashlight(decoder: BeamDecoder, arpa: Path) -> Way | None:
     return decode
 
 
+def together(decoder: BeamDecoder, recordings: list[FloatArray], step: int) -> tuple[float, float]:
+    """µs a row of `STREAMS` streams in one step, and one after another: medians over the steps."""
+    rows = np.concatenate(recordings)
+    length = min(len(rows) // STREAMS, 1500) // step * step
+    streams = rows[: STREAMS * length].reshape(STREAMS, length, -1)
+    joint = alone = [decoder.initial() for _ in streams]
+    spent = []
+    for begin in range(0, length, step):
+        chunk = streams[:, begin : begin + step]
+        moments = [time.perf_counter()]
+        joint = [state for _, state in decoder.decode_many(joint, chunk)]
+        moments.append(time.perf_counter())
+        alone = [decoder.decode(state, own)[1] for state, own in zip(alone, chunk, strict=True)]
+        moments.append(time.perf_counter())
+        spent.append(np.diff(moments))
+    one, other = 1e6 * np.median(spent, axis=0) / (STREAMS * step)
+    return float(one), float(other)
+
+
 def ways(recognizer: Recognizer, arpa: Path | None) -> dict[str, Way]:
     """Every way by its name."""
     plain = recognizer.metadata.decoder
@@ -192,12 +215,14 @@ def main() -> None:
     every = ways(recognizer, options.arpa)
     tallies = {name: Tally() for name in every}
     model, count = 0.0, 0
+    recordings = []
     for cut in on_split.cuts(options.split, options.limit):
         samples = load_samples(cut)
         begin = time.perf_counter()
         rows = recognizer.log_probs(samples)
         model += time.perf_counter() - begin
         count += len(rows)
+        recordings.append(rows)
         reference = reference_phones(cut)
         starts = word_starts(cut.supervisions[0].text or "", reference)
         for name, way in every.items():
@@ -212,9 +237,13 @@ def main() -> None:
                 tally.delays += [seen * row_seconds - peak(phone) - offset for phone in found]
             tally.add(reference, starts, phones)
 
+    joint, alone = together(
+        BeamDecoder(recognizer.metadata.decoder, BeamSearch()), recordings, STREAM_FRAMES * step
+    )
     report.note(
         f"{options.split}: {count * row_seconds / 60:.0f} minutes; blank scores are for {BLANK_SECONDS * 1000:.0f} ms; "
-        f"the model alone {1e6 * model / count:.0f} µs a row of {row_seconds * 1000:.0f} ms."
+        f"the model alone {1e6 * model / count:.0f} µs a row of {row_seconds * 1000:.0f} ms; "
+        f"{STREAMS} streams in one step {joint:.0f} µs a row, one after another {alone:.0f}."
     )
     table = report.table(
         ("", ""),
