@@ -142,15 +142,15 @@ def _spotting(
 ) -> Spotting | None:
     """What spotting had heard, taken out of `tensors`."""
     own = {name: tensors.pop(name) for name in [*tensors] if name.startswith(spotting_snapshot.PREFIX)}
-    saved = fields.get("spotting")
-    if saved is None and not own:
+    saved, rows = fields.get("spotting"), tensors.pop(spotting_snapshot.ROWS, None)
+    if saved is None and rows is None and not own:
         if spotter is not None:
             _refuse("is of a stream without keywords: restore it without, or start a stream with them")
         return None
     if spotter is None:
         _refuse("is of a stream with keywords: give restore(…, keywords=…) the same ones")
     try:
-        return spotting_snapshot.load(saved, own, spotter, fields["row"])
+        return spotting_snapshot.load(saved, own, rows, spotter, fields["row"])
     except ValueError as error:
         _refuse(str(error))
 

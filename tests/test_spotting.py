@@ -36,8 +36,8 @@ from phonestream.formats.spotted import SPOT_FORMATS, Spots, tiers
 from phonestream.formats.textgrid_reader import read_tiers
 from phonestream.streaming.decode import Decoder
 from phonestream.streaming.spotting import calibration
-from phonestream.streaming.spotting.boundary import Boundaries, Surroundings
 from phonestream.streaming.spotting.change import change
+from phonestream.streaming.spotting.context import Context
 from phonestream.streaming.spotting.search import DWELL, LOWEST, SURE, Search
 from phonestream.streaming.spotting.spotter import Spotter, Spotting
 
@@ -330,8 +330,6 @@ def test_a_snapshot_wants_the_same_keywords() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"label": 99},
-        {"label": None},
         {"pending": [[0, 0, 0, 10**9, 0.0]]},
         {"pending": [[99, 0, 0, 1, 0.0]]},
         {"pending": "none"},
@@ -349,36 +347,41 @@ def test_a_damaged_snapshot_is_refused(change: dict[str, Any]) -> None:
         recognizer().restore(sealed(fields, tensors), keywords=keywords())
 
 
-def test_snapshots_of_before_the_last_peaks_were_kept_go_on() -> None:
+def test_snapshots_of_before_last_peaks_and_rows_were_kept_go_on() -> None:
     stream = recognizer().stream(keywords=keywords())
     stream.accept(speech()[:8000])  # before any keyword
     fields, tensors = unpacked(stream.save())
     assert fields["spotting"].pop("last") == []
+    fields["spotting"]["label"] = 0
+    del tensors["keywords.rows"]
+    tensors["spotting.heard"] = np.empty((0, 2), np.int64)
     restored = recognizer().restore(sealed(fields, tensors), keywords=keywords())
     assert restored.finish() == stream.finish()
 
 
-@pytest.mark.parametrize("name", ["spotting.phone", "spotting.blank", "spotting.heard"])
+@pytest.mark.parametrize("name", ["spotting.phone", "spotting.blank", "keywords.rows"])
 @pytest.mark.parametrize(
-    "damage", [lambda a: a[1:], lambda a: np.full_like(a, 2**62), lambda a: a.astype(np.float32)]
+    "damage",
+    [
+        lambda a: a[:, 1:] if a.ndim == 2 else a[1:],
+        lambda a: np.full_like(a, 2**62),
+        lambda a: a.astype(np.float64),
+    ],
 )
 def test_damaged_arrays_are_refused(name: str, damage: Any) -> None:
     stream = recognizer().stream(keywords=keywords())
     stream.accept(speech()[:32000])
     fields, tensors = unpacked(stream.save())
-    if name == "spotting.heard" and damage(tensors[name]).shape != tensors[name].shape:
-        return  # fewer phones are possible
     with pytest.raises(SnapshotError, match="damaged"):
         recognizer().restore(sealed(fields, tensors | {name: damage(tensors[name])}), keywords=keywords())
 
 
 def test_state_stays_bounded() -> None:
-    words = Keywords(["question"], threshold=0)
-    spotter = Spotter(DECODER, words, None)
+    spotter = Spotter(DECODER, Keywords(["question"], threshold=0), TwoWords())
     state = spotter.initial()
-    for _ in range(40):
+    for _ in range(10):
         _, state = spotter.decode(state, said("K W EH S AH N D IH NG", trail=0))
-    assert len(state.heard) < 400
+    assert len(state.rows) == spotter.kept
     assert state.search.phone.shape == spotter.initial().search.phone.shape
 
 
@@ -452,15 +455,29 @@ class TwoWords:
         return Expanded, np.zeros(len(contexts), int)
 
 
+def around(words: Keywords, rows: np.ndarray, begin: int, end: int) -> tuple[float, float]:
+    (variant,) = words[0].variants
+    column = {phone: place for place, phone in enumerate(PHONES, start=1)}
+    context = Context(TwoWords(), column, blank=0, row_seconds=0.02)
+    relative = rows - rows.max(axis=1, keepdims=True)
+    phones = [column[phone] for phone in variant.phones]
+    return context.judge(relative, begin, end, 0.0, phones, variant.starts)
+
+
 def test_words_end_where_the_language_model_says() -> None:
-    boundaries = Boundaries(TwoWords())
-    number = boundaries.symbol
-    word, starts = [number["K"], number["AE"]], [True, False]
-    before_t = boundaries.log_probability(word, starts, Surroundings((), (number["T"],), False, False))
-    before_s = boundaries.log_probability(word, starts, Surroundings((), (number["S"],), False, False))
-    pause = boundaries.log_probability(word, starts, Surroundings((), (number["S"],), True, True))
-    assert before_s < before_t <= 0
-    assert before_s < pause <= 0
+    word = Keywords(["/K AE/"])
+    probable = {
+        behind: around(word, said(f"K AE {behind}", lead=5, trail=5), 5, 10).boundary
+        for behind in ("T", "S", "")
+    }
+    assert probable["S"] < probable["T"] <= 1e-9
+    assert probable["S"] < probable[""] <= 1e-9
+
+
+def test_what_is_said_is_probable_and_what_is_said_otherwise_is_not() -> None:
+    rows = said("T EH N K AE", lead=5, trail=5)
+    assert -2 < around(Keywords(["/K AE/"]), rows, 14, 19).words <= 0.1
+    assert around(Keywords(["/N K/"]), rows, 11, 16).words < -2
 
 
 def test_a_recording_gives_what_its_stream_gives() -> None:

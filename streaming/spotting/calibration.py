@@ -1,12 +1,13 @@
 """From how well a keyword fits to a score that means the same for all keywords, by false alarms measured on dev.
 
-The *level* of a peak is the log-odds that the keyword was said, by a logistic regression on
+The *level* of a peak is the log-odds that the keyword was said, by a logistic regression (in which a keyword's
+hits count as four at most, however often it is said) on
 
-    s   the search's score, nats for each phone                  n    phones, at most 10
-    p   the whole path's, s * max(phones - 2, 1)                 b    log-probability that it stands alone (`boundary`)
+    s   the search's score, nats for each phone                  n    log of the number of phones
+    p   the whole path's, s * max(phones - 2, 1)                 w    log-probability that it is said (`context`)
 
 The score is 1 / (1 + f), f being the false alarms of an average keyword in an hour of speech at that level or above:
-0.5 is one an hour, 0.9 one in nine hours. Both were fitted on the dev splits with the bundled model, for 376 words and
+0.5 is one an hour, 0.9 one in nine hours. Both were fitted on the dev splits with the bundled model, for 252 words and
 pairs of words of 2 to 18 phones that are said there, in 1.1 hours: below one alarm in 100 hours the scale is a guess.
 """
 
@@ -17,33 +18,33 @@ import numpy as np
 
 from .search import LOWEST
 
-LONGEST = 10  # phones: longer keywords are as sure
+UNLIKELY = -6.0  # nats: w counts as no less
 
-WITH_BOUNDARIES = (-0.706, 1.398, 0.472, 0.197, 0.468)  # of 1, s, n, p, b
-WITHOUT = (-2.096, 1.210, 0.600, 0.232)
+WITH_CONTEXT = (-4.617, 0.479, 5.113, 0.29, 0.687)  # of 1, s, n, p, w
+WITHOUT = (-6.272, 1.164, 4.598, 0.305)
 
 LEVELS = (-8.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 # log10 of false alarms per keyword and hour at these levels or above
-ALARMS_WITH_BOUNDARIES = (1.67, 1.61, 1.55, 1.42, 1.23, 1.01, 0.76, 0.39, -0.62, -1.33, -1.55, -2.8)
-ALARMS_WITHOUT = (1.7, 1.69, 1.68, 1.53, 1.37, 1.22, 1.05, -0.13, -0.8, -1.18, -1.72, -2.8)
+ALARMS_WITH_CONTEXT = (1.7, 1.57, 1.43, 1.22, 0.88, 0.57, 0.15, -0.2, -0.58, -1.11, -1.55, -2.16)
+ALARMS_WITHOUT = (1.7, 1.62, 1.53, 1.36, 0.83, 0.6, 0.19, -0.11, -0.65, -1.11, -1.55, -2.63)
 
 
-def level(fit: float, phones: int, boundary: float | None) -> float:
+def level(fit: float, phones: int, words: float | None) -> float:
     """The log-odds that a keyword was said.
 
     Args:
         fit: the search's score, 0 at most.
         phones: of the pronunciation.
-        boundary: log-probability that it stands alone; None: not known.
+        words: log-probability that it is said, as words of its own; None: not known.
     """
-    one, score, length, path = (WITHOUT if boundary is None else WITH_BOUNDARIES)[:4]
-    odds = one + score * fit + length * min(phones, LONGEST) + path * fit * max(phones - 2, 1)
-    return odds if boundary is None else odds + WITH_BOUNDARIES[4] * boundary
+    one, score, length, path = (WITHOUT if words is None else WITH_CONTEXT)[:4]
+    odds = one + score * fit + length * math.log(phones) + path * fit * max(phones - 2, 1)
+    return odds if words is None else odds + WITH_CONTEXT[4] * min(0.0, max(UNLIKELY, words))
 
 
-def false_alarms(level: float, bounded: bool) -> float:
-    """Expected per keyword and hour of speech, at `level` or above; `bounded` says that boundaries are in it."""
-    known = ALARMS_WITH_BOUNDARIES if bounded else ALARMS_WITHOUT
+def false_alarms(level: float, in_context: bool) -> float:
+    """Expected per keyword and hour of speech, at `level` or above; `in_context` says that w is in it."""
+    known = ALARMS_WITH_CONTEXT if in_context else ALARMS_WITHOUT
     if level < LEVELS[0]:  # the table's end, drawn on so that no two levels have one score
         return float(10 ** (known[0] + 0.02 * (LEVELS[0] - level)))
     if level > LEVELS[-1]:
@@ -51,19 +52,19 @@ def false_alarms(level: float, bounded: bool) -> float:
     return float(10 ** np.interp(level, LEVELS, known))
 
 
-def score(fit: float, phones: int, boundary: float | None) -> float:
+def score(fit: float, phones: int, words: float | None) -> float:
     """The score of a peak, in [0, 1]; arguments as of `level`."""
-    return 1 / (1 + false_alarms(level(fit, phones, boundary), boundary is not None))
+    return 1 / (1 + false_alarms(level(fit, phones, words), words is not None))
 
 
 @lru_cache(maxsize=1000)
-def least_fit(threshold: float, phones: int, bounded: bool) -> float:
+def least_fit(threshold: float, phones: int, in_context: bool) -> float:
     """The search's score below which no peak has the score `threshold`, whatever is around it; inf where none can."""
-    boundary = 0.0 if bounded else None
-    if score(0.0, phones, boundary) < threshold:
+    words = 0.0 if in_context else None
+    if score(0.0, phones, words) < threshold:
         return math.inf
     low, high = LOWEST, 0.0
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if score(middle, phones, boundary) < threshold else (low, middle)
+        low, high = (middle, high) if score(middle, phones, words) < threshold else (low, middle)
     return low

@@ -33,4 +33,4 @@ def change(before: Spotting | None, spotter: Spotter | None, row: int) -> Spotti
         if word.phrase in known and word.variants == before.spotter.keywords[known[word.phrase]].variants
     }
     search = spotter.search.take_over(before.spotter.search, before.state.search, kept)
-    return Spotting(spotter, SpotterState(search, before.state.label, before.state.heard))
+    return Spotting(spotter, SpotterState(search, before.state.rows))

@@ -7,49 +7,56 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from ..arrays import AnyArray
 from .search import LOWEST, Peak, SearchState
-from .spotter import KEPT_PHONES, Spotter, SpotterState, Spotting
+from .spotter import Spotter, SpotterState, Spotting
 
 PREFIX = "spotting."
-_PHONE, _BLANK, _HEARD = PREFIX + "phone", PREFIX + "blank", PREFIX + "heard"
+ROWS = "keywords.rows"
+_PHONE, _BLANK = PREFIX + "phone", PREFIX + "blank"
 _LEAST = -(1 << 61)
 
 
 def fields(spotting: Spotting) -> dict[str, Any]:
-    """What is no array: the keywords' digest, the last row's column, peaks that are not certain yet and the last."""
+    """What is no array: the keywords' digest, peaks that are not certain yet and the last."""
     state = spotting.state
     return {
         "keywords": spotting.spotter.digest,
-        "label": state.label,
         "pending": [list(peak) for peak in state.search.pending],
         "last": [list(peak) for peak in state.search.last],
     }
 
 
 def tensors(spotting: Spotting) -> dict[str, AnyArray]:
-    """The arrays, all int64: best paths as in `search.SearchState`, and the last phones as [phones, 2]."""
+    """The arrays: best paths as in `search.SearchState`, int64, and the last rows, float32."""
     state = spotting.state
-    return {_PHONE: state.search.phone, _BLANK: state.search.blank, _HEARD: state.heard}
+    return {_PHONE: state.search.phone, _BLANK: state.search.blank, ROWS: state.rows}
 
 
-def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int) -> Spotting:
-    """The state of a stream that has seen `row` rows.
+def load(
+    saved: Any, arrays: Mapping[str, AnyArray], rows: AnyArray | None, spotter: Spotter, row: int
+) -> Spotting:
+    """The state of a stream that has seen `row` rows; `rows` are the last of them, float32, finite.
 
     Raises:
         ValueError: it is damaged, or of other keywords.
     """
     if isinstance(saved, dict):
         saved = {"last": [], **saved}  # not in snapshots of before the last peaks were kept
-    if not isinstance(saved, dict) or saved.keys() != {"keywords", "label", "pending", "last"}:
-        raise ValueError("is damaged: field 'spotting' is no object of keywords, label, pending and last")
+        if saved.pop("label", None) is not None and rows is None:  # of before the last rows were
+            arrays = {name: array for name, array in arrays.items() if name != PREFIX + "heard"}
+            rows = np.empty((0, spotter.columns), np.float32)
+    if not isinstance(saved, dict) or saved.keys() != {"keywords", "pending", "last"}:
+        raise ValueError("is damaged: field 'spotting' is no object of keywords, pending and last")
     if saved["keywords"] != spotter.digest:
         raise ValueError("is of a stream with other keywords: give restore(…, keywords=…) the same ones")
     first = spotter.initial()
     shapes = {_PHONE: first.search.phone.shape, _BLANK: first.search.blank.shape}
-    if arrays.keys() != {*shapes, _HEARD}:
+    if arrays.keys() != shapes.keys():
         raise ValueError(
-            f"is damaged: tensors {sorted(arrays.keys() ^ {*shapes, _HEARD})} are missing or unknown"
+            f"is damaged: tensors {sorted(arrays.keys() ^ shapes.keys())} are missing or unknown"
         )
     for name, shape in shapes.items():
         array = arrays[name]
@@ -58,12 +65,14 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
         # A path's row is in its lower half, so a score of 0 is at most a row.
         if array.size and not (int(array.min()) >= _LEAST and int(array.max()) < 1 << 32):
             raise ValueError(f"is damaged: tensor {name!r} holds no scores")
-    heard = arrays[_HEARD]
-    if not _are_phones(heard, spotter.columns, row):
-        raise ValueError(f"is damaged: tensor {_HEARD!r} holds no phones of the {row} rows")
-    label = saved["label"]
-    if not (type(label) is int and 0 <= label < spotter.columns):
-        raise ValueError("is damaged: field 'spotting.label' is no column of the rows")
+    if (
+        rows is None
+        or rows.ndim != 2
+        or rows.shape[1] != spotter.columns
+        or len(rows) > min(spotter.kept, row)
+        or (rows > 1e-3).any()
+    ):
+        raise ValueError(f"is damaged: tensor {ROWS!r} holds no log-probabilities of the last rows")
     search = SearchState(
         row, arrays[_PHONE], arrays[_BLANK], _peaks(saved, "pending", spotter), _peaks(saved, "last", spotter)
     )
@@ -71,7 +80,7 @@ def load(saved: Any, arrays: Mapping[str, AnyArray], spotter: Spotter, row: int)
         raise ValueError("is damaged: field 'spotting.pending' has a peak that cannot be pending")
     if not all(peak.end + spotter.window < row for peak in search.last):
         raise ValueError("is damaged: field 'spotting.last' has a peak that cannot be certain")
-    return Spotting(spotter, SpotterState(search, label, heard))
+    return Spotting(spotter, SpotterState(search, rows))
 
 
 def _peaks(saved: Mapping[str, Any], name: str, spotter: Spotter) -> tuple[Peak, ...]:
@@ -82,14 +91,6 @@ def _peaks(saved: Mapping[str, Any], name: str, spotter: Spotter) -> tuple[Peak,
     if any(one.keyword >= other.keyword for one, other in pairwise(peaks)):
         raise ValueError(f"is damaged: field 'spotting.{name}' has a keyword twice")
     return peaks
-
-
-def _are_phones(heard: AnyArray, columns: int, row: int) -> bool:
-    if heard.ndim != 2 or heard.shape[1] != 2 or len(heard) > KEPT_PHONES + row:
-        return False
-    rows, labels = heard[:, 0], heard[:, 1]
-    ascending = bool((rows[1:] > rows[:-1]).all())
-    return ascending and bool(((rows >= 0) & (rows < row) & (labels >= 0) & (labels < columns)).all())
 
 
 def _is_peak(peak: Any, spotter: Spotter) -> bool:

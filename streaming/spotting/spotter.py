@@ -1,7 +1,8 @@
 """Keywords in rows of log-probabilities, each with a score on one scale: a pure step from state to state.
 
-The search finds peaks. The phones heard around a peak and a language model tell whether it is a word of its own. A
-regression fitted on dev makes one score of both: 1 / (1 + false alarms per hour to be expected at this level).
+The search finds peaks. A language model tells how probable the keyword is there, beside all else that may have been
+said (`context`). A regression fitted on dev makes one score of both: 1 / (1 + false alarms per hour to be expected at
+this level).
 """
 
 import hashlib
@@ -13,16 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import ConfigError, ModelError
-from ..arrays import AnyArray, FloatArray
+from ..arrays import FloatArray
 from ..decode import Decoder
 from ..decoding.load import load
 from ..metadata import ModelMetadata
 from . import calibration
-from .boundary import LEFT, PAUSE_SECONDS, RIGHT, Boundaries, PhoneLM, Surroundings
+from .context import Context, Likelihood, PhoneLM
 from .keywords import Keywords, columns
 from .search import Peak, Search, SearchState
 
-KEPT_PHONES = 160  # of the best path, behind which nothing is looked up
+KEPT_SECONDS = 4.0  # of rows; a keyword that has not all of its own among them is judged by its fit alone
 LIKELY = math.log(0.5)
 
 
@@ -35,7 +36,8 @@ class Spotted(NamedTuple):
     score: float
     """1 / (1 + false alarms per hour to be expected of this keyword at this score or above), in [0, 1]."""
     word_boundary: bool | None
-    """Whether it stands as words of its own, and is no part of longer ones; None without a language model."""
+    """Whether it stands as words of its own, and is no part of longer ones; None without a language model, and for
+    one that takes longer than 3.5 s."""
 
 
 class Certain(NamedTuple):
@@ -50,10 +52,8 @@ class SpotterState(NamedTuple):
     """All that spotting remembers between rows."""
 
     search: SearchState
-    label: int
-    """The last row's most probable column."""
-    heard: AnyArray
-    """int64 [phones, 2]: first row and column of the last phones of the best path."""
+    rows: FloatArray
+    """float32 [n, columns]: the last rows; none without a language model."""
 
 
 class Spotter:
@@ -73,8 +73,9 @@ class Spotter:
         self._decoder = decoder
         self._variants = [variant for word in keywords for variant in word.variants]
         column = columns(decoder, keywords)
+        self._columns = [[column[phone] for phone in variant.phones] for variant in self._variants]
         self.search = Search(
-            [[column[phone] for phone in variant.phones] for variant in self._variants],
+            self._columns,
             [index for index, word in enumerate(keywords) for _ in word.variants],
             blank=decoder.blank,
             row_seconds=decoder.row_seconds,
@@ -86,15 +87,14 @@ class Spotter:
                 for index, word in enumerate(keywords)
             ],
         )
-        self._boundaries = Boundaries(lm) if lm is not None else None
+        self._context = lm and Context(lm, column, blank=decoder.blank, row_seconds=decoder.row_seconds)
+        self.kept = round(KEPT_SECONDS / decoder.row_seconds) if lm else 0
+        """Rows that a state has at most."""
         pronunciations = [[variant.phones, variant.starts] for variant in self._variants]
         self.digest = hashlib.sha256(
             json.dumps([lm is not None, self.search.owner.tolist(), pronunciations]).encode()
         ).hexdigest()
         """Of what the search looks for: states are exchangeable between spotters of the same digest."""
-        known = {} if self._boundaries is None else self._boundaries.symbol
-        self._symbols = [known.get(symbol, 0) for symbol in decoder.symbols]  # of columns
-        self._pause = round(PAUSE_SECONDS / decoder.row_seconds)
 
     @property
     def columns(self) -> int:
@@ -112,7 +112,7 @@ class Spotter:
 
     def initial(self) -> SpotterState:
         """The state before the first row."""
-        return SpotterState(self.search.initial(), self._decoder.blank, np.empty((0, 2), np.int64))
+        return SpotterState(self.search.initial(), np.empty((0, self.columns), np.float32))
 
     def decode(self, state: SpotterState, rows: FloatArray) -> tuple[list[Certain], SpotterState]:
         """The keywords that `rows` [n, columns], log-probabilities next after those before, make certain; in order.
@@ -121,60 +121,49 @@ class Spotter:
         """
         if len(rows) == 0:
             return [], state
-        labels = rows.argmax(axis=-1).tolist()
-        heard = self._heard(state, labels)
         peaks, search = self.search.decode(state.search, rows)
-        found = self._spotted(peaks, heard) if peaks else []
-        return found, SpotterState(search, labels[-1], self._kept(heard, search.row))
+        if not self.kept:
+            return self._spotted(peaks, rows, search.row), state._replace(search=search)
+        rows = np.concatenate([state.rows, rows])
+        return self._spotted(peaks, rows, search.row), SpotterState(search, rows[-self.kept :].copy())
 
     def finish(self, state: SpotterState) -> list[Spotted]:
         """The keywords that the end of the stream makes certain."""
-        return [found.event for found in self._spotted(self.search.finish(state.search), state.heard)]
+        peaks = self.search.finish(state.search)
+        return [found.event for found in self._spotted(peaks, state.rows, state.search.row)]
 
-    def _heard(self, state: SpotterState, labels: Sequence[int]) -> AnyArray:
-        """The phones of the best path, those of the next rows' most probable columns among them."""
-        before, row, new = state.label, state.search.row, []
-        for place, label in enumerate(labels):
-            if label not in (before, self._decoder.blank):
-                new.append((row + place, label))
-            before = label
-        return np.concatenate([state.heard, new]) if new else state.heard
-
-    def _kept(self, heard: AnyArray, row: int) -> AnyArray:
-        """What of `heard` may still matter: a fixed number of phones before those that a peak may yet look ahead to."""
-        if len(heard) <= KEPT_PHONES:
-            return heard
-        recent = len(heard) - int(np.searchsorted(heard[:, 0], row - self.search.window))
-        return heard[max(0, len(heard) - recent - KEPT_PHONES) :].copy()
-
-    def _spotted(self, peaks: list[Peak], heard: AnyArray) -> list[Certain]:
+    def _spotted(self, peaks: Sequence[Peak], rows: FloatArray, end: int) -> list[Certain]:
+        """Peaks as keywords, if their scores are high enough; `rows` are the last ones before row `end`."""
         found = []
         for peak in peaks:
             variant = self._variants[peak.variant]
-            boundary = None
-            if self._boundaries is not None:
-                phones = [self._boundaries.symbol[phone] for phone in variant.phones]
-                boundary = self._boundaries.log_probability(phones, variant.starts, self._around(peak, heard))
-            score = calibration.score(peak.score, len(variant.phones), boundary)
+            likelihood = self._judge(peak, rows, end)
+            score = calibration.score(peak.score, len(variant.phones), likelihood and likelihood.words)
             if score >= self.keywords.threshold_of(peak.keyword):
-                start, end = self._decoder.seconds(peak.start), self._decoder.seconds(peak.end + 1)
-                alone = None if boundary is None else boundary >= LIKELY
-                spotted = Spotted(self.keywords[peak.keyword].phrase, start, end, score, alone)
+                start, stop = self._decoder.seconds(peak.start), self._decoder.seconds(peak.end + 1)
+                alone = likelihood and likelihood.boundary >= LIKELY
+                spotted = Spotted(self.keywords[peak.keyword].phrase, start, stop, score, alone)
                 found.append(Certain(peak.end + self.search.window + 1, spotted))
         return found
 
-    def _around(self, peak: Peak, heard: AnyArray) -> Surroundings:
-        """What was heard beside a peak, up to the row that made it certain."""
-        first = int(np.searchsorted(heard[:, 0], peak.start))
-        last = int(np.searchsorted(heard[:, 0], peak.end, side="right"))
-        known = int(np.searchsorted(heard[:, 0], peak.end + self.search.window, side="right"))
-        left, right = heard[max(0, first - LEFT) : first], heard[last : min(known, last + RIGHT)]
-        symbols = self._symbols
-        return Surroundings(
-            tuple(symbols[column] for column in left[:, 1].tolist()),
-            tuple(symbols[column] for column in right[:, 1].tolist()),
-            len(left) > 0 and peak.start - int(left[-1, 0]) > self._pause,
-            len(right) > 0 and int(right[0, 0]) - peak.end > self._pause,
+    def _judge(self, peak: Peak, rows: FloatArray, end: int) -> Likelihood | None:
+        """What the rows around a peak say, those up to the one that made it certain."""
+        if self._context is None:
+            return None
+        known = peak.end + self.search.window + 1
+        earliest = max(end - len(rows), known - self.kept)
+        if peak.start < earliest:
+            return None
+        first = max(earliest, peak.start - self._context.before)
+        around = rows[first - (end - len(rows)) : known - (end - len(rows))]
+        variant = self._variants[peak.variant]
+        return self._context.judge(
+            around - around.max(axis=-1, keepdims=True),
+            peak.start - first,
+            peak.end + 1 - first,
+            peak.score * max(len(variant.phones) - 2, 1),
+            self._columns[peak.variant],
+            variant.starts,
         )
 
 
@@ -195,7 +184,10 @@ class Spotting(NamedTuple):
 
     def skip(self, rows: int) -> "Spotting":
         """`SearchState.skip`."""
-        return Spotting(self.spotter, self.state._replace(search=self.state.search.skip(rows)))
+        search, last = self.state
+        silence = np.repeat(last[-1:], min(rows, self.spotter.kept), axis=0)
+        last = np.concatenate([last, silence])[-self.spotter.kept :] if self.spotter.kept else last
+        return Spotting(self.spotter, SpotterState(search.skip(rows), last))
 
     def finish(self) -> list[Spotted]:
         """`Spotter.finish`."""

@@ -4,7 +4,7 @@ import zlib
 from functools import lru_cache
 
 from ...asr.lexicon import dictionary
-from ..spotting import boundary, calibration, keywords, search, spotter
+from ..spotting import calibration, context, keywords, search, spotter
 
 
 def parameters() -> dict[str, object]:
@@ -16,16 +16,21 @@ def parameters() -> dict[str, object]:
         "units": search.UNITS,
         "steepest": search.STEEPEST,
         "sure": search.SURE,
-        "left": boundary.LEFT,
-        "right": boundary.RIGHT,
-        "pause_seconds": boundary.PAUSE_SECONDS,
-        "contexts": boundary.KEPT_CONTEXTS,
+        "context": {
+            "before_seconds": context.BEFORE_SECONDS,
+            "after_seconds": context.AFTER_SECONDS,
+            "size": context.SIZE,
+            "beam": context.BEAM,
+            "cut": context.CUT,
+            "bonus": context.BONUS,
+            "sure": context.SURE,
+        },
+        "kept_seconds": spotter.KEPT_SECONDS,
         "likely": spotter.LIKELY,
-        "kept_phones": spotter.KEPT_PHONES,
-        "longest": calibration.LONGEST,
-        "weights": calibration.WITH_BOUNDARIES,
+        "unlikely": calibration.UNLIKELY,
         "levels": calibration.LEVELS,
-        "alarms": calibration.ALARMS_WITH_BOUNDARIES,
+        "in_context": {"weights": calibration.WITH_CONTEXT, "alarms": calibration.ALARMS_WITH_CONTEXT},
+        "without": {"weights": calibration.WITHOUT, "alarms": calibration.ALARMS_WITHOUT},
         "threshold": keywords.THRESHOLD,
         "min_phones": keywords.MIN_PHONES,
         "max_phones": keywords.MAX_PHONES,

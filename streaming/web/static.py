@@ -69,6 +69,7 @@ OWN = (
     "phone_lm.js",
     "decode.js",
     "spotter.js",
+    "context.js",
     "keyword_search.js",
     "keywords.js",
     "tiling.js",

@@ -1,26 +1,26 @@
 // Keywords in rows of log-probabilities, each with a score on one scale: the rules of streaming/spotting/spotter.py,
-// boundary.py and calibration.py, whose constants come with the exported page.
+// and calibration.py, whose constants come with the exported page.
 
+import { Context } from "./context.js";
 import { KeywordSearch } from "./keyword_search.js";
 
 export class Spotter {
   // `keywords` are { phrase, variants: [{ phones, starts }], threshold }, in phones that the model has; `decoder` the
   // stream's own, which knows its symbols and times; `lm` what `readPhoneLM` gave; `settings` those of the exported page.
   constructor(decoder, settings, lm, keywords) {
-    Object.assign(this, { decoder, settings, lm, keywords });
-    this.symbol = new Map(lm.phones.map((phone, place) => [phone, place + 1])); // of the language model, within a word
+    Object.assign(this, { decoder, settings, keywords });
     this.variants = keywords.flatMap(({ variants }) => variants);
     const owners = keywords.flatMap(({ variants }, keyword) => variants.map(() => keyword));
-    const columns = this.variants.map(({ phones }) => phones.map((phone) => decoder.symbols.indexOf(phone)));
+    this.columns = this.variants.map(({ phones }) => phones.map((phone) => decoder.symbols.indexOf(phone)));
     const lowest = keywords.map(({ variants, threshold }) =>
       Math.min(...variants.map(({ phones }) => this.leastFit(threshold, phones.length))),
     );
     const { blank, symbols } = decoder;
     const { rowSeconds } = decoder.tiling;
-    this.search = new KeywordSearch(columns, owners, lowest, { blank, columns: symbols.length, rowSeconds }, settings);
-    this.pause = Math.round(settings.pause_seconds / rowSeconds);
-    this.label = blank; // the last row's most probable column
-    this.heard = []; // of the best path's last phones: first row and symbol of the language model
+    this.search = new KeywordSearch(this.columns, owners, lowest, { blank, columns: symbols.length, rowSeconds }, settings);
+    this.context = new Context(lm, { symbols, blank, rowSeconds }, settings.context);
+    this.kept = Math.round(settings.kept_seconds / rowSeconds);
+    this.rows = []; // the last ones
   }
 
   // Goes on from the spotter `before` of the same stream, if there is one, at `row`: keywords of both as if nothing had
@@ -35,20 +35,14 @@ export class Spotter {
       before.search,
       kept.filter(([here, there]) => there !== undefined && same(this.keywords[here], before.keywords[there])),
     );
-    [this.label, this.heard] = [before.label, before.heard];
+    this.rows = before.rows;
     return this;
   }
 
   // What the next row, a Float32Array, makes certain: { event: "spotted", phrase, start, end, score, word_boundary }.
   decode(row) {
-    let label = 0;
-    for (let column = 1; column < row.length; column++) if (row[column] > row[label]) label = column;
-    if (label !== this.label && label !== this.decoder.blank) {
-      this.heard.push({ row: this.search.row, symbol: this.symbol.get(this.decoder.symbols[label]) });
-      const old = this.heard.findIndex(({ row }) => row >= this.search.row - this.search.window);
-      if (old > 2 * this.settings.kept_phones) this.heard.splice(0, old - this.settings.kept_phones);
-    }
-    this.label = label;
+    this.rows.push(row.slice());
+    if (this.rows.length > this.kept) this.rows.shift();
     return this.search.decode(row).flatMap((peak) => this.judged(peak));
   }
 
@@ -61,76 +55,43 @@ export class Spotter {
   judged(peak) {
     const { phrase, threshold } = this.keywords[peak.keyword];
     const variant = this.variants[peak.variant];
-    const boundary = this.boundary(variant, this.around(peak));
-    const score = this.score(peak.score, variant.phones.length, boundary);
+    const likelihood = this.judge(peak);
+    const score = this.score(peak.score, variant.phones.length, likelihood?.words);
     if (score < threshold) return [];
     const { tiling } = this.decoder;
     const [start, end] = [tiling.seconds(peak.start), tiling.seconds(peak.end + 1)];
-    return [{ event: "spotted", phrase, start, end, score, word_boundary: boundary >= this.settings.likely }];
+    const alone = likelihood && likelihood.boundary >= this.settings.likely;
+    return [{ event: "spotted", phrase, start, end, score, word_boundary: alone }];
   }
 
-  // What was heard beside a peak, up to the row that made it certain.
-  around({ start, end }) {
-    const { heard, pause, settings } = this;
-    const first = (row) => heard.findLastIndex((phone) => phone.row < row) + 1; // of the phones from `row` on
-    const begin = first(start);
-    const left = heard.slice(Math.max(0, begin - settings.left), begin);
-    const right = heard.slice(first(end + 1), Math.min(first(end + this.search.window + 1), first(end + 1) + settings.right));
-    return {
-      left: left.map(({ symbol }) => symbol),
-      right: right.map(({ symbol }) => symbol),
-      pauseBefore: left.length > 0 && start - left.at(-1).row > pause,
-      pauseAfter: right.length > 0 && right[0].row - end > pause,
-    };
+  // What the rows around a peak say, those up to the one that made it certain; null if they are not all there.
+  judge({ variant, start, end, score }) {
+    const { context, rows, search, columns } = this;
+    const known = end + search.window + 1;
+    const origin = search.row - rows.length; // of the first of `rows`
+    const earliest = Math.max(origin, known - this.kept);
+    if (start < earliest) return null;
+    const first = Math.max(earliest, start - context.before);
+    const around = rows.slice(first - origin, known - origin).map((row) => {
+      const highest = Math.max(...row);
+      return row.map((value) => value - highest);
+    });
+    const path = score * Math.max(columns[variant].length - 2, 1);
+    return context.judge(around, start - first, end + 1 - first, path, columns[variant], this.variants[variant].starts);
   }
 
-  // The log-probability that a keyword stands as words of its own.
-  boundary({ phones, starts }, { left, right, pauseBefore, pauseAfter }) {
-    const own = phones.map((phone) => this.symbol.get(phone));
-    const before = this.walk(new Map([[0, 0]]), left.map((symbol) => [symbol, null]));
-    let anything = this.walk(before, own.map((symbol, place) => [symbol, place === 0 && pauseBefore ? true : null]));
-    let words = this.walk(before, own.map((symbol, place) => [symbol, starts[place]]));
-    if (right.length && !pauseAfter) {
-      const [next, ...others] = right;
-      const rest = others.map((symbol) => [symbol, null]);
-      anything = this.walk(anything, [[next, null], ...rest]);
-      words = this.walk(words, [[next, true], ...rest]);
-    }
-    return Math.min(0, total(words) - total(anything));
-  }
-
-  // The contexts of the language model, each with its log-probability, after phones that begin a word, do not, or either.
-  walk(states, phones) {
-    const beginning = this.lm.phones.length;
-    for (const [symbol, start] of phones) {
-      const symbols = start === null ? [symbol, symbol + beginning] : [start ? symbol + beginning : symbol];
-      let reached = new Map();
-      for (const [context, before] of states) {
-        const row = this.lm.row(context);
-        for (const one of symbols) {
-          const [next, score] = [row.nexts[one], before + row.scores[one]];
-          reached.set(next, reached.has(next) ? logAdd(reached.get(next), score) : score);
-        }
-      }
-      if (reached.size > this.settings.contexts) {
-        const ordered = [...reached].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-        reached = new Map(ordered.slice(0, this.settings.contexts));
-      }
-      states = reached;
-    }
-    return states;
-  }
-
-  // The score of a peak, in [0, 1].
-  score(fit, phones, boundary) {
-    const [one, score, length, path, alone] = this.settings.weights;
-    const odds = one + score * fit + length * Math.min(phones, this.settings.longest) + path * fit * Math.max(phones - 2, 1);
-    return 1 / (1 + this.falseAlarms(odds + alone * boundary));
+  // The score of a peak, in [0, 1]; `words` is the log-probability that it is said, if that is known.
+  score(fit, phones, words) {
+    const { unlikely, in_context, without } = this.settings;
+    const { weights, alarms } = words === undefined ? without : in_context;
+    const [one, score, length, path, said] = weights;
+    const odds = one + score * fit + length * Math.log(phones) + path * fit * Math.max(phones - 2, 1);
+    return 1 / (1 + this.falseAlarms(words === undefined ? odds : odds + said * Math.min(0, Math.max(unlikely, words)), alarms));
   }
 
   // To be expected in an hour of speech, at `level` or above.
-  falseAlarms(level) {
-    const { levels, alarms } = this.settings;
+  falseAlarms(level, alarms) {
+    const { levels } = this.settings;
     const top = levels.length - 1;
     if (level < levels[0]) return 10 ** (alarms[0] + 0.02 * (levels[0] - level));
     if (level > levels[top]) return 10 ** (alarms[top] - 0.4 * (level - levels[top]));
@@ -150,13 +111,4 @@ export class Spotter {
     }
     return low;
   }
-}
-
-function total(states) {
-  return [...states.values()].reduce(logAdd, -Infinity);
-}
-
-function logAdd(a, b) {
-  if (a === b) return a + Math.LN2;
-  return a > b ? a + Math.log1p(Math.exp(b - a)) : b + Math.log1p(Math.exp(a - b));
 }

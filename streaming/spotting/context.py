@@ -1,0 +1,204 @@
+"""How probable a keyword is where it fits, beside all else that may have been said there.
+
+Phones alone do not tell *white* from the end of *quite*. A language model of phones that knows where words begin does.
+Of all ways to read the rows around a keyword, weighed by the rows and by the language model,
+
+    log P(the keyword is said, as words of its own | rows)
+        = log sum over the ways in which it is where it was found, and words begin with it and behind it
+        - log sum over all ways
+
+The sums are those of the forward algorithm over the contexts of the language model, less improbable ones. Rows are
+divided by their maxima, which changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..arrays import AnyArray
+
+BEFORE_SECONDS, AFTER_SECONDS = 0.4, 0.5  # of rows around a keyword
+SIZE = 32  # states at a time
+BEAM = 10.0  # nats below the best one at which a state is given up
+CUT = 8.0  # nats below a row's best column at which a phone is not tried
+BONUS = 1.0  # nats a phone: a language model favours what is short
+SURE = 3.0  # nats by which a blank is above all phones where no phone begins
+NEVER = -1e30
+
+_MARKS = 3
+_OTHER, _SAID, _WORD = range(
+    _MARKS
+)  # nothing special; the keyword ends here as words; and another word began behind it
+
+
+class Expanded(Protocol):
+    """Contexts of a language model."""
+
+    @property
+    def scores(self) -> AnyArray:
+        """float [rows, symbols]: log-probability of each symbol, nats."""
+
+    @property
+    def nexts(self) -> AnyArray:
+        """int [rows, symbols]: the context after it."""
+
+
+class PhoneLM(Protocol):
+    """A back-off language model of phones, context 0 the empty one. Phone i (from 0) has the symbol i + 1 within a word
+    and, in a model with word marks, i + 1 + phones where a word begins with it."""
+
+    @property
+    def phones(self) -> tuple[str, ...]: ...
+
+    @property
+    def word_marks(self) -> bool: ...
+
+    def rows(self, contexts: AnyArray) -> tuple[Expanded, AnyArray]:
+        """Where the scores after `contexts` [n] are: rows, and the row of each."""
+        ...
+
+
+class Likelihood(NamedTuple):
+    """What the rows around a keyword say, in nats."""
+
+    words: float
+    """Log-probability that it is said, as words of its own; about 0 at most."""
+    boundary: float
+    """Log-probability that it is words of its own if it is said at all; at most 0."""
+
+
+class _States(NamedTuple):
+    """States of the forward algorithm, in the order of their keys."""
+
+    key: AnyArray
+    """int64 [n]: context of the language model, its last symbol and a mark, as one number."""
+    blank: AnyArray
+    """float64 [n]: log sum of all ways to be there that end in a blank."""
+    phone: AnyArray
+    """float64 [n]: of those that end in the phone."""
+
+    @property
+    def total(self) -> AnyArray:
+        both: AnyArray = np.logaddexp(self.blank, self.phone)
+        return both
+
+
+class Context:
+    """A language model's opinion of what is said around keywords. It never changes, and streams may share it."""
+
+    def __init__(self, lm: PhoneLM, columns: Mapping[str, int], *, blank: int, row_seconds: float) -> None:
+        """
+        Args:
+            columns: of the rows, by phone.
+            blank: the blank's column.
+            row_seconds: of a row.
+
+        Raises:
+            ValueError: the language model does not know words from phones.
+        """
+        if not lm.word_marks:
+            raise ValueError("a language model without word marks")
+        self._lm = lm
+        self._blank = blank
+        self._phones = len(lm.phones)
+        self._symbols = 1 + 2 * self._phones
+        known = {phone: place for place, phone in enumerate(lm.phones, start=1) if phone in columns}
+        self._symbol = {columns[phone]: symbol for phone, symbol in known.items()}  # within a word
+        self._inside = np.array(list(known.values()))
+        self._column = np.full(self._symbols, blank)  # of each symbol
+        for column, symbol in self._symbol.items():
+            self._column[[symbol, symbol + self._phones]] = column
+        self.before = round(BEFORE_SECONDS / row_seconds)
+        """Rows that are looked at before a keyword."""
+        self.after = round(AFTER_SECONDS / row_seconds)
+        """And behind it."""
+
+    def judge(
+        self, rows: AnyArray, begin: int, end: int, fit: float, phones: Sequence[int], starts: Sequence[bool]
+    ) -> Likelihood:
+        """What is to be thought of a keyword that is heard in `rows` [n, columns] from row `begin` to before `end`.
+
+        Args:
+            rows: log-probabilities divided by their maxima.
+            fit: log-probability of its best path there.
+            phones: of the keyword, as columns.
+            starts: of each, whether a word begins with it.
+        """
+        values = rows.astype(np.float64)
+        root = _States(np.zeros(1, np.int64), np.zeros(1), np.full(1, NEVER))
+        left = self._forward(root, values[:begin])
+        anything = self._forward(left, values[begin:])
+        said = self._forward(self._enter(left, fit, phones, starts), values[end:])
+        total, marks = said.total, said.key % _MARKS
+        words = _log_sum(total[marks != _OTHER])
+        return Likelihood(words - _log_sum(anything.total), words - _log_sum(total))
+
+    def _enter(self, states: _States, fit: float, phones: Sequence[int], starts: Sequence[bool]) -> _States:
+        """`states` after a keyword, whatever words its phones belong to; marked where it is words of its own."""
+        score, mark = states.total, np.full(len(states.key), _SAID)
+        context, last = np.divmod(states.key // _MARKS, self._symbols)
+        score = np.where(self._column[last] == phones[0], states.blank, score)
+        for phone, start in zip(phones, starts, strict=True):
+            both = self._symbol[phone] + np.array([0, self._phones])
+            lm_rows, places = self._lm.rows(context)
+            scores = score[:, None] + lm_rows.scores[places[:, None], both] + BONUS
+            right = (mark[:, None] == _SAID) & (np.array([False, True]) == start)
+            key = self._key(lm_rows.nexts[places[:, None], both], both, np.where(right, _SAID, _OTHER))
+            states = _merged(key.ravel(), np.full(key.size, NEVER), scores.ravel())
+            score, mark = states.phone, states.key % _MARKS
+            context = states.key // (_MARKS * self._symbols)
+        return states._replace(phone=states.phone + fit)
+
+    def _forward(self, states: _States, rows: AnyArray) -> _States:
+        """`states` after `rows` [n, columns]."""
+        for row in rows:
+            phones = row[self._column[self._inside]]
+            inside, mark = np.divmod(states.key, _MARKS)
+            context, last = np.divmod(inside, self._symbols)
+            column = self._column[last]
+            total = states.total
+            blank, phone = total + row[self._blank], states.phone + row[column]
+            if phones.max() < row[self._blank] - SURE:
+                states = states._replace(blank=blank, phone=phone)
+                continue
+            tried = self._inside[phones > -CUT]
+            symbols = np.concatenate([tried, tried + self._phones])
+            columns = self._column[symbols]
+            lm_rows, places = self._lm.rows(context)
+            before = np.where(column[:, None] == columns, states.blank[:, None], total[:, None])
+            scores = before + lm_rows.scores[places[:, None], symbols] + (row[columns] + BONUS)
+            which, what = np.nonzero(scores > scores.max() - BEAM)
+            symbol = symbols[what]
+            begins = np.where(symbol > self._phones, _WORD, _OTHER)
+            marks = np.where(mark[which] == _SAID, begins, mark[which])
+            key = self._key(lm_rows.nexts[places[which], symbol], symbol, marks)
+            states = _merged(
+                np.concatenate([states.key, key]),
+                np.concatenate([blank, np.full(len(key), NEVER)]),
+                np.concatenate([phone, scores[which, what]]),
+            )
+        return states
+
+    def _key(self, context: AnyArray, symbol: AnyArray, mark: AnyArray) -> AnyArray:
+        key: AnyArray = (context.astype(np.int64) * self._symbols + symbol) * _MARKS + mark
+        return key
+
+
+def _merged(key: AnyArray, blank: AnyArray, phone: AnyArray) -> _States:
+    """States of equal keys as one, and the most probable of them."""
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    states = _States(
+        key[first], np.logaddexp.reduceat(blank[order], first), np.logaddexp.reduceat(phone[order], first)
+    )
+    total = states.total
+    kept = np.flatnonzero(total > total.max() - BEAM)
+    if len(kept) > SIZE:
+        kept = np.sort(kept[np.argsort(-total[kept], kind="stable")[:SIZE]])
+    return _States(*(array[kept] for array in states))
+
+
+def _log_sum(values: AnyArray) -> float:
+    return float(np.logaddexp.reduce(values, initial=NEVER))
