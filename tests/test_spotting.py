@@ -4,8 +4,10 @@ import csv
 import io
 import itertools
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -37,7 +39,7 @@ from phonestream.formats.textgrid_reader import read_tiers
 from phonestream.streaming.decode import Decoder
 from phonestream.streaming.spotting import calibration
 from phonestream.streaming.spotting.change import change
-from phonestream.streaming.spotting.context import Context
+from phonestream.streaming.spotting.context import BONUS, Context
 from phonestream.streaming.spotting.search import DWELL, LOWEST, SURE, Search
 from phonestream.streaming.spotting.spotter import Spotter, Spotting
 
@@ -478,6 +480,51 @@ def test_what_is_said_is_probable_and_what_is_said_otherwise_is_not() -> None:
     rows = said("T EH N K AE", lead=5, trail=5)
     assert -2 < around(Keywords(["/K AE/"]), rows, 14, 19).words <= 0.1
     assert around(Keywords(["/N K/"]), rows, 11, 16).words < -2
+
+
+def ways(rows: np.ndarray, last: int) -> Iterator[tuple[float, list[int], int]]:
+    """All paths through `rows` behind column `last`: log-probability, the phones that begin, the last column."""
+    for path in itertools.product(range(rows.shape[1]), repeat=len(rows)):
+        begun = [now for before, now in itertools.pairwise((last, *path)) if now not in (0, before)]
+        yield sum(rows[np.arange(len(rows)), path]), begun, (last, *path)[-1]
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_all_ways_are_summed(seed: int) -> None:
+    """Against each path through a few rows, of three phones, in a language model without memory."""
+    random = np.random.default_rng(seed)
+    rows = np.log(random.dirichlet(np.full(4, 2.0), 6)).astype(np.float32)
+    rows -= rows.max(axis=1, keepdims=True)
+    scores = np.log(random.dirichlet(np.full(6, 2.0)))
+
+    class Unigrams:
+        phones, word_marks = ("K", "AE", "T"), True
+
+        def rows(self, contexts: np.ndarray) -> Any:
+            return SimpleNamespace(
+                scores=np.append(0, scores)[None], nexts=np.zeros((1, 7), int)
+            ), contexts * 0
+
+    def said(begun: list[int]) -> float:
+        return sum(np.logaddexp(scores[phone - 1], scores[phone + 2]) + BONUS for phone in begun)
+
+    context = Context(Unigrams(), {"K": 1, "AE": 2, "T": 3}, blank=0, row_seconds=0.02)
+    found = context.judge(rows, 2, 4, -0.5, [1, 2], [True, False])
+    left = [score + said(begun) for score, begun, last in ways(rows[:2], 0) if last != 1]
+    keyword = scores[3] + scores[1] + 2 * BONUS - 0.5
+    right, words = [], []
+    for score, begun, _ in ways(rows[4:], 2):
+        right.append(score + said(begun))
+        if begun:
+            words.append(score + scores[begun[0] + 2] + BONUS + said(begun[1:]))
+        else:
+            words.append(score)
+    total = np.logaddexp.reduce
+    anything = total([score + said(begun) for score, begun, _ in ways(rows, 0)])
+    assert found.words == pytest.approx(total(left) + keyword + total(words) - anything, abs=0.01)
+    marks = total([scores[0], scores[3]]) + total([scores[1], scores[4]]) - scores[3] - scores[1]
+    assert found.boundary == pytest.approx(total(words) - total(right) - marks, abs=0.01)
 
 
 def test_a_recording_gives_what_its_stream_gives() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arrays import AnyArray
 
-BEFORE_SECONDS, AFTER_SECONDS = 0.4, 0.5  # of rows around a keyword
+BEFORE_SECONDS, AFTER_SECONDS = 0.4, 0.3  # of rows around a keyword; less than it takes until one is certain
 SIZE = 32  # states at a time
 BEAM = 10.0  # nats below the best one at which a state is given up
 CUT = 8.0  # nats below a row's best column at which a phone is not tried
@@ -29,7 +29,10 @@ NEVER = -1e30
 _MARKS = 3
 _OTHER, _SAID, _WORD = range(
     _MARKS
-)  # nothing special; the keyword ends here as words; and another word began behind it
+)  # nothing; the keyword ends here, as words; another word has begun behind it
+_NEXT = np.array(
+    [[_OTHER, _OTHER], [_OTHER, _WORD], [_WORD, _WORD]]
+)  # [mark, whether a word begins]: the next mark
 
 
 class Expanded(Protocol):
@@ -73,14 +76,12 @@ class _States(NamedTuple):
 
     key: AnyArray
     """int64 [n]: context of the language model, its last symbol and a mark, as one number."""
-    blank: AnyArray
-    """float64 [n]: log sum of all ways to be there that end in a blank."""
-    phone: AnyArray
-    """float64 [n]: of those that end in the phone."""
+    ways: AnyArray
+    """float64 [2, n]: log sums of all ways to be there that end in a blank, and that end in the phone."""
 
     @property
     def total(self) -> AnyArray:
-        both: AnyArray = np.logaddexp(self.blank, self.phone)
+        both: AnyArray = np.logaddexp(*self.ways)
         return both
 
 
@@ -126,7 +127,7 @@ class Context:
             starts: of each, whether a word begins with it.
         """
         values = rows.astype(np.float64)
-        root = _States(np.zeros(1, np.int64), np.zeros(1), np.full(1, NEVER))
+        root = _States(np.zeros(1, np.int64), np.array([[0.0], [NEVER]]))
         left = self._forward(root, values[:begin])
         anything = self._forward(left, values[begin:])
         said = self._forward(self._enter(left, fit, phones, starts), values[end:])
@@ -136,68 +137,78 @@ class Context:
 
     def _enter(self, states: _States, fit: float, phones: Sequence[int], starts: Sequence[bool]) -> _States:
         """`states` after a keyword, whatever words its phones belong to; marked where it is words of its own."""
-        score, mark = states.total, np.full(len(states.key), _SAID)
-        context, last = np.divmod(states.key // _MARKS, self._symbols)
-        score = np.where(self._column[last] == phones[0], states.blank, score)
+        mark = np.full(len(states.key), _SAID)
+        context, column, _ = self._parts(states.key)
+        score = np.where(column == phones[0], states.ways[0], states.total)
         for phone, start in zip(phones, starts, strict=True):
             both = self._symbol[phone] + np.array([0, self._phones])
             lm_rows, places = self._lm.rows(context)
             scores = score[:, None] + lm_rows.scores[places[:, None], both] + BONUS
             right = (mark[:, None] == _SAID) & (np.array([False, True]) == start)
             key = self._key(lm_rows.nexts[places[:, None], both], both, np.where(right, _SAID, _OTHER))
-            states = _merged(key.ravel(), np.full(key.size, NEVER), scores.ravel())
-            score, mark = states.phone, states.key % _MARKS
-            context = states.key // (_MARKS * self._symbols)
-        return states._replace(phone=states.phone + fit)
+            states = _merged(key.ravel(), _phones(scores.ravel()))
+            score, (context, _, mark) = states.ways[1], self._parts(states.key)
+        return states._replace(ways=states.ways + fit)
 
     def _forward(self, states: _States, rows: AnyArray) -> _States:
         """`states` after `rows` [n, columns]."""
-        for row in rows:
-            phones = row[self._column[self._inside]]
-            inside, mark = np.divmod(states.key, _MARKS)
-            context, last = np.divmod(inside, self._symbols)
-            column = self._column[last]
+        phones = rows[:, self._column[self._inside]]
+        sure = (phones.max(axis=-1, initial=NEVER) < rows[:, self._blank] - SURE).tolist()
+        context, column, mark = self._parts(states.key)
+        for row, heard, is_sure in zip(rows, phones, sure, strict=True):
             total = states.total
-            blank, phone = total + row[self._blank], states.phone + row[column]
-            if phones.max() < row[self._blank] - SURE:
-                states = states._replace(blank=blank, phone=phone)
+            stay = np.empty_like(states.ways)
+            np.add(total, row[self._blank], out=stay[0])
+            np.add(states.ways[1], row[column], out=stay[1])
+            if is_sure:
+                states = states._replace(ways=stay)
                 continue
-            tried = self._inside[phones > -CUT]
+            tried = self._inside[heard > -CUT]
             symbols = np.concatenate([tried, tried + self._phones])
             columns = self._column[symbols]
             lm_rows, places = self._lm.rows(context)
-            before = np.where(column[:, None] == columns, states.blank[:, None], total[:, None])
+            before = np.where(column[:, None] == columns, states.ways[0][:, None], total[:, None])
             scores = before + lm_rows.scores[places[:, None], symbols] + (row[columns] + BONUS)
-            which, what = np.nonzero(scores > scores.max() - BEAM)
+            which, what = (scores > scores.max() - BEAM).nonzero()
             symbol = symbols[what]
-            begins = np.where(symbol > self._phones, _WORD, _OTHER)
-            marks = np.where(mark[which] == _SAID, begins, mark[which])
+            marks = _NEXT[mark[which], (symbol > self._phones).view(np.int8)]
             key = self._key(lm_rows.nexts[places[which], symbol], symbol, marks)
             states = _merged(
                 np.concatenate([states.key, key]),
-                np.concatenate([blank, np.full(len(key), NEVER)]),
-                np.concatenate([phone, scores[which, what]]),
+                np.concatenate([stay, _phones(scores[which, what])], axis=1),
             )
+            context, column, mark = self._parts(states.key)
         return states
+
+    def _parts(self, key: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+        """Of each key the context, the column of its last symbol, and the mark."""
+        inside, mark = np.divmod(key, _MARKS)
+        context, last = np.divmod(inside, self._symbols)
+        return context, self._column[last], mark
 
     def _key(self, context: AnyArray, symbol: AnyArray, mark: AnyArray) -> AnyArray:
         key: AnyArray = (context.astype(np.int64) * self._symbols + symbol) * _MARKS + mark
         return key
 
 
-def _merged(key: AnyArray, blank: AnyArray, phone: AnyArray) -> _States:
+def _phones(scores: AnyArray) -> AnyArray:
+    """`ways` that end in phones."""
+    ways = np.full((2, len(scores)), NEVER)
+    ways[1] = scores
+    return ways
+
+
+def _merged(key: AnyArray, ways: AnyArray) -> _States:
     """States of equal keys as one, and the most probable of them."""
     order = np.argsort(key, kind="stable")
     key = key[order]
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    states = _States(
-        key[first], np.logaddexp.reduceat(blank[order], first), np.logaddexp.reduceat(phone[order], first)
-    )
-    total = states.total
+    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    key, ways = key[first], np.logaddexp.reduceat(ways[:, order], first, axis=1)
+    total = np.logaddexp(*ways)
     kept = np.flatnonzero(total > total.max() - BEAM)
     if len(kept) > SIZE:
         kept = np.sort(kept[np.argsort(-total[kept], kind="stable")[:SIZE]])
-    return _States(*(array[kept] for array in states))
+    return _States(key[kept], ways[:, kept])
 
 
 def _log_sum(values: AnyArray) -> float:

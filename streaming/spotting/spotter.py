@@ -147,7 +147,7 @@ class Spotter:
         return found
 
     def _judge(self, peak: Peak, rows: FloatArray, end: int) -> Likelihood | None:
-        """What the rows around a peak say, those up to the one that made it certain."""
+        """What the rows around a peak say; None if they are not all there."""
         if self._context is None:
             return None
         known = peak.end + self.search.window + 1
@@ -155,7 +155,8 @@ class Spotter:
         if peak.start < earliest:
             return None
         first = max(earliest, peak.start - self._context.before)
-        around = rows[first - (end - len(rows)) : known - (end - len(rows))]
+        origin = end - len(rows)  # of the first of `rows`
+        around = rows[first - origin : peak.end + 1 + self._context.after - origin]
         variant = self._variants[peak.variant]
         return self._context.judge(
             around - around.max(axis=-1, keepdims=True),

@@ -64,7 +64,7 @@ export class Spotter {
     return [{ event: "spotted", phrase, start, end, score, word_boundary: alone }];
   }
 
-  // What the rows around a peak say, those up to the one that made it certain; null if they are not all there.
+  // What the rows around a peak say; null if they are not all there.
   judge({ variant, start, end, score }) {
     const { context, rows, search, columns } = this;
     const known = end + search.window + 1;
@@ -72,7 +72,7 @@ export class Spotter {
     const earliest = Math.max(origin, known - this.kept);
     if (start < earliest) return null;
     const first = Math.max(earliest, start - context.before);
-    const around = rows.slice(first - origin, known - origin).map((row) => {
+    const around = rows.slice(first - origin, end + 1 + context.after - origin).map((row) => {
       const highest = Math.max(...row);
       return row.map((value) => value - highest);
     });
