@@ -87,7 +87,9 @@ class Spotter:
                 for index, word in enumerate(keywords)
             ],
         )
-        self._context = lm and Context(lm, column, blank=decoder.blank, row_seconds=decoder.row_seconds)
+        self._context = None
+        if lm is not None:
+            self._context = Context(lm, column, blank=decoder.blank, row_seconds=decoder.row_seconds)
         self.kept = round(KEPT_SECONDS / decoder.row_seconds) if lm else 0
         """Rows that a state has at most."""
         pronunciations = [[variant.phones, variant.starts] for variant in self._variants]
