@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata as distribution
 from pathlib import Path
@@ -93,8 +92,7 @@ def export(
         output: the file to write; one that is there is replaced once the new one is verified.
         int8: keep matrices as 8-bit integers, a quarter of the size.
         data: a prepared corpus, or one with a manifest.tsv, on whose dev split to fit how likely blank is against
-            phones, and the temperature of confidences, and in whose train split to count phones; without it, blank is
-            as it was learnt, the temperature 1, and the phones' shares are not known.
+            phones, and the temperature of confidences; without it, blank is as it was learnt, the temperature 1.
         name, licence, training_data: what the file says about itself; without a name, the configuration's.
         version: of the model, MAJOR.MINOR.PATCH as semver.org has it; without one, that of a model that was not
             released, which tells how long it was trained: 0.0.0+steps.2200.
@@ -157,12 +155,11 @@ def export_encoder(
     _check_writable(output)  # now, rather than after minutes of work
     weights = quantise_weights(encoder.state_dict()) if int8 else encoder.state_dict()
     encoder = with_weights(encoder, weights).to("cpu").eval()
-    fitted_on, blank_penalty, temperature, shares = 0, 0.0, description.temperature, None
+    fitted_on, blank_penalty, temperature = 0, 0.0, description.temperature
     if data is not None:
-        shares = phone_shares(data)
         blank_penalty, temperature, fitted_on = _fit(encoder, data)
         weights = {**weights, "head.bias": encoder.head.bias.detach()}
-    metadata = describe(encoder, description, temperature, shares)
+    metadata = describe(encoder, description, temperature)
 
     model = fill(trace(encoder.config), weights)
     model.producer_name, model.producer_version = "phonestream", distribution.version("phonestream")
@@ -177,13 +174,8 @@ def export_encoder(
     )
 
 
-def describe(
-    encoder: Encoder,
-    description: Description,
-    temperature: float,
-    shares: tuple[float, ...] | None = None,
-) -> ModelMetadata:
-    """The metadata of `encoder`'s model file, `shares` being those of `phone_shares`.
+def describe(encoder: Encoder, description: Description, temperature: float) -> ModelMetadata:
+    """The metadata of `encoder`'s model file.
 
     Raises:
         ModelError: a part of the description is empty or out of range.
@@ -203,21 +195,8 @@ def describe(
         time_offset_seconds=description.time_offset_seconds,
         temperature=temperature,
         states=tuple(StateSpec(name, (BATCH, *state.shape[1:])) for name, state in states.items()),
-        phone_shares=shares,
         silence=default_rule(states),
     )
-
-
-def phone_shares(data: Path) -> tuple[float, ...]:
-    """How often each phone is in the transcripts of the train split, shares of 1.
-
-    Raises:
-        DataError: there is no train split.
-    """
-    from ..asr.corpora.corpus import load_cuts, reference_phones
-
-    counts = Counter(phone for cut in load_cuts(data, "train") for phone in reference_phones(cut))
-    return tuple(round(counts[phone] / counts.total(), 6) for phone in PHONES)
 
 
 def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:

@@ -68,8 +68,6 @@ class Decoder:
     """Subtracted from every time."""
     temperature: float = 1.0
     """Confidence is the highest softmax(log_probs / temperature) of the run."""
-    phone_shares: tuple[float, ...] | None = None
-    """Of the phones in training, for beam search: see `ModelMetadata`."""
 
     @cached_property
     def tiling(self) -> Tiling:

@@ -70,9 +70,6 @@ class ModelMetadata:
     temperature: float
     """Confidences are softmax(log_probs / temperature)."""
     states: tuple[StateSpec, ...]
-    phone_shares: tuple[float, ...] | None = None
-    """How often each phone was among those it was trained on, shares of 1: its prior, which beam search takes off.
-    None, or no such key: not known."""
     silence: SilenceRule | None = None
     """What silence must not change; None: it is heard like anything else. A file that lacks the key, as those of before
     the rule do, has `silence.default_rule` of its states."""
@@ -98,7 +95,6 @@ class ModelMetadata:
             row_seconds=self.row_seconds,
             time_offset_seconds=self.time_offset_seconds,
             temperature=self.temperature,
-            phone_shares=self.phone_shares,
         )
 
     def to_map(self) -> dict[str, str]:
@@ -127,17 +123,15 @@ class ModelMetadata:
                 f"metadata {FORMAT_KEY!r} is {_shown(version)}, and this version of Phonestream reads "
                 f"{FORMAT}: install the version that made the file, or export the model again"
             )
-        optional = {"silence", "phone_shares"} - metadata.keys()
         values = {
-            field.name: _value(metadata, field.name) for field in fields(cls) if field.name not in optional
+            field.name: _value(metadata, field.name) for field in fields(cls) if field.name != "silence"
         }
-        for key in ("phones", "phone_shares"):
-            if isinstance(values.get(key), list):
-                values[key] = tuple(values[key])
+        if isinstance(values["phones"], list):
+            values["phones"] = tuple(values["phones"])
         values["states"] = _states(values["states"])
-        if "silence" in values:
-            return cls(**values | {"silence": _silence(values["silence"])})
         read = cls(**values)
+        if "silence" in metadata:
+            return replace(read, silence=_silence(_value(metadata, "silence")))
         return replace(read, silence=default_rule(spec.name for spec in read.states))
 
 
@@ -198,15 +192,6 @@ def _silence_rule(model: ModelMetadata, value: Any) -> bool:
     )
 
 
-def _shares(model: ModelMetadata, value: Any) -> bool:
-    return value is None or (
-        isinstance(value, tuple)
-        and len(value) == len(model.phones)
-        and all(is_number(share, 0, 1) for share in value)
-        and abs(sum(value) - 1) < 1e-3
-    )
-
-
 def _distinct(values: Any) -> bool:
     return len(set(values)) == len(values)
 
@@ -255,7 +240,6 @@ _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
             isinstance(value, tuple) and all(map(_spec, value)) and _distinct([spec.name for spec in value])
         ),
     ),
-    ("phone_shares", "null, or a share for each phone, 1 in all", _shares),
     (
         "silence",
         "null, or {states, blank_probability, interval_frames, after_frames}: names of states, "

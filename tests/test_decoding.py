@@ -18,8 +18,8 @@ from phonestream.asr.phone_lm import estimate
 from phonestream.asr.phone_lm.text import mark_words
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.decoding import search
-from phonestream.streaming.decoding.config import PRIOR_WEIGHT, BeamSearch
-from phonestream.streaming.decoding.decoder import LEAST_SHARE, BeamDecoder, BeamState
+from phonestream.streaming.decoding.config import BeamSearch
+from phonestream.streaming.decoding.decoder import BeamDecoder, BeamState
 from phonestream.streaming.decoding.load import load
 
 SYMBOLS = ("", "AA", "B", "CH")
@@ -91,29 +91,6 @@ def lm_score(path: Path, sequence: list[int]) -> float:
         total += float(rows.scores[places[0], symbol])
         context = int(rows.nexts[places[0], symbol])
     return total
-
-
-@given(seed=st.integers(0, 10**6), weight=st.sampled_from([None, 0.0, 0.3, 1.0]))
-@settings(deadline=None, max_examples=20)
-def test_frequencies_of_phones_are_taken_off_rows(small_lm: Path, seed: int, weight: float | None) -> None:
-    shares = (0.9, 0.1, 0.0)
-    rows = random_rows(seed, 40)
-    found, _ = decoded(
-        BeamDecoder(replace(GREEDY, phone_shares=shares), BeamSearch(lm=small_lm, prior_weight=weight)), rows
-    )
-    logs = np.log(np.maximum(shares, LEAST_SHARE) / (1 + LEAST_SHARE))
-    mean = logs @ np.exp(logs)
-    taken = (PRIOR_WEIGHT if weight is None else weight) * np.concatenate([[0.0], logs - mean])
-    expected, _ = decoded(BeamDecoder(GREEDY, BeamSearch(lm=small_lm)), rows - taken)
-    assert [phone[:3] for phone in found] == [phone[:3] for phone in expected]
-    posteriors = np.exp(rows)
-    for phone in found:  # the confidence is what the model alone gives
-        assert np.abs(posteriors[:, SYMBOLS.index(phone.symbol)] - phone.confidence).min() < 1e-4
-    if weight is None:  # without a language model nothing else expects what is frequent
-        plain = [
-            BeamDecoder(replace(GREEDY, phone_shares=some), BeamSearch(lm=None)) for some in (shares, None)
-        ]
-        assert decoded(plain[0], rows)[0] == decoded(plain[1], rows)[0]
 
 
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 5), blank_score=st.sampled_from([0.0, -1.0, 0.7]))

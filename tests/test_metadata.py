@@ -22,7 +22,6 @@ from phonestream.streaming.graph_file import check_graph_file
 from phonestream.streaming.metadata import ModelMetadata, StateSpec
 
 KEYS = sorted(toy_metadata().to_map())
-OPTIONAL = ("silence", "phone_shares")
 SILENCE = {"states": ["late"], "blank_probability": 0.5, "interval_frames": 4, "after_frames": 3}
 
 
@@ -39,8 +38,7 @@ def refusal(path: Path) -> str:
 def test_metadata_survives_the_file() -> None:
     metadata = toy_metadata(look_ahead_frames=3, blank=5, time_offset_seconds=-0.05, licence="frei – ü")
     assert ModelMetadata.from_map(metadata.to_map()) == metadata
-    share = 1 / (COLUMNS - 1)
-    with_rule = toy_metadata(silence=summing(), phone_shares=(share,) * (COLUMNS - 1))
+    with_rule = toy_metadata(silence=summing())
     assert ModelMetadata.from_map(with_rule.to_map()) == with_rule
     for key, value in with_rule.to_map().items():
         assert json.loads(value) is not None, key
@@ -58,7 +56,7 @@ def test_the_shipped_model_says_what_it_is() -> None:
     assert recognizer.metadata.frame_samples == 640
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in ("phonestream_format", *OPTIONAL)])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in ("phonestream_format", "silence")])
 def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
     message = refusal(toy_model(tmp_path / "model.onnx", without(key)))
     assert f"'{key}' is missing" in message
@@ -111,11 +109,6 @@ def test_a_key_that_is_not_json_is_named(key: str, tmp_path: Path) -> None:
         ("states", [{"name": "late", "shape": ["batch", 0]}]),
         ("states", [{"name": "audio", "shape": ["batch", 1280]}]),
         ("states", [{"name": "late", "shape": ["batch", 1280]}] * 2),
-        ("phone_shares", 1),
-        ("phone_shares", [1.0]),
-        ("phone_shares", [0.5] * (COLUMNS - 1)),
-        ("phone_shares", [None] * (COLUMNS - 1)),
-        ("phone_shares", [2.0, -1.0, *[0.0] * (COLUMNS - 3)]),
         ("silence", True),
         ("silence", {}),
         ("silence", {"states": ["late"]}),

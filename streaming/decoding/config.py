@@ -9,7 +9,6 @@ from ..json_values import is_integer, is_number
 
 BLANK_SCORE = -2.0  # nats
 BLANK_SECONDS = 0.04  # the time that it is for
-PRIOR_WEIGHT = 0.5
 MAX_SIZE = 5000
 MAX_DELAY_SECONDS = 60.0
 
@@ -31,9 +30,6 @@ class BeamSearch:
     blank_score: float | None = None
     """Nats added for each 40 ms of blanks: below 0 there are more phones, above 0 fewer. None: `BLANK_SCORE` with a
     language model, which by itself favours what is short, and 0 without."""
-    prior_weight: float | None = None
-    """Of the logarithms of the phones' frequencies in training, which are taken off each row where the model file has
-    them: what is frequent is expected by the language model. None: `PRIOR_WEIGHT` with one, and 0 without."""
     threshold: float = 6.0
     """Nats below the best prefix at which a prefix is given up."""
     delay_seconds: float = 0.5
@@ -51,12 +47,6 @@ class BeamSearch:
             self.blank_score,
             "a number from -100 to 100",
             self.blank_score is None or is_number(self.blank_score, -100, 100),
-        )
-        _require(
-            "prior_weight",
-            self.prior_weight,
-            "a number from 0 to 10",
-            self.prior_weight is None or is_number(self.prior_weight, 0, 10),
         )
         _require(
             "threshold", self.threshold, "a number from 0.1 to 1000", is_number(self.threshold, 0.1, 1000)

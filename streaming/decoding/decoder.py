@@ -20,7 +20,7 @@ from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder, Phone
 from ..tiling import Spike, TilingState
 from . import search
-from .config import BLANK_SCORE, BLANK_SECONDS, PRIOR_WEIGHT, BeamSearch
+from .config import BLANK_SCORE, BLANK_SECONDS, BeamSearch
 from .load import load
 from .search import MAX_CONFIDENCE, Beam, Rule
 from .search_many import step_many
@@ -28,7 +28,6 @@ from .search_many import step_many
 REVIEW_SECONDS = 0.1
 CUT = 8.0  # nats below a row's best column at which another is not tried
 SKIP = math.log(0.95)  # a row whose blank has more is no place for a new phone
-LEAST_SHARE = 1e-4  # of a phone: rarer ones are no less expected
 FEW = 3  # fewer streams are quicker one by one
 PHONE_SECONDS = 0.04  # a history has room for phones as short as this, on average
 
@@ -70,12 +69,9 @@ class BeamDecoder:
         self.settings = settings
         phones = tuple(symbol for column, symbol in enumerate(greedy.symbols) if column != greedy.blank)
         lm = load(settings.lm, phones)
-        blank_score, prior_weight = settings.blank_score, settings.prior_weight
+        blank_score = settings.blank_score
         if blank_score is None:
             blank_score = 0.0 if settings.lm is None else BLANK_SCORE
-        if prior_weight is None:
-            prior_weight = 0.0 if settings.lm is None else PRIOR_WEIGHT
-        self._prior = prior_weight * _prior(greedy)
         self._review = max(1, round(REVIEW_SECONDS / greedy.row_seconds))
         self.delay = max(self._review, math.floor(settings.delay_seconds / greedy.row_seconds + 1e-6))
         """Rows within which a phone is final, counted from the end of its first."""
@@ -96,12 +92,11 @@ class BeamDecoder:
             depth=max(8, math.ceil(seconds / PHONE_SECONDS)),
         )
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, float]:
         """The numbers that the search goes by, for another implementation of it: streaming/web/page/beam.js."""
         rule = self.rule
         names = ("size", "lm_weight", "blank_score", "threshold", "cut", "skip", "depth")
-        own = {"review": self._review, "delay": self.delay, "prior": self._prior.tolist()}
-        return {name: getattr(rule, name) for name in names} | own
+        return {name: getattr(rule, name) for name in names} | {"review": self._review, "delay": self.delay}
 
     def initial(self, row: int = 0, tiling: TilingState | None = None) -> BeamState:
         """The state before the first row of an utterance, which is number `row`; `tiling`: what the last one left."""
@@ -112,7 +107,7 @@ class BeamDecoder:
         row, beam, tiling = state.row, state.beam, state.tiling
         phones: list[Phone] = []
         log_probs = rows.astype(np.float64)
-        for y, confidence in zip(log_probs - self._prior, self._confidences(log_probs), strict=True):
+        for y, confidence in zip(log_probs, self._confidences(log_probs), strict=True):
             beam = search.step(self.rule, beam, row, y, confidence)
             row += 1
             if self._due(beam, row):
@@ -128,7 +123,6 @@ class BeamDecoder:
             return [self.decode(*each) for each in zip(states, rows, strict=True)]
         log_probs = rows.astype(np.float64)
         confidences = self._confidences(log_probs)
-        log_probs -= self._prior
         beams, tilings = [state.beam for state in states], [state.tiling for state in states]
         phones: list[list[Phone]] = [[] for _ in states]
         numbers = np.array([state.row for state in states])
@@ -287,20 +281,6 @@ def _agreed(beam: Beam, mine: AnyArray, row: int) -> int:
     same = (beam.history["symbol"][:, :count] == mine["symbol"][:count]).all(axis=0)
     same &= mine["start"][:count] + mine["rows"][:count] < row
     return count if same.all() else int(same.argmin())
-
-
-def _prior(greedy: Decoder) -> AnyArray:
-    """float64 [columns]: log-probabilities of the phones without looking, less their mean; 0 for the blank.
-
-    Bourlard and Morgan 1994, "Connectionist speech recognition", section 7: posteriors over priors are likelihoods but
-    for a factor.
-    """
-    prior = np.zeros(len(greedy.symbols))
-    if greedy.phone_shares is not None:
-        shares = np.maximum(greedy.phone_shares, LEAST_SHARE)
-        logs = np.log(shares / shares.sum())
-        prior[np.arange(len(prior)) != greedy.blank] = logs - np.average(logs, weights=shares)
-    return prior
 
 
 def _symbols(greedy: Decoder, phones: tuple[str, ...], word_marks: bool) -> tuple[AnyArray, AnyArray]:

@@ -6,8 +6,8 @@ vocabulary continuous speech recognition using bi-directional recurrent DNNs", a
 
     log P(prefix | rows) + lm_weight * log P_lm(prefix) + blank_score * rows that are blanks
 
-in nats, the last within the sum over all ways. The rows have had the phones' priors taken off (`decoder.py`). A row y
-[columns] with the blank's y_b turns each prefix, of scores b (blank), p (phone) and t = log(e^b + e^p), into
+in nats, the last within the sum over all ways. A row y [columns] with the blank's y_b turns each prefix, of scores b
+(blank), p (phone) and t = log(e^b + e^p), into
 
     itself, after a blank         b' = t + y_b + blank_score
     itself, its last phone s on   p' = p + y_s

@@ -73,9 +73,8 @@ export class BeamDecoder {
     return this.tiling.finished(spikes, this.tiling.seconds(this.row));
   }
 
-  step(row) {
-    const { blank_score: blankScore, cut, skip, prior } = this.settings;
-    const y = Float64Array.from(row, (value, column) => value - prior[column]);
+  step(y) {
+    const { blank_score: blankScore, cut, skip } = this.settings;
     let highest = -Infinity;
     for (const value of y) if (value > highest) highest = value;
     const before = this.beam;
@@ -92,7 +91,7 @@ export class BeamDecoder {
     for (let column = 0; column < y.length; column++) {
       if (column !== this.blank && y[column] > highest - cut) symbols.push(...this.symbolsOf[column]);
     }
-    const confidence = confidences(row, this.temperature);
+    const confidence = confidences(y, this.temperature);
     for (const prefix of before) {
       prefix.nextHistory = prefix.history;
       if (prefix.nextPhone > prefix.nextBlank && prefix.history.length) {
