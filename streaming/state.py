@@ -94,9 +94,11 @@ def ready_frames(model: Model, state: StreamState) -> int:
     """
     rule, quiet = model.metadata.silence, state.silence.quiet
     ready = min(len(state.pending), model.block_samples) // model.metadata.frame_samples
-    if quiet >= LIKELY_FRAMES or silence.may_be_silent(rule, quiet, state.frames):
-        return silence.frames_to_border(rule, state.frames, ready)
-    return ready
+    if rule is None:
+        return ready
+    border = silence.frames_to_border(rule, state.frames, ready)
+    likely = quiet >= LIKELY_FRAMES and quiet + border >= rule.after_frames
+    return border if likely or silence.may_be_silent(rule, quiet, state.frames) else ready
 
 
 class Output(NamedTuple):

@@ -67,6 +67,8 @@ class InputChannels(NamedTuple):
 
     def accept(self, samples: AnyArray, rate: int) -> "InputChannels":
         """With the next checked samples [n] or [n, channels]."""
+        if samples.ndim == 1 and self.width is None:
+            return self
         width = next_channels(samples, self.width)
         if samples.ndim == 1 or self.told:
             return self._replace(width=width)

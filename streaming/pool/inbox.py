@@ -11,7 +11,7 @@ from ..arrays import FloatArray
 from ..spotting.spotter import Spotter
 from ..stream_state import Gap
 
-SHORT = 1024  # samples; a piece shorter than this is joined with the next
+SHORT = 512  # samples; a piece shorter than this is joined with the next
 
 
 class Request(Enum):

@@ -72,15 +72,10 @@ def _advance(
 ) -> dict[int, PhonestreamError]:
     """Run all that is pending in `states`, and add the events to `outcomes`; the errors of those that failed."""
     failed: dict[int, PhonestreamError] = {}
-    gathered = Gathered(model)
-    while counts := {
-        index: frames
-        for index, now in states.items()
-        if index not in failed and (frames := state.ready_frames(model, now))
-    }:
-        for index, (events, after, error) in run_frames(model, states, counts, gathered):
-            states[index] = after
-            outcomes[index].events.extend(events)
-            if error is not None:
-                failed[index] = error
+    budgets = {index: len(now.pending) for index, now in states.items()}  # more than there is
+    for index, (events, after, error) in run_frames(model, states, budgets, Gathered(model)):
+        states[index] = after
+        outcomes[index].events.extend(events)
+        if error is not None:
+            failed[index] = error
     return failed

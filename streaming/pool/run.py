@@ -53,50 +53,56 @@ class Advanced(NamedTuple):
 
 
 def run_frames(
-    model: Model, states: Mapping[Key, StreamState], counts: Mapping[Key, int], batch: Batch[Key]
+    model: Model, states: Mapping[Key, StreamState], budgets: Mapping[Key, int], batch: Batch[Key]
 ) -> Iterator[tuple[Key, Advanced]]:
-    """Advance each stream by up to `counts` of the frames that are pending, one at least, in few calls.
+    """Advance each stream by all frames that are pending, up to its budget, in few calls.
+
+    Calls are planned anew after each: what is left of a stream that silence has stopped goes with what others have.
 
     Yields what each call brought for each stream in it; a stream may be in several calls, but in none after it failed.
     """
-    now, wanted = dict(states), dict(counts)
+    now, left = dict(states), dict(budgets)
+    valid: dict[Key, int] = {}  # frames that stand, of streams for which a call went too far
     frame = model.metadata.frame_samples
-    while wanted:
-        keys, again = list(wanted), dict[Key, int]()
-        for frames, group in plan([wanted[key] for key in keys]):
-            going = [
-                key
-                for key in (keys[index] for index in group)
-                if key in now and key not in again and frames <= state.ready_frames(model, now[key])
-            ]
-            if not going:
+    while counts := {
+        key: frames
+        for key, most in left.items()
+        if (frames := min(most, valid.get(key, most), state.ready_frames(model, now[key])))
+    }:
+        keys = list(counts)
+        frames, group = plan(list(counts.values()))[0]
+        going = [keys[index] for index in group]
+        audio = [now[key].pending[: frames * frame] for key in going]
+        order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
+        finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
+        outputs = state.read_outputs(model, [now[key] for key in order], log_probs)
+        sound: list[int] = []
+        for place, key in enumerate(order):
+            if not finite[place]:
+                del left[key]
+                yield key, Advanced([], now.pop(key), model.unusable())
                 continue
-            audio = [now[key].pending[: frames * frame] for key in going]
-            order, log_probs, next_states = batch.advance(going, [now[key].model for key in going], audio)
-            finite: AnyArray = np.logical_and.reduce(np.isfinite(log_probs), axis=(1, 2))
-            outputs = state.read_outputs(model, [now[key] for key in order], log_probs)
-            sound: list[int] = []
-            for place, key in enumerate(order):
-                if not finite[place]:
-                    yield key, Advanced([], now.pop(key), model.unusable())
-                    continue
-                valid = state.valid_frames(model, now[key], outputs[place])
-                if valid == frames:
-                    sound.append(place)
-                else:
-                    batch.undo(key)
-                    again[key] = valid
-            kept = state.search_together(
-                model, [now[order[place]] for place in sound], [outputs[place] for place in sound]
-            )
-            for place, output in zip(sound, kept, strict=True):
-                key = order[place]
-                events, after = state.decode_output(model, now[key], output, next_states[place])
-                if after.model is not next_states[place]:
-                    after = replace(after, model=batch.keep(key, after.model))
-                now[key] = after
-                yield key, Advanced(events, after)
-        wanted = again
+            standing = state.valid_frames(model, now[key], outputs[place])
+            if standing == frames:
+                sound.append(place)
+            else:
+                batch.undo(key)
+                valid[key] = standing
+        kept = state.search_together(
+            model, [now[order[place]] for place in sound], [outputs[place] for place in sound]
+        )
+        for place, output in zip(sound, kept, strict=True):
+            key = order[place]
+            events, after = state.decode_output(model, now[key], output, next_states[place])
+            if after.model is not next_states[place]:
+                after = replace(after, model=batch.keep(key, after.model))
+            now[key] = after
+            left[key] -= frames
+            if key in valid:
+                valid[key] -= frames
+                if not valid[key]:
+                    del valid[key]
+            yield key, Advanced(events, after)
 
 
 class Gathered:

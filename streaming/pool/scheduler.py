@@ -273,26 +273,17 @@ class StreamPool:
 
     def _run(self, budgets: dict[PooledStream, int]) -> None:
         """Advance each stream by all its frames that are pending, up to its budget."""
-        going = dict(budgets)
-        while counts := {
-            stream: frames
-            for stream, left in going.items()
-            if (frames := min(left, state.ready_frames(self.model, stream.state)))
-        }:
-            for stream in counts:
-                if stream not in self._slots:
-                    model = self._slots.keep(stream, stream.state.model)
-                    stream.state = replace(stream.state, model=model)
-            states = {stream: stream.state for stream in counts}
-            for stream, (events, after, error) in run_frames(self.model, states, counts, self._slots):
-                if error is not None:
-                    stream.error = error
-                    del going[stream]
-                    continue
-                frames = after.frames - stream.state.frames
-                going[stream] -= frames
-                self._counts["frames"] += frames
-                stream.advance(events, after)
+        for stream, budget in budgets.items():
+            if budget and stream not in self._slots:
+                model = self._slots.keep(stream, stream.state.model)
+                stream.state = replace(stream.state, model=model)
+        states = {stream: stream.state for stream in budgets}
+        for stream, (events, after, error) in run_frames(self.model, states, budgets, self._slots):
+            if error is not None:
+                stream.error = error
+                continue
+            self._counts["frames"] += after.frames - stream.state.frames
+            stream.advance(events, after)
         for stream in budgets:
             stream.settle()
 

@@ -37,6 +37,7 @@ class Slots(Generic[Key]):
         self._model = model
         # Pages of zeros are not there until they are written to.
         self._sides = tuple(model.initial_state(capacity) for _ in range(2))
+        self._rows = [{name: _Rows(tensor) for name, tensor in side.items()} for side in self._sides]
         self._keys: list[Key | None] = [None] * capacity
         self._side = bytearray(capacity)  # of each slot's present state
         self._slots: dict[Key, int] = {}
@@ -93,13 +94,14 @@ class Slots(Generic[Key]):
         meta = self._model.metadata
         rows = stacked.shape[1] // meta.frame_samples * meta.rows_per_frame
         log_probs = np.empty((len(order), rows, len(meta.phones) + 1), np.float32)
+        audio_rows, log_prob_rows = _Rows(stacked), _Rows(log_probs)
         for part in split(len(order)):
             slots = slice(first + part.start, first + part.stop)
-            inputs = {AUDIO: _buffer(stacked, part)}
-            outputs = {LOG_PROBS: _buffer(log_probs, part)}
-            for name, tensor in self._sides[side].items():
-                inputs[name] = _buffer(tensor, slots)
-                outputs[NEXT + name] = _buffer(self._sides[1 - side][name], slots)
+            inputs = {AUDIO: audio_rows.buffer(part)}
+            outputs = {LOG_PROBS: log_prob_rows.buffer(part)}
+            for name, before in self._rows[side].items():
+                inputs[name] = before.buffer(slots)
+                outputs[NEXT + name] = self._rows[1 - side][name].buffer(slots)
             self._model.run_into(inputs, outputs)
             self.calls += 1
         self._latest = 1 - side
@@ -151,10 +153,16 @@ class Slots(Generic[Key]):
         self._side[target] = side
 
 
-def _buffer(array: FloatArray, part: slice) -> Buffer:
-    """Rows `part` of a C-contiguous `array`."""
-    address, _ = array.__array_interface__["data"]
-    return Buffer((part.stop - part.start, *array.shape[1:]), address + part.start * array.strides[0])
+class _Rows:
+    """Where the rows of a C-contiguous array lie."""
+
+    def __init__(self, array: FloatArray) -> None:
+        self._address, _ = array.__array_interface__["data"]
+        self._bytes, self._shape = array.strides[0], array.shape[1:]
+
+    def buffer(self, part: slice) -> Buffer:
+        """Rows `part`."""
+        return Buffer((part.stop - part.start, *self._shape), self._address + part.start * self._bytes)
 
 
 class _View(Mapping[str, FloatArray], Generic[Key]):

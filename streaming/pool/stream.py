@@ -92,7 +92,9 @@ class PooledStream:
             AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
         """
         checked = check_samples(samples, self._channels.width)
-        audio = np.array(mono(checked), np.float32)  # the caller may reuse its buffer
+        audio = mono(checked)
+        if checked.dtype.kind == "f":  # it may be the caller's buffer
+            audio = audio.copy()
         channels = self._channels.accept(checked, self.sample_rate)
         with self._pool.lock:
             self._put(audio)

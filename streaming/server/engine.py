@@ -6,8 +6,10 @@ once therefore delays a microphone by one turn, however long the file is; and a 
 passed over.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 from typing import NamedTuple, TypedDict
@@ -54,9 +56,11 @@ class Phrases(TypedDict):
 
 
 class Engine:
-    """Hears many streams with one recogniser. Listeners are called in its thread, after each tick."""
+    """Hears many streams with one recogniser. Listeners are called in `loop`, after each tick."""
 
-    def __init__(self, recognizer: Recognizer, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, recognizer: Recognizer, metrics: Metrics, limits: Limits, loop: asyncio.AbstractEventLoop
+    ) -> None:
         """Of `limits` it keeps `streams` and `gaps`."""
         metadata = recognizer.metadata
         frame_seconds = metadata.frame_samples / metadata.sample_rate
@@ -67,10 +71,11 @@ class Engine:
             chunk_seconds=frame_seconds,
             max_chunk_seconds=max(TURN_SECONDS, frame_seconds),
             max_streams=limits.streams,
-            on_ready=self._work.set,
+            on_ready=self._wake,
         )
         self._stats = self._pool.stats()  # that the metrics know of
         self._metrics = metrics
+        self._loop = loop
         self._most_gaps = limits.gaps
         self._listeners: dict[PooledStream, Listener] = {}
         self._guesses: dict[PooledStream, list[Phone]] = {}  # that were given last, where they are wanted
@@ -144,6 +149,10 @@ class Engine:
         self._listeners.pop(stream, None)
         self._guesses.pop(stream, None)
 
+    def _wake(self) -> None:
+        if not self._work.is_set():
+            self._work.set()
+
     def _run(self) -> None:
         while True:
             self._work.clear()
@@ -166,15 +175,23 @@ class Engine:
         results = self._pool.tick(silent=True)
         spent = time.monotonic() - began
         phones = 0
+        found: list[tuple[Listener, list[Event]]] = []
         for result in results:
             phones += sum(isinstance(event, Phone) for event in result.events)
             listener = self._listeners.get(result.stream)
             if listener is not None:
-                listener([*_events(result), *self._guess(result)])
+                found.append((listener, [*_events(result), *self._guess(result)]))
+        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
+            self._loop.call_soon_threadsafe(self._call, found)
         before, self._stats = self._stats, self._pool.stats()
         self._metrics.heard(self._stats.audio_seconds - before.audio_seconds, phones)
         self._metrics.lost(self._stats.lost_seconds - before.lost_seconds)
         self._metrics.turn(spent, [result.stream.waited_seconds for result in results])
+
+    def _call(self, found: list[tuple[Listener, list[Event]]]) -> None:
+        """In the event loop, where what one listener raises does not keep the others from being called."""
+        for listener, events in found:
+            self._loop.call_soon(listener, events)
 
     def _guess(self, result: TickResult) -> list[Event]:
         """What is tentative, where that is wanted and has changed."""

@@ -96,8 +96,8 @@ def run(
         if request_log:
             log_requests()
         metrics, limits = Metrics(), _within_descriptors(limits)
-        with asyncio.Runner() as runner:
-            engine = Engine(recognizer, metrics, limits)
+        with asyncio.Runner(loop_factory=_event_loop) as runner:
+            engine = Engine(recognizer, metrics, limits, runner.get_loop())
             service = Service(engine, metrics, limits, access, answers, align, visemes)
             app = application(service, root_path, request_log)
             return runner.run(_serve(service, app, listener, certificate, key, announce, root_path))
@@ -196,6 +196,15 @@ class Server(uvicorn.Server):
         if self.ending.cut:  # it is told by whoever has started this
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         self.should_exit = True
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, where it is installed, which takes half as long for a message; there is none for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _within_descriptors(limits: Limits) -> Limits:

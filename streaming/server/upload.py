@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from starlette.datastructures import FormData, UploadFile
@@ -218,12 +218,11 @@ async def _recognize(
         AudioError: it cannot be used; the message begins with the path.
         RefusedError: the server has as much to do as it can, or the recording is too long.
     """
-    loop, events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
+    events = asyncio.Queue[Event | None]()
 
     def listen(found: list[Event]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
-            for event in [*found, None]:  # None: a tick has ended, and there may be room
-                loop.call_soon_threadsafe(events.put_nowait, event)
+        for event in [*found, None]:  # None: a tick has ended, and there may be room
+            events.put_nowait(event)
 
     heard: list[Event] = []
     client = request.client and (request.client.host, request.client.port)

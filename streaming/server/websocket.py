@@ -5,8 +5,7 @@ sender back; while too many events wait to be sent, the stream's audio is not he
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -42,6 +41,7 @@ from .service import Service
 
 MAX_REASON = 123  # bytes of text in a close frame (RFC 6455, section 5.5)
 CLOSE_SECONDS = 2.0  # for the last words to a client that may not listen
+LATE = 1.1  # times the patience, after which an idle client is given up at the latest
 
 
 async def serve(websocket: WebSocket, service: Service) -> None:
@@ -186,24 +186,45 @@ class Session:
 
     async def _read(self, opening: Opening, stream: PooledStream) -> None:
         """Take messages until the client goes away; after `finish` it may only do that."""
-        while True:
-            await self._wait_for_room(stream)
-            message = await self._message()
-            if self._finishing:
-                raise RefusedError(Close.BAD_MESSAGE, "a message after finish: nothing may follow it")
-            if isinstance(message, str):
-                work: Work = read_control(message)
-            else:
-                self._check_head(message)
-                work = read_audio(message, opening.encoding)
-            self._count(work, opening.rate)
-            if isinstance(work, SetKeywords):
-                await self._set_keywords(stream, work)
-                continue
+        patience = self._limits.idle_seconds
+        try:
+            async with asyncio.timeout(None) as idle:
+                while True:
+                    await self._wait_for_room(stream, idle)
+                    # The timer is set anew when it is due, not for each message: it may go off a little late.
+                    if self._finishing:
+                        idle.reschedule(None)
+                    elif (idle.when() or 0.0) < self._loop.time() + patience:
+                        idle.reschedule(self._loop.time() + LATE * patience)
+                    await self._take(await self._receive(), opening, stream, idle)
+        except TimeoutError:
+            raise RefusedError(
+                Close.IDLE, f"nothing came for {patience:g} s; resume when there is audio"
+            ) from None
+
+    async def _take(
+        self, message: bytes | str, opening: Opening, stream: PooledStream, idle: asyncio.Timeout
+    ) -> None:
+        if self._finishing:
+            raise RefusedError(Close.BAD_MESSAGE, "a message after finish: nothing may follow it")
+        if isinstance(message, str):
+            work: Work = read_control(message)
+        else:
+            self._check_head(message)
+            work = read_audio(message, opening.encoding)
+        self._count(work, opening.rate)
+        if isinstance(work, SetKeywords):
+            idle.reschedule(None)
+            await self._set_keywords(stream, work)
+        elif isinstance(
+            work, Gap
+        ):  # in parts: the rest waits outside, behind nothing that was asked for before
+            for part in slices(work.samples, int(self._limits.gap_seconds * opening.rate)):
+                await self._wait_for_room(stream, idle)
+                put(stream, Gap(part.stop - part.start))
+        else:
             self._finishing = isinstance(work, Finish)
-            for part in self._parts(work, opening.rate):
-                await self._wait_for_room(stream)
-                put(stream, part)
+            put(stream, work)
 
     async def _set_keywords(self, stream: PooledStream, wanted: SetKeywords) -> None:
         """Nothing else is read until they count, so that there are those of one message at a time."""
@@ -214,18 +235,11 @@ class Session:
             self._changing = False
             self._outbox.post(write_event(Refused(str(error))))
 
-    async def _wait_for_room(self, stream: PooledStream) -> None:
+    async def _wait_for_room(self, stream: PooledStream, idle: asyncio.Timeout) -> None:
         while not self._has_room(stream):
+            idle.reschedule(None)
             self._room.clear()
             await self._room.wait()
-
-    def _parts(self, work: Work, rate: int) -> Iterator[Work]:
-        """A long gap in parts: the rest waits outside the stream, behind nothing that was asked for before."""
-        if not isinstance(work, Gap):
-            yield work
-            return
-        for part in slices(work.samples, int(self._limits.gap_seconds * rate)):
-            yield Gap(part.stop - part.start)
 
     def _check_head(self, audio: bytes) -> None:
         if len(self._head) >= magic.LENGTH:
@@ -238,16 +252,6 @@ class Session:
                 f"this is a file ({kind}), and a stream takes bare samples: decode it before, "
                 "or send it whole to POST /v1/transcribe",
             )
-
-    async def _message(self) -> bytes | str:
-        patience = None if self._finishing else self._limits.idle_seconds
-        try:
-            async with asyncio.timeout(patience):
-                return await self._receive()
-        except TimeoutError:
-            raise RefusedError(
-                Close.IDLE, f"nothing came for {patience:g} s; resume when there is audio"
-            ) from None
 
     async def _write(self) -> None:
         while (text := await self._outbox.take()) is not None:
@@ -318,11 +322,7 @@ class Session:
         )
 
     def _listen(self, events: list[Event]) -> None:
-        """Called by the engine, in its thread."""
-        with suppress(RuntimeError):  # the loop is closed: nobody is there any more
-            self._loop.call_soon_threadsafe(self._hand_over, events)
-
-    def _hand_over(self, events: list[Event]) -> None:
+        """Called by the engine."""
         self._room.set()
         for event in events:
             if isinstance(event, Failure):

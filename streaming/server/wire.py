@@ -143,15 +143,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(pong)
 
     def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not self.close_sent:
-            try:
-                b"".join(self.frames).decode()
-            except UnicodeDecodeError:
-                self.frames = []
-                self.conn.send_close(1007, "a text message that is not UTF-8")
-                self.handle_parser_exception()
-                return
-        super().send_receive_event_to_app()
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:  # the application is past its close
+            return
+        if self.curr_msg_data_type == "bytes":
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+            return
+        try:
+            self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+        except UnicodeDecodeError:
+            self.conn.send_close(1007, "a text message that is not UTF-8")
+            self.handle_parser_exception()
 
     async def send(self, message: Any) -> None:
         if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
@@ -168,13 +170,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     def _parse(self) -> None:
-        """Parse what may be parsed now, and read on when nothing is left."""
+        """Parse what may be parsed now, and read on when nothing is left.
+
+        A message that the application has not taken stops parsing, not reading: mostly it is taken before more comes.
+        """
         while self._received and self._resting is None and self._wanted():
             piece = bytes(self._received[:PIECE])
             del self._received[:PIECE]
             super().data_received(piece)
             self._pace()
-        reading = not self._received and self._resting is None and self._wanted()
+        reading = not self._received and self._resting is None
         if self.transport.is_closing() or reading != self.read_paused:
             return
         self.read_paused = not reading
