@@ -132,6 +132,7 @@ def by_length(
             for figure in ("figure of merit", "detected at 1, %")
         ),
         title="By length",
+        shown=False,
     )
     for shortest, longest in LENGTHS:
         some = {phrase for phrase, phones in lengths.items() if shortest <= phones <= longest}
