@@ -11,9 +11,11 @@ from typing import Any
 
 COMMAND = Path(sys.executable).parent / "phonestream"
 
-# The command's own server, with limits that it has no options for.
+# The command's own server, with limits that it has no options for, and with asyncio's event loop, as where there is
+# no uvloop.
 LIMITED = """
 import sys
+sys.modules["uvloop"] = None
 from phonestream import Recognizer
 from phonestream.formats.answers import answer_writer
 from phonestream.streaming.server.access import Access
