@@ -36,6 +36,8 @@ from websockets.exceptions import WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.typing import Origin
 
+from phonestream import Recognizer
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 STREAMS = 4
@@ -213,8 +215,6 @@ def _with_gaps() -> str:
 
     from snapshots import sealed, unpacked
 
-    from phonestream import Recognizer
-
     stream = Recognizer().stream(endpoints=True)
     stream.gap(40_000)
     fields, tensors = unpacked(stream.save())
@@ -372,7 +372,7 @@ def main() -> None:
         asyncio.run(ATTACKS[options.attack](options.url))
         return
     report = tables.Report(options)
-    recordings = load(STREAMS)
+    recordings = load(STREAMS, Recognizer())
     table = report.table(
         ("attack", ""), ("whole", ""), ("latency p50, s", ".3f"), ("p95, s", ".3f"), ("p95 / undisturbed", ".2f"),
         ("ready, s", ".3f"), ("snapshot, s", ".2f"), ("left", ""), ("memory, MiB", ".0f"), ("log, KiB", ".1f"),

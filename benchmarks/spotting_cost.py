@@ -80,7 +80,7 @@ def main() -> None:
         parser.error(f"{options.recording}: expected one channel at 16000 Hz")
     samples = np.resize(once, round(options.seconds * 16_000))
     words = draw(max(COUNTS))
-    report = Report(options)
+    report = Report(options, "spotting-cost")
     table = report.table(
         ("keywords", ""),
         ("pronunciations", ""),
