@@ -110,6 +110,9 @@ class TrainConfig:
     consistency: float = (
         0.0  # weight of the consistency loss between two views, masked differently; 0: one view
     )
+    expected_errors: float = (
+        0.0  # weight of the expected phone errors of sampled paths (minimum Bayes risk); 0: none
+    )
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
     checkpoint_minutes: float = 5.0
@@ -139,10 +142,11 @@ class TrainConfig:
                 f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "
                 "set model.self_condition_after, or intermediate to 0"
             )
-        if not 0 <= self.consistency < math.inf:
-            raise ConfigError(
-                f"consistency is {self.consistency}: it must be at least 0 and finite; 0.2 is usual"
-            )
+        for name, usual in (("consistency", 0.2), ("expected_errors", 1)):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}: it must be at least 0 and finite; {usual} is usual"
+                )
 
     @property
     def views(self) -> int:

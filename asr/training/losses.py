@@ -30,6 +30,7 @@ def loss_weights(config: TrainConfig) -> dict[str, float]:
         "distillation": config.distillation * last,
         "intermediate_ctc": config.intermediate / config.views,
         "consistency": config.consistency,
+        "expected_errors": config.expected_errors / config.views,
     }
     return {name: weight for name, weight in weights.items() if weight > 0}
 

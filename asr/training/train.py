@@ -37,6 +37,7 @@ from .checkpoint import (
 from .config import TrainConfig
 from .distillation import check_teacher, fingerprint, teacher_log_probs, trusted_rows
 from .distributed import SINGLE_PROCESS, Processes
+from .expected_errors import expected_errors_loss
 from .interrupt import StopOnSignal
 from .leads import lead_state
 from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, loss_weights, teacher_rows_loss
@@ -234,6 +235,8 @@ def training_step(
         losses["distillation"] += transcripts.masked_fill(taught_each, 0.0).sum()  # in place of rows
     if "consistency" in weights:
         losses["consistency"] = consistency_loss(log_probs, batch.rows)
+    if "expected_errors" in weights:
+        losses["expected_errors"] = expected_errors_loss(log_probs, targets, rows, phones_each)
 
     phones = processes.sum(batch.weight * batch.phones.sum().item())
     scale = batch.weight / max(phones, 1.0)
