@@ -26,10 +26,9 @@ BONUS = 1.0  # nats a phone: a language model favours what is short
 SURE = 3.0  # nats by which a blank is above all phones where no phone begins
 NEVER = -1e30
 
-_MARKS = 3
-_OTHER, _SAID, _WORD = range(
-    _MARKS
-)  # nothing; the keyword ends here, as words; another word has begun behind it
+_OTHER, _SAID, _WORD = range(3)  # nothing; the keyword ends here, as words; another word has begun behind it
+_MARK_BITS = 2
+_MARK = (1 << _MARK_BITS) - 1
 _NEXT = np.array(
     [[_OTHER, _OTHER], [_OTHER, _WORD], [_WORD, _WORD]]
 )  # [mark, whether a word begins]: the next mark
@@ -78,11 +77,8 @@ class _States(NamedTuple):
     """int64 [n]: context of the language model, its last symbol and a mark, as one number."""
     ways: AnyArray
     """float64 [2, n]: log sums of all ways to be there that end in a blank, and that end in the phone."""
-
-    @property
-    def total(self) -> AnyArray:
-        both: AnyArray = np.logaddexp(*self.ways)
-        return both
+    total: AnyArray
+    """float64 [n]: of both."""
 
 
 class Context:
@@ -103,13 +99,16 @@ class Context:
         self._lm = lm
         self._blank = blank
         self._phones = len(lm.phones)
-        self._symbols = 1 + 2 * self._phones
+        symbols = 1 + 2 * self._phones
+        self._symbol_bits = symbols.bit_length()
         known = {phone: place for place, phone in enumerate(lm.phones, start=1) if phone in columns}
         self._symbol = {columns[phone]: symbol for phone, symbol in known.items()}  # within a word
-        self._inside = np.array(list(known.values()))
-        self._column = np.full(self._symbols, blank)  # of each symbol
+        inside = np.array(list(known.values()))
+        self._tried = np.concatenate([inside, inside + self._phones])  # symbols
+        self._column = np.full(1 << self._symbol_bits, blank)  # of each symbol
         for column, symbol in self._symbol.items():
             self._column[[symbol, symbol + self._phones]] = column
+        self._tried_column = self._column[self._tried]
         self.before = round(BEFORE_SECONDS / row_seconds)
         """Rows that are looked at before a keyword."""
         self.after = round(AFTER_SECONDS / row_seconds)
@@ -127,13 +126,12 @@ class Context:
             starts: of each, whether a word begins with it.
         """
         values = rows.astype(np.float64)
-        root = _States(np.zeros(1, np.int64), np.array([[0.0], [NEVER]]))
+        root = _States(np.zeros(1, np.int64), np.array([[0.0], [NEVER]]), np.zeros(1))
         left = self._forward(root, values[:begin])
         anything = self._forward(left, values[begin:])
         said = self._forward(self._enter(left, fit, phones, starts), values[end:])
-        total, marks = said.total, said.key % _MARKS
-        words = _log_sum(total[marks != _OTHER])
-        return Likelihood(words - _log_sum(anything.total), words - _log_sum(total))
+        words = _log_sum(said.total[said.key & _MARK != _OTHER])
+        return Likelihood(words - _log_sum(anything.total), words - _log_sum(said.total))
 
     def _enter(self, states: _States, fit: float, phones: Sequence[int], starts: Sequence[bool]) -> _States:
         """`states` after a keyword, whatever words its phones belong to; marked where it is words of its own."""
@@ -145,49 +143,58 @@ class Context:
             lm_rows, places = self._lm.rows(context)
             scores = score[:, None] + lm_rows.scores[places[:, None], both] + BONUS
             right = (mark[:, None] == _SAID) & (np.array([False, True]) == start)
-            key = self._key(lm_rows.nexts[places[:, None], both], both, np.where(right, _SAID, _OTHER))
+            key = self._key(lm_rows.nexts[places[:, None], both], both) | np.where(right, _SAID, _OTHER)
             states = _merged(key.ravel(), _phones(scores.ravel()))
             score, (context, _, mark) = states.ways[1], self._parts(states.key)
-        return states._replace(ways=states.ways + fit)
+        return _States(states.key, states.ways + fit, states.total + fit)
 
     def _forward(self, states: _States, rows: AnyArray) -> _States:
         """`states` after `rows` [n, columns]."""
-        phones = rows[:, self._column[self._inside]]
+        phones = rows[:, self._tried_column]
         sure = (phones.max(axis=-1, initial=NEVER) < rows[:, self._blank] - SURE).tolist()
+        likely = phones > -CUT
+        phones += BONUS
         context, column, mark = self._parts(states.key)
-        for row, heard, is_sure in zip(rows, phones, sure, strict=True):
-            total = states.total
-            stay = np.empty_like(states.ways)
-            np.add(total, row[self._blank], out=stay[0])
-            np.add(states.ways[1], row[column], out=stay[1])
+        marked = bool(mark.any())  # or no state will ever be
+        for row, phone, tried, is_sure in zip(rows, phones, likely, sure, strict=True):
             if is_sure:
-                states = states._replace(ways=stay)
+                stay = np.empty_like(states.ways)
+                np.add(states.total, row[self._blank], out=stay[0])
+                np.add(states.ways[1], row[column], out=stay[1])
+                states = _States(states.key, stay, np.logaddexp(*stay))
                 continue
-            tried = self._inside[heard > -CUT]
-            symbols = np.concatenate([tried, tried + self._phones])
-            columns = self._column[symbols]
+            symbols, columns = self._tried[tried], self._tried_column[tried]
             lm_rows, places = self._lm.rows(context)
-            before = np.where(column[:, None] == columns, states.ways[0][:, None], total[:, None])
-            scores = before + lm_rows.scores[places[:, None], symbols] + (row[columns] + BONUS)
+            places = places[:, None]
+            before = np.where(column[:, None] == columns, states.ways[0][:, None], states.total[:, None])
+            scores = before + lm_rows.scores[places, symbols] + phone[tried]
             which, what = (scores > scores.max() - BEAM).nonzero()
             symbol = symbols[what]
-            marks = _NEXT[mark[which], (symbol > self._phones).view(np.int8)]
-            key = self._key(lm_rows.nexts[places[which], symbol], symbol, marks)
-            states = _merged(
-                np.concatenate([states.key, key]),
-                np.concatenate([stay, _phones(scores[which, what])], axis=1),
-            )
+            key = self._key(lm_rows.nexts[places[which, 0], symbol], symbol)
+            if marked:
+                key |= _NEXT[mark[which], (symbol > self._phones).view(np.int8)]
+            known = len(states.key)
+            ways = np.empty((2, known + len(key)))
+            np.add(states.total, row[self._blank], out=ways[0, :known])
+            np.add(states.ways[1], row[column], out=ways[1, :known])
+            ways[0, known:] = NEVER
+            ways[1, known:] = scores[which, what]
+            states = _merged(np.concatenate([states.key, key]), ways)
             context, column, mark = self._parts(states.key)
         return states
 
     def _parts(self, key: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
         """Of each key the context, the column of its last symbol, and the mark."""
-        inside, mark = np.divmod(key, _MARKS)
-        context, last = np.divmod(inside, self._symbols)
-        return context, self._column[last], mark
+        inside = key >> _MARK_BITS
+        last = inside & ((1 << self._symbol_bits) - 1)
+        return inside >> self._symbol_bits, self._column[last], key & _MARK
 
-    def _key(self, context: AnyArray, symbol: AnyArray, mark: AnyArray) -> AnyArray:
-        key: AnyArray = (context.astype(np.int64) * self._symbols + symbol) * _MARKS + mark
+    def _key(self, context: AnyArray, symbol: AnyArray) -> AnyArray:
+        """Of each context and last symbol the key, without a mark."""
+        key = context.astype(np.int64)
+        key <<= self._symbol_bits
+        key |= symbol
+        key <<= _MARK_BITS
         return key
 
 
@@ -200,15 +207,18 @@ def _phones(scores: AnyArray) -> AnyArray:
 
 def _merged(key: AnyArray, ways: AnyArray) -> _States:
     """States of equal keys as one, and the most probable of them."""
-    order = np.argsort(key, kind="stable")
+    order = key.argsort(kind="stable")
     key = key[order]
-    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    new = np.ones(len(key), np.bool_)
+    np.not_equal(key[1:], key[:-1], out=new[1:])
+    first = new.nonzero()[0]
     key, ways = key[first], np.logaddexp.reduceat(ways[:, order], first, axis=1)
     total = np.logaddexp(*ways)
-    kept = np.flatnonzero(total > total.max() - BEAM)
+    kept = (total > total.max() - BEAM).nonzero()[0]
     if len(kept) > SIZE:
-        kept = np.sort(kept[np.argsort(-total[kept], kind="stable")[:SIZE]])
-    return _States(key[kept], ways[:, kept])
+        kept = kept[(-total[kept]).argsort(kind="stable")[:SIZE]]
+        kept.sort()
+    return _States(key[kept], ways[:, kept], total[kept])
 
 
 def _log_sum(values: AnyArray) -> float:
