@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
+from .spotting.commands import Commands
 from .spotting.keywords import Keywords
 from .stream import DEFAULT_RATE, E, Stream
 
@@ -45,6 +46,10 @@ class AsyncStream(Generic[E]):
     async def set_keywords(self, keywords: Keywords | None) -> None:
         """`Stream.set_keywords`."""
         await self._run(Stream.set_keywords, keywords)
+
+    async def set_commands(self, commands: Commands | None) -> None:
+        """`Stream.set_commands`."""
+        await self._run(Stream.set_commands, commands)
 
     async def finish(self) -> list[E]:
         """`Stream.finish`."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from .decode import Phone
 from .endpoint import Endpoint
-from .spotting.change import KeywordsSet
+from .spotting.change import CommandsSet, KeywordsSet
 from .spotting.commands import CommandResult
 from .spotting.spotter import Spotted
 from .stream import Lost
@@ -58,6 +58,7 @@ Event: TypeAlias = (
     | Spotted
     | CommandResult
     | KeywordsSet
+    | CommandsSet
     | Refused
     | Listening
     | Final
@@ -76,6 +77,7 @@ KINDS: dict[str, type[Event]] = {
     "spotted": Spotted,
     "command": CommandResult,
     "keywords": KeywordsSet,
+    "commands": CommandsSet,
     "refused": Refused,
     "error": Failure,
     "final": Final,

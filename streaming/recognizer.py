@@ -20,7 +20,7 @@ from .metadata import ModelMetadata
 from .model import Model
 from .pool import many
 from .pool.many import Outcome
-from .spotting.commands import CommandRecognizer, Commands
+from .spotting.commands import CommandRecognizer, Commands, open_commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import Spotter, open_spotter
 from .stream import DEFAULT_RATE, Event, Stream
@@ -292,11 +292,7 @@ class Recognizer:
         Raises:
             ConfigError: they are something else, or in phones that the model has not.
         """
-        if commands is None:
-            return None
-        if not isinstance(commands, Commands):
-            raise ConfigError(f"commands={repr(commands)[:60]}: expected None or Commands([...])")
-        return CommandRecognizer(self.metadata.decoder, commands)
+        return open_commands(self.metadata, commands)
 
     def open_decoder(self, decoder: Decoding | None = None) -> BeamDecoder | None:
         """The search that `decoder` asks for, ready for streams of this model; None: the recognizer's own.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import ConfigError
 from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
@@ -28,7 +29,7 @@ from .endpoint import Endpoint, EndpointConfig
 from .model import Model
 from .row_events import Rows, Searched, decode_rows
 from .silence import NOTHING_HEARD
-from .spotting.change import change
+from .spotting.change import change, change_commands
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer, CommandResult
 from .spotting.spotter import Spotted, Spotter, Spotting
@@ -84,6 +85,19 @@ def mark_gap(model: Model, state: StreamState, samples: int, rate: int) -> Strea
 def set_keywords(state: StreamState, spotter: Spotter | None) -> StreamState:
     """Look for other keywords from the next row on, or for none; see `spotting.change`."""
     return replace(state, spotting=change(state.spotting, spotter, state.decoder.row))
+
+
+def set_commands(state: StreamState, commands: CommandRecognizer | None) -> StreamState:
+    """Compare with other commands from the utterance on that goes on, or with none; see `spotting.change_commands`.
+
+    Raises:
+        ConfigError: the stream has no endpoints.
+    """
+    if commands is not None and state.endpoints is None:
+        raise ConfigError(
+            "commands are told at endpoints: open the stream with endpoints=True or an EndpointConfig"
+        )
+    return replace(state, commands=change_commands(state.commands, commands, state.decoder.row))
 
 
 def ready_frames(model: Model, state: StreamState) -> int:

@@ -16,6 +16,7 @@ from .audio.samples import check_rate, check_samples, mono, slices
 from .decode import clip
 from .decoding.decoder import Hypothesis
 from .model import MAX_BLOCK_SECONDS, Model
+from .spotting.commands import Commands, open_commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import open_spotter
 from .stream_state import Event as Event
@@ -158,6 +159,25 @@ class Stream(Generic[E]):
         with self._lock:
             check_open(self._state)
             self._state = state.set_keywords(self._state, spotter)
+
+    def set_commands(self, commands: Commands | None) -> None:
+        """Compare utterances with other commands from now on, or with none; the stream goes on.
+
+        The utterance that goes on is compared with the new ones in whole if there were commands before, else from the
+        first row on that is not decoded yet (as for `set_keywords`). `CommandResult` comes among the events, whatever
+        the stream was made for. Whoever restores the stream gives these commands.
+
+        Args:
+            commands: the whole list; None for none.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not, or the stream has no endpoints.
+            AudioError: the stream is finished.
+        """
+        recognizer = open_commands(self._model.metadata, commands)
+        with self._lock:
+            check_open(self._state)
+            self._state = state.set_commands(self._state, recognizer)
 
     def finish(self) -> list[E]:
         """End the stream, and return its last phones. It can be read, saved and copied, but hears no more.

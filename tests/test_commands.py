@@ -19,6 +19,7 @@ from phonestream import (
     AudioError,
     CommandResult,
     Commands,
+    CommandsSet,
     CommandStream,
     ConfigError,
     DataError,
@@ -259,6 +260,49 @@ def test_a_stream_tells_its_commands_cut_saved_copied_or_in_a_batch() -> None:
     assert whole[-1] == results[1]  # the end of the stream ends an utterance, too
 
 
+def test_other_commands_in_a_stream_whatever_the_chunks_in_a_pool_and_restored() -> None:
+    """The utterance that goes on is compared with the new ones in whole, whenever they came in it."""
+    turns = [None, Commands(["stop", "lamp (on | off)"]), sentences()]
+    audio = [
+        speech()[:8_000],
+        speech()[8_000:16_000],
+        np.append(speech()[16_000:24_000], np.zeros(16_000, "f4")),
+    ]
+
+    def run(size: int, saved: bool = False) -> list[Any]:
+        stream, events = recognizer().stream(endpoints=True, decoder="greedy"), []
+        for commands, samples in zip(turns, audio, strict=True):
+            stream.set_commands(commands)
+            if saved:
+                stream = recognizer().restore(stream.save(), commands=commands)
+            for first in range(0, len(samples), size):
+                events += stream.accept(samples[first : first + size])
+        events += stream.finish()
+        with pytest.raises(AudioError, match="finished"):
+            stream.set_commands(None)
+        return [event for event in events if isinstance(event, CommandResult)]
+
+    (whole,) = run(len(speech()))
+    assert whole.best.startswith("then dear")
+    assert whole.start > 8_000 / 16_000 - 0.5  # before there were none
+    alike = [whole._replace(score=pytest.approx(whole.score, abs=1e-4))]
+    assert run(999) == alike
+    assert run(len(speech()), saved=True) == alike
+    pool = StreamPool(recognizer(), decoder="greedy")
+    stream = pool.open(endpoints=True)
+    for commands, samples in zip(turns, audio, strict=True):
+        stream.set_commands(commands)
+        stream.push(samples)
+    stream.finish()
+    events = []
+    while pool.ready:
+        events += [event for result in pool.tick() for event in result.events]
+    assert [event for event in events if isinstance(event, CommandResult)] == alike
+    told = [event for event in events if isinstance(event, CommandsSet)]
+    assert [event.phrases for event in told] == [[word.phrase for word in turn or ()] for turn in turns]
+    assert told[0].start == 0 < told[1].start < 8_000 / 16_000
+
+
 @cache
 def slow() -> CommandRecognizer:
     """For rows of a second, of which 30 are kept."""
@@ -335,6 +379,12 @@ def test_a_damaged_utterance_is_refused(change: dict[str, Any], damage: Any) -> 
 def test_commands_need_endpoints() -> None:
     with pytest.raises(ConfigError, match="endpoints"):
         CommandStream(recognizer(), sentences(), endpoints=False)
+    for stream in (recognizer().stream(), StreamPool(recognizer()).open()):
+        stream.set_commands(None)
+        with pytest.raises(ConfigError, match="endpoints"):
+            stream.set_commands(sentences())
+        with pytest.raises(ConfigError, match="expected None or Commands"):
+            stream.set_commands(["stop"])  # type: ignore[arg-type]
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

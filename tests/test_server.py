@@ -27,7 +27,17 @@ from snapshots import poisoned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from phonestream import CommandResult, Commands, Keywords, KeywordsSet, Phone, Recognizer, Spotted, tile
+from phonestream import (
+    CommandResult,
+    Commands,
+    CommandsSet,
+    Keywords,
+    KeywordsSet,
+    Phone,
+    Recognizer,
+    Spotted,
+    tile,
+)
 from phonestream.formats.document import Document
 from phonestream.formats.registry import FORMATS, Options
 from phonestream.formats.visemes import to_visemes
@@ -453,31 +463,44 @@ def test_keywords_and_commands_are_told_as_at_home(server: Process, recordings: 
     assert [encode(event) for event in found] == [encode(event) for event in expected]
 
 
-def test_keywords_change_while_a_stream_goes_on(server: Process, recordings: list[Path]) -> None:
+def test_keywords_and_commands_change_while_a_stream_goes_on(server: Process, recordings: list[Path]) -> None:
     samples, rate = audio(recordings[5])
     cuts = (0, 16_000, 70_000, 160_000)
     first, second, third = (samples[begin:end] for begin, end in pairwise(cuts))
-    local = Recognizer(shipped_model()).stream(keywords=Keywords(["gold buckles", "umbrella"]))
+    local = Recognizer(shipped_model()).stream(
+        endpoints=True, keywords=Keywords(["gold buckles", "umbrella"])
+    )
     expected = local.accept(first, rate)
     local.set_keywords(Keywords(["blue silk", "gold buckles"], threshold=0.1))
     expected += local.accept(second, rate)
     local.set_keywords(None)
+    local.set_commands(Commands(["stop", "lamp (on | off)"]))
     expected += [*local.accept(third, rate), *local.finish()]
     spotted = [encode(event) for event in expected if isinstance(event, Spotted)]
-    with Client(server.url) as client, client.open(rate, keywords=["gold buckles", "umbrella"]) as stream:
+    with (
+        Client(server.url) as client,
+        client.open(rate, endpoints=True, keywords=["gold buckles", "umbrella"]) as stream,
+    ):
         stream.send(first)
         stream.set_keywords(["…"])
         stream.set_keywords(["blue silk", "gold buckles"], 0.1)
         stream.send(second)
         stream.set_keywords([])
+        stream.set_commands(["lamp (on"])
+        stream.set_commands(["stop", "lamp (on | off)"])
         stream.send(third)
         stream.finish()
         events = list(stream)
     assert [encode(event) for event in events if isinstance(event, Spotted)] == spotted
-    (refused,) = (event for event in events if isinstance(event, Refused))
-    assert "no letters" in refused.message
+    commanded = [encode(event) for event in expected if isinstance(event, CommandResult)]
+    assert [encode(event) for event in events if isinstance(event, CommandResult)] == commanded != []
+    no_keyword, no_command = (event.message for event in events if isinstance(event, Refused))
+    assert "no letters" in no_keyword
+    assert "lamp (on" in no_command
     told = [event for event in events if isinstance(event, KeywordsSet)]
     assert [event.phrases for event in told] == [["blue silk", "gold buckles"], []]
+    (listed,) = (event for event in events if isinstance(event, CommandsSet))
+    assert listed.phrases == ["stop", "lamp on", "lamp off"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .streaming.recognizer import Recognizer
     from .streaming.recording import transcribe
     from .streaming.server.client import Client, ServerError
-    from .streaming.spotting.change import KeywordsSet
+    from .streaming.spotting.change import CommandsSet, KeywordsSet
     from .streaming.spotting.command_clip import recognize_command
     from .streaming.spotting.command_stream import CommandStream
     from .streaming.spotting.commands import CommandResult, Commands
@@ -61,6 +61,7 @@ __all__ = [
     "CommandResult",
     "CommandStream",
     "Commands",
+    "CommandsSet",
     "ConfigError",
     "DataError",
     "Endpoint",
@@ -106,6 +107,7 @@ _HOMES = {
     "CommandResult": ".streaming.spotting.commands",
     "CommandStream": ".streaming.spotting.command_stream",
     "Commands": ".streaming.spotting.commands",
+    "CommandsSet": ".streaming.spotting.change",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",

@@ -1,4 +1,4 @@
-"""What waits for a stream in the order of its arrival: audio, lost audio, and demands: snapshots, other keywords."""
+"""What waits for a stream in the order of its arrival: audio, lost audio, and demands: snapshots, other phrases."""
 
 import time
 from collections import deque
@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ..arrays import FloatArray
+from ..spotting.commands import CommandRecognizer
 from ..spotting.spotter import Spotter
 from ..stream_state import Gap
 
@@ -28,7 +29,14 @@ class KeywordChange(NamedTuple):
     """None: no keywords are looked for."""
 
 
-Demand: TypeAlias = Request | KeywordChange
+class CommandChange(NamedTuple):
+    """Other commands count after all that came before."""
+
+    recognizer: CommandRecognizer | None
+    """None: utterances are compared with none."""
+
+
+Demand: TypeAlias = Request | KeywordChange | CommandChange
 """For a stream between two pieces of audio."""
 
 Entry: TypeAlias = FloatArray | Gap | Demand

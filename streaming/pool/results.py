@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...errors import PhonestreamError
 from ..arrays import FloatArray
-from ..spotting.change import KeywordsSet
+from ..spotting.change import CommandsSet, KeywordsSet
 from ..stream_state import Event
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Snapshot(NamedTuple):
     data: bytes
 
 
-PoolEvent: TypeAlias = Event | Posteriors | Snapshot | KeywordsSet
+PoolEvent: TypeAlias = Event | Posteriors | Snapshot | KeywordsSet | CommandsSet
 
 
 class TickResult(NamedTuple):

@@ -16,12 +16,13 @@ from ..audio import resample
 from ..audio.channels import InputChannels
 from ..audio.samples import check_samples, mono
 from ..decode import Phone
-from ..spotting.change import KeywordsSet
+from ..spotting.change import CommandsSet, KeywordsSet
+from ..spotting.commands import Commands, open_commands
 from ..spotting.keywords import Keywords
 from ..spotting.spotter import open_spotter
 from ..stream import check_gap
 from ..stream_state import Event, Gap, StreamState
-from .inbox import Demand, Entry, Inbox, KeywordChange, Request
+from .inbox import CommandChange, Demand, Entry, Inbox, KeywordChange, Request
 from .results import PoolEvent, Posteriors, Snapshot
 
 if TYPE_CHECKING:
@@ -153,6 +154,20 @@ class PooledStream:
             AudioError: the stream is finished or closed.
         """
         change = KeywordChange(open_spotter(self._pool.model.metadata, keywords))
+        with self._pool.lock:
+            self._put(change)
+
+    def set_commands(self, commands: Commands | None) -> None:
+        """Compare with other commands after all that was pushed before, or with none; see `Stream.set_commands`.
+
+        `CommandsSet` comes among the events where they begin to count. Not for an event loop: it takes milliseconds.
+
+        Raises:
+            ConfigError: they are something else, or in phones that the model has not, or the stream has no endpoints.
+            AudioError: the stream is finished or closed.
+        """
+        change = CommandChange(open_commands(self._pool.model.metadata, commands))
+        state.set_commands(self.state, change.recognizer)  # tells what is wrong with it here
         with self._pool.lock:
             self._put(change)
 
@@ -308,6 +323,14 @@ class PooledStream:
             phrases = [] if demand.spotter is None else [word.phrase for word in demand.spotter.keywords]
             self._mark, self._repeats_at = None, -1
             self.events.append(KeywordsSet(phrases, meta.decoder.seconds(self.state.decoder.row)))
+            return
+        if isinstance(demand, CommandChange):
+            self.state = state.set_commands(self.state, demand.recognizer)
+            commands, first, phrases = self.state.commands, self.state.decoder.row, []
+            if commands is not None:
+                first, phrases = commands.first, [word.phrase for word in commands.recognizer.commands]
+            self._mark, self._repeats_at = None, -1
+            self.events.append(CommandsSet(phrases, meta.decoder.seconds(first)))
             return
         try:
             saved = snapshot.save(self._pool.model, self.state)

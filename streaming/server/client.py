@@ -28,6 +28,7 @@ from .protocol import (
     Gap,
     Opening,
     Save,
+    SetCommands,
     SetKeywords,
     read_posteriors,
     read_snapshot,
@@ -225,6 +226,14 @@ class RemoteStream:
         stream then goes on with those that it had.
         """
         self._send(write_control(SetKeywords(tuple(keywords), threshold)))
+
+    def set_commands(self, commands: Sequence[str], threshold: float = THRESHOLD) -> None:
+        """Compare utterances with other commands after all that was sent, with none with an empty list.
+
+        See `Stream.set_commands`; a stream that was opened without endpoints or commands refuses them. Among the events
+        comes `CommandsSet`, or `Refused` as for `set_keywords`.
+        """
+        self._send(write_control(SetCommands(tuple(commands), threshold)))
 
     def finish(self) -> None:
         """No more audio; what is still to come ends with `Final`."""

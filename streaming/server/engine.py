@@ -26,7 +26,7 @@ from ..spotting.commands import Commands
 from ..spotting.keywords import Keywords
 from .limits import Limits
 from .metrics import Metrics
-from .protocol import MAX_COMMANDS, Close, Finish, Gap, Opening, RefusedError, Save, SetKeywords
+from .protocol import MAX_COMMANDS, Close, Finish, Gap, Opening, RefusedError, Save, SetCommands, SetKeywords
 from .protocol import Event as ServerEvent
 
 TURN_SECONDS = 0.64  # of audio of one stream in one tick
@@ -45,7 +45,7 @@ class HandOver(NamedTuple):
 Event = ServerEvent | HandedOver
 Listener = Callable[[list[Event]], object]
 ENDS = (Final, Failure, HandedOver)
-Work = AnyArray | Gap | SetKeywords | Finish | Save | HandOver
+Work = AnyArray | Gap | SetKeywords | SetCommands | Finish | Save | HandOver
 
 
 class Phrases(TypedDict):
@@ -230,14 +230,16 @@ def put(stream: PooledStream, work: Work) -> None:
 
     Raises:
         RefusedError: a gap that is too long.
-        ConfigError, DataError: keywords that are none. The stream is unchanged.
+        ConfigError, DataError: keywords or commands that are none. The stream is unchanged.
     """
     try:
         match work:
             case Gap(samples):
                 stream.gap(samples)
             case SetKeywords(phrases, threshold):
-                stream.set_keywords(Keywords(phrases, threshold=threshold) if phrases else None)
+                stream.set_keywords(check_phrases(phrases, (), threshold)["keywords"])
+            case SetCommands(phrases, threshold):
+                stream.set_commands(check_phrases((), phrases, threshold)["commands"])
             case Finish():
                 stream.finish()
             case Save() | HandOver():

@@ -96,6 +96,13 @@ class SetKeywords(NamedTuple):
     threshold: float = THRESHOLD
 
 
+class SetCommands(NamedTuple):
+    """Utterances are to be compared with other commands, after all that was sent before."""
+
+    commands: tuple[str, ...]
+    threshold: float = THRESHOLD
+
+
 class Finish(NamedTuple):
     """No more audio will come."""
 
@@ -104,7 +111,7 @@ class Save(NamedTuple):
     """A snapshot is wanted, of the stream after all that was sent before."""
 
 
-Control = Gap | SetKeywords | Finish | Save
+Control = Gap | SetKeywords | SetCommands | Finish | Save
 
 
 class Ready(NamedTuple):
@@ -190,19 +197,20 @@ def read_control(text: str) -> Control:
         if type(samples) is not int or samples < 0:
             raise _bad(f"gap: samples {_show(samples)}: expected a whole number from 0 on")
         control: Control = Gap(samples)
-    elif kind == "keywords":
-        if "keywords" not in message:
-            raise _bad("keywords: field keywords is missing: give a list of strings, an empty one for none")
-        phrases = _phrases(message, "keywords", MAX_KEYWORDS, "keywords")
-        threshold = _threshold(message.pop("threshold", THRESHOLD), "keywords")
-        message.pop("keywords")
-        control = SetKeywords(phrases, threshold)
+    elif kind in ("keywords", "commands"):
+        if kind not in message:
+            raise _bad(f"{kind}: field {kind} is missing: give a list of strings, an empty one for none")
+        most, make = (MAX_KEYWORDS, SetKeywords) if kind == "keywords" else (MAX_COMMANDS, SetCommands)
+        phrases = _phrases(message, kind, most, kind)
+        threshold = _threshold(message.pop("threshold", THRESHOLD), kind)
+        message.pop(kind)
+        control = make(phrases, threshold)
     elif kind == "finish":
         control = Finish()
     elif kind == "snapshot":
         control = Save()
     else:
-        raise _bad(f"type {_show(kind)}: expected gap, keywords, finish or snapshot")
+        raise _bad(f"type {_show(kind)}: expected gap, keywords, commands, finish or snapshot")
     _known(message, [], str(kind))
     return control
 
@@ -211,8 +219,9 @@ def write_control(control: Control) -> str:
     """The message that `read_control` reads."""
     if isinstance(control, Gap):
         return json.dumps({"type": "gap", "samples": control.samples})
-    if isinstance(control, SetKeywords):
-        return json.dumps({"type": "keywords", **control._asdict()})
+    if isinstance(control, SetKeywords | SetCommands):
+        kind = "keywords" if isinstance(control, SetKeywords) else "commands"
+        return json.dumps({"type": kind, **control._asdict()})
     return json.dumps({"type": "finish" if isinstance(control, Finish) else "snapshot"})
 
 

@@ -15,7 +15,7 @@ from .connections import Address, Connections, network_of
 from .engine import Engine, Listener, put
 from .limits import Limits
 from .metrics import Metrics
-from .protocol import Close, Opening, RefusedError, SetKeywords
+from .protocol import Close, Opening, RefusedError, SetCommands, SetKeywords
 
 if TYPE_CHECKING:
     from .alignment import Aligner
@@ -165,8 +165,8 @@ class Service:
             finally:
                 self.engine.close(opened)
 
-    async def set_keywords(self, stream: PooledStream, wanted: SetKeywords) -> None:
-        """Give a stream other keywords. It looks at them where openings are, not in the event loop.
+    async def change(self, stream: PooledStream, wanted: SetKeywords | SetCommands) -> None:
+        """Give a stream other keywords or commands. It looks at them where openings are, not in the event loop.
 
         Raises:
             ConfigError, DataError: they are none.

@@ -17,7 +17,7 @@ from ..decode import Phone
 from ..endpoint import Endpoint
 from ..events import Failure, Final, Refused
 from ..pool.stream import PooledStream
-from ..spotting.change import KeywordsSet
+from ..spotting.change import CommandsSet, KeywordsSet
 from ..visemes import Viseme, check_visemes, next_visemes, rest
 from .access import bearer
 from .engine import ENDS, Event, HandedOver, HandOver, Work, put
@@ -31,6 +31,7 @@ from .protocol import (
     Opening,
     Ready,
     RefusedError,
+    SetCommands,
     SetKeywords,
     read_audio,
     read_control,
@@ -213,9 +214,9 @@ class Session:
             self._check_head(message)
             work = read_audio(message, opening.encoding)
         self._count(work, opening.rate)
-        if isinstance(work, SetKeywords):
+        if isinstance(work, SetKeywords | SetCommands):
             idle.reschedule(None)
-            await self._set_keywords(stream, work)
+            await self._change(stream, work)
         elif isinstance(
             work, Gap
         ):  # in parts: the rest waits outside, behind nothing that was asked for before
@@ -226,11 +227,11 @@ class Session:
             self._finishing = isinstance(work, Finish)
             put(stream, work)
 
-    async def _set_keywords(self, stream: PooledStream, wanted: SetKeywords) -> None:
+    async def _change(self, stream: PooledStream, wanted: SetKeywords | SetCommands) -> None:
         """Nothing else is read until they count, so that there are those of one message at a time."""
         self._changing = True
         try:
-            await self._service.set_keywords(stream, wanted)
+            await self._service.change(stream, wanted)
         except (ConfigError, DataError) as error:
             self._changing = False
             self._outbox.post(write_event(Refused(str(error))))
@@ -332,7 +333,7 @@ class Session:
             elif isinstance(event, HandedOver):
                 self._handed_over = True
             else:
-                if isinstance(event, KeywordsSet):
+                if isinstance(event, KeywordsSet | CommandsSet):
                     self._changing = False
                 if isinstance(event, Final) and self._visemes is not None:
                     self._show(rest(self._visemes, self._until, event.seconds))

@@ -1,7 +1,9 @@
-"""Other keywords in a stream that goes on: what it remembers of those that stay is kept, and of others nothing."""
+"""Other keywords or commands in a stream that goes on: what it remembers and what they can use is kept."""
 
 from typing import NamedTuple
 
+from .command_state import Commanding
+from .commands import CommandRecognizer
 from .spotter import Spotter, SpotterState, Spotting
 
 
@@ -10,6 +12,15 @@ class KeywordsSet(NamedTuple):
 
     phrases: list[str]
     """All of them; none: no keywords are looked for."""
+    start: float
+    """Seconds from the start of the stream where the first row lies that counts for them."""
+
+
+class CommandsSet(NamedTuple):
+    """Utterances are compared with other commands from here on."""
+
+    phrases: list[str]
+    """All of them; none: with no commands."""
     start: float
     """Seconds from the start of the stream where the first row lies that counts for them."""
 
@@ -34,3 +45,15 @@ def change(before: Spotting | None, spotter: Spotter | None, row: int) -> Spotti
     }
     search = spotter.search.take_over(before.spotter.search, before.state.search, kept)
     return Spotting(spotter, SpotterState(search, before.state.rows))
+
+
+def change_commands(
+    before: Commanding | None, recognizer: CommandRecognizer | None, row: int
+) -> Commanding | None:
+    """A stream's commands with others from `row` on, the next one; None for none.
+
+    The utterance that goes on is compared with the new ones, as far as it was kept for those before.
+    """
+    if recognizer is None:
+        return None
+    return Commanding(recognizer, row) if before is None else before._replace(recognizer=recognizer)

@@ -25,6 +25,7 @@ from ...asr.lexicon.lexicon import Lexicon
 from ...errors import ConfigError, DataError
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
+from ..metadata import ModelMetadata
 from . import jsgf
 from .grammar import MAX_SENTENCES
 from .keywords import Keyword, bundled_lexicon, check_threshold, columns, parse_keyword, uncommented
@@ -247,6 +248,19 @@ class CommandRecognizer:
         # A model of other phones may know none of the words.
         words = float(scores[self._own :].max()) if len(scores) > self._own else phones
         return each, words, phones
+
+
+def open_commands(meta: ModelMetadata, commands: Commands | None) -> CommandRecognizer | None:
+    """Commands ready for streams of a model; None for none.
+
+    Raises:
+        ConfigError: they are something else, or in phones that the model has not.
+    """
+    if commands is None:
+        return None
+    if not isinstance(commands, Commands):
+        raise ConfigError(f"commands={repr(commands)[:60]}: expected None or Commands([...])")
+    return CommandRecognizer(meta.decoder, commands)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 //
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent, keywords, commands)` promises a stream with send(samples), gap(count),
-// setKeywords(phrases), finish(), behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords, commands)`
+// setKeywords(phrases), setCommands(phrases) if there can be commands, finish(), behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords, commands)`
 // promises { seconds, phones, spotted, commands, remarks } of a file, whose samples are promised by `decoded`; `waiting` is
 // said while a stream is long in opening; `capture`, if it is there, promises the address of capture.js. Commands are none
 // where the page has no field for them.
@@ -233,6 +233,7 @@ async function listen() {
     const before = early.splice(0);
     before.forEach(arrive);
     const asked = keywords();
+    const listed = commands();
     const opening = engine.openStream(microphone.rate, (event) => {
       if (event.event === "phone") {
         latencies = [...latencies.slice(1 - LATEST), Math.max(0, seconds() - event.peak)];
@@ -241,17 +242,18 @@ async function listen() {
       else if (event.event === "lost") addLost(event);
       else if (event.event === "spotted") addSpotted(event);
       else if (event.event === "command") addCommand(event);
-      else if (event.event === "keywords") tell("");
+      else if (event.event === "keywords" || event.event === "commands") tell("");
       else if (event.event === "refused") tell(event.message);
       show();
-    }, asked, commands());
+    }, asked, listed);
     const timer = setTimeout(() => tell(engine.waiting), PATIENCE);
     const opened = await opening.finally(() => clearTimeout(timer));
     tell("");
     stream = listening = opened;
     if (keywords().join() !== asked.join()) opened.setKeywords(keywords());
+    if (listed.length && commands().join() !== listed.join()) opened.setCommands(commands());
     early.splice(0).forEach(forward);
-    setListening(true);
+    setListening(true, listed.length > 0);
     await Promise.race([new Promise((resolve) => (live = resolve)), opened.done]);
     await microphone.stop();
     opened.finish();
@@ -324,16 +326,17 @@ async function alone(task) {
   document.body.dataset.state = "idle";
 }
 
-function setListening(on) {
+function setListening(on, commanded = false) {
   at("listen").disabled = false;
   at("listen").setAttribute("aria-pressed", String(on));
   at("listen-label").textContent = on ? "Stop" : "Listen";
-  if (at("commands")) at("commands").disabled = on; // they are a stream's from its beginning
+  if (at("commands")) at("commands").disabled = on && !commanded; // a stream without any has no endpoints
   document.body.dataset.state = on ? "listening" : "busy";
 }
 
 // What is typed while the microphone is heard counts from then on.
 at("keywords")?.addEventListener("change", () => listening?.setKeywords(keywords()));
+at("commands")?.addEventListener("change", () => listening?.setCommands(commands()));
 
 at("listen").addEventListener("click", () => (live ? live() : alone(listen)));
 

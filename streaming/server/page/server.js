@@ -57,6 +57,9 @@ async function openStream(rate, onEvent, keywords, commands) {
     setKeywords(keywords) {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "keywords", keywords }));
     },
+    setCommands(commands) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "commands", commands }));
+    },
     finish() {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "finish" }));
     },
