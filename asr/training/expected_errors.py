@@ -39,18 +39,19 @@ def expected_errors_loss(log_probs: Tensor, targets: Tensor, rows: Tensor, phone
         paths = (policy + noise).argmax(dim=-1)  # [paths, batch, rows]
         real = torch.arange(length, device=paths.device) < rows.to(paths.device).unsqueeze(1)
         paths.masked_fill_(~real, BLANK)
-        references = targets.cpu().split(phones.tolist())
+        references = np.split(targets.cpu().numpy(), np.cumsum(phones.cpu().numpy())[:-1])
         errors = local_errors(
             paths.flatten(0, 1).cpu().numpy(),
-            [reference.numpy() for reference in references] * PATHS,
+            references * PATHS,
             rows.repeat(PATHS).cpu().numpy(),
         )
-        drawn = torch.from_numpy(errors).to(policy).unflatten(0, (PATHS, batch))
+        drawn = torch.from_numpy(errors).to(policy).reshape(PATHS, batch, length)
         near = _window_sums(drawn)
         advantage = (near - near.mean(dim=0)).masked_fill_(~real, 0.0) / (PATHS - 1)
     chosen = policy.expand(PATHS, -1, -1, -1).gather(-1, paths.unsqueeze(-1)).squeeze(-1)
     estimate = (advantage * chosen).sum()
-    return drawn.sum() / PATHS + estimate - estimate.detach()
+    errors_each: Tensor = drawn.sum() / PATHS
+    return errors_each + estimate - estimate.detach()
 
 
 def _window_sums(errors: Tensor) -> Tensor:
