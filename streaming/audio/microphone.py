@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Iterator
 from threading import Event
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -168,9 +167,7 @@ class Microphone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _open(self, device: Device) -> None:
