@@ -89,9 +89,8 @@ def telephone(samples: Samples) -> tuple[Samples, int]:
     narrow = soxr.resample(samples, RATE, 8000, quality="VHQ")
     spectrum = np.fft.rfft(narrow)
     hertz = np.fft.rfftfreq(len(narrow), 1 / 8000)
-    spectrum *= (
-        1 / (1 + (300 / np.maximum(hertz, 1)) ** 8) / (1 + (hertz / 3400) ** 24)
-    )  # Butterworth-like flanks
+    # Butterworth-like flanks
+    spectrum *= 1 / (1 + (300 / np.maximum(hertz, 1)) ** 8) / (1 + (hertz / 3400) ** 24)
     narrow = np.fft.irfft(spectrum, len(narrow))
     file = io.BytesIO()
     soundfile.write(file, np.clip(narrow, -1, 1), 8000, format="WAV", subtype="ULAW")

@@ -15,9 +15,8 @@ from ..streaming.metadata import AUDIO, LOG_PROBS, NEXT
 FloatArray = NDArray[np.float32]
 
 TOLERANCE = 1e-4  # of a log-probability; of a state, relative to the largest value in its tensor
-LOWEST_LOG_PROB = (
-    -15.0
-)  # below it, rounding is allowed to show: such a label can neither win nor move a confidence
+# Below it, rounding is allowed to show: such a label can neither win nor move a confidence
+LOWEST_LOG_PROB = -15.0
 STREAMS, FRAMES = 3, 75  # of the audio compared
 CHUNKINGS: tuple[tuple[int, ...], ...] = (
     (FRAMES,),

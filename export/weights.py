@@ -21,9 +21,8 @@ from ..errors import ConfigError, ModelError
 from ..streaming.metadata import ModelMetadata
 from .quantise import Int8
 
-ENCODER_KEY = (
-    "encoder"  # metadata beside ModelMetadata's own: the EncoderConfig, for whoever reads the weights back
-)
+# Metadata beside ModelMetadata's own: the EncoderConfig, for whoever reads the weights back
+ENCODER_KEY = "encoder"
 LEVELS, SCALE = ".int8", ".int8.scale"
 
 

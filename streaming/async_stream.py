@@ -72,9 +72,8 @@ class AsyncStream(Generic[E]):
 
     async def _run(self, method: Callable[..., R], *arguments: Any) -> R:
         async with self._turn:
-            after = (
-                self._stream.copy()
-            )  # a thread cannot be cancelled: what it does is taken over only at its end
+            # A thread cannot be cancelled: what it does is taken over only at its end
+            after = self._stream.copy()
             result = await asyncio.to_thread(method, after, *arguments)
             self._stream = after
             return result

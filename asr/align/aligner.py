@@ -33,9 +33,8 @@ from .spikes import Spikes, find_spikes
 from .transcript import Spoken
 
 COSTS = Costs(skip_word=2.0, skip_phone=3.0, skip_least=9.0, filler=6.0, dwell=0.1)
-MISMATCH = (
-    0.3  # an alignment's score below which audio and transcript are not of each other; see docs/alignment.md
-)
+# An alignment's score below which audio and transcript are not of each other; see docs/alignment.md
+MISMATCH = 0.3
 EXTRA_PHONES = 4  # in a gap between words, from which on it is called speech that is not in the transcript
 _SHOWN = 12  # phones or words in a message
 

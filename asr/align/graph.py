@@ -94,9 +94,8 @@ def build(
     """
     # The labels of gaps, of blanks within words, and of gaps with a word that cannot be read.
     silence, held, anything = label_count, label_count + 1, label_count + 2
-    states: list[tuple[int, int, int, int]] = [
-        (anything if 0 in unread else silence, -1, -1, -1)
-    ]  # label, word, variant, phone
+    # Label, word, variant, phone
+    states: list[tuple[int, int, int, int]] = [(anything if 0 in unread else silence, -1, -1, -1)]
     incoming: list[list[int]] = [[]]  # for each state the lower states that lead to it
     gap, ends, gaps = 0, list[int](), [0]  # the last gap, the last phones of the last word, all gaps
 

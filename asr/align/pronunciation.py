@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLOPE, INTERCEPT = 0.74, 5.08  # of the log odds that a phone is right, fitted by benchmarks/pronunciation.py
-INSERTED = (
-    0.82  # share of a phone between two others from which on it is told: one gap in a hundred has it wrongly
-)
+# Share of a phone between two others from which on it is told: one gap in a hundred has it wrongly
+INSERTED = 0.82
 FLOOR = 1e-6  # of a score and of its distance from 1
 
 

@@ -30,9 +30,8 @@ SETS = (
     Set("wsj0/doc/indices/test/nvp/si_et_20.ndx", "test", "eval92"),
     Set("wsj1/doc/indices/wsj1/eval/h1_p0.ndx", "test-eval93", "eval93"),
 )
-NOT_IN_SI84 = (
-    "wsj0/si_tr_s/401/"  # in the index, but not one of the set's 84 speakers: Kaldi leaves it out too
-)
+# In the index, but not one of the set's 84 speakers: Kaldi leaves it out too
+NOT_IN_SI84 = "wsj0/si_tr_s/401/"
 AUDIO = (".wav", ".flac", ".sph", ".wv1")  # what there may be of a recording, the most readable first
 
 _NOISE = re.compile(

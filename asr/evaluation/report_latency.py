@@ -54,9 +54,8 @@ def measure_latency(
     """Stream recordings in chunks of 40 ms. One that cannot be read is left out: evaluation has reported it."""
     chosen = spread(cuts, RECORDINGS)
     meta = recognizer.metadata
-    row_end = (
-        meta.time_offset_seconds + meta.row_seconds / 2
-    )  # from a phone's peak to the end of a row around it
+    # From a phone's peak to the end of a row around it
+    row_end = meta.time_offset_seconds + meta.row_seconds / 2
     remark, decoder = "", None
     try:
         decoder = pocketsphinx_aligner()

@@ -30,13 +30,11 @@ class EncoderConfig:
     shortest_half_life: float = 4.0  # encoder frames, of the head that forgets fastest
     longest_half_life: float = 1024.0  # encoder frames, of the head that forgets slowest
     look_ahead_frames: int = 3  # encoder frames of 40 ms
-    look_ahead_convolution: int = (
-        0  # of those, taps of a look-ahead convolution before the later blocks; 0: none
-    )
+    # Of those, taps of a look-ahead convolution before the later blocks; 0: none
+    look_ahead_convolution: int = 0
     rows_per_frame: int = 1  # CTC rows for each encoder frame
-    self_condition_after: int = (
-        0  # blocks before an intermediate CTC head whose posteriors are fed back; 0: none
-    )
+    # Blocks before an intermediate CTC head whose posteriors are fed back; 0: none
+    self_condition_after: int = 0
 
     def __post_init__(self) -> None:
         for name in ("mels", "subsampling_width", "width", "layers", "heads", "head_width", "feed_forward"):

@@ -36,9 +36,8 @@ class Batch:
     epoch: float  # passes over the data before this step
     audio: Tensor  # [batch, samples]
     mask: Tensor  # bool [views * batch, mels, samples / 160], True where hidden; all recordings, view by view
-    leads: (
-        Tensor | None
-    )  # float32 [leads, samples], audio before the recordings; None: all begin with a fresh state
+    # float32 [leads, samples], audio before the recordings; None: all begin with a fresh state
+    leads: Tensor | None
     lead_index: Tensor  # int64 [batch], which of `leads` each recording follows, or -1
     filters: Tensor | None  # float32 [views * batch, bins, mels], as `LogMel.warped`; None: the front end's
     rows: Tensor  # int64 [batch], CTC rows of each recording

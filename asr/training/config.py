@@ -19,12 +19,10 @@ class AugmentConfig:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 25.0)
     noise_dir: str = ""  # folder of audio files; relative to the data folder
-    music_share: float = (
-        0.0  # of the noises: synthesised music in which nobody sings, in place of the folder's
-    )
-    speechless_probability: float = (
-        0.0  # of a recording's place being taken by noise alone, in which nobody speaks
-    )
+    # Of the noises: synthesised music in which nobody sings, in place of the folder's
+    music_share: float = 0.0
+    # Of a recording's place being taken by noise alone, in which nobody speaks
+    speechless_probability: float = 0.0
     room_probability: float = 0.0
     room_decay_seconds: tuple[float, float] = (0.1, 0.6)  # until the echo has fallen by 60 dB
     room_direct_db: tuple[float, float] = (0.0, 15.0)  # energy of the direct sound above the echo's
@@ -107,12 +105,10 @@ class TrainConfig:
     # transcript alone; 1: all rows are learnt.
     teacher_errors: float = 1.0
     intermediate: float = 0.0  # the intermediate CTC head's share of the loss, 0 to 1
-    consistency: float = (
-        0.0  # weight of the consistency loss between two views, masked differently; 0: one view
-    )
-    expected_errors: float = (
-        0.0  # weight of the expected phone errors of sampled paths (minimum Bayes risk); 0: none
-    )
+    # Weight of the consistency loss between two views, masked differently; 0: one view
+    consistency: float = 0.0
+    # Weight of the expected phone errors of sampled paths (minimum Bayes risk); 0: none
+    expected_errors: float = 0.0
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
     checkpoint_minutes: float = 5.0

@@ -127,9 +127,8 @@ def init_processes() -> Iterator[Processes]:
         )
     if gpus:
         torch.cuda.set_device(processes.device)
-    backend = (
-        "cpu:gloo,cuda:nccl" if gpus else "gloo"
-    )  # numbers and checkpoints go by gloo, gradients by NCCL
+    # Numbers and checkpoints go by gloo, gradients by NCCL
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield processes

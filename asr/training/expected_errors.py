@@ -13,9 +13,8 @@ from torch import Tensor
 from ..lexicon.phones import BLANK
 
 PATHS = 8  # of each recording
-SHARPNESS = (
-    2.0  # paths are drawn from the rows to this power: decoding follows likely paths, not average ones
-)
+# Paths are drawn from the rows to this power: decoding follows likely paths, not average ones
+SHARPNESS = 2.0
 WINDOW_ROWS = 10  # an error is laid to so many rows before it and after it
 
 Integers = NDArray[np.int64]

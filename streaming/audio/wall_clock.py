@@ -15,9 +15,8 @@ class WallClock:
 
     DRIFT = 1e-3
     STEADY_SECONDS = 3.0
-    STEADY_WITHIN = (
-        0.1  # seconds between the least and the greatest lag while audio comes at its ordinary pace
-    )
+    # Seconds between the least and the greatest lag while audio comes at its ordinary pace
+    STEADY_WITHIN = 0.1
     UNTOLD_SECONDS = 1.0
 
     def __init__(self, rate: int) -> None:

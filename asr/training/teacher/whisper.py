@@ -100,9 +100,8 @@ def load_whisper(folder: Path) -> WhisperEncoder:
 
 def encoder_of(variables: Variables) -> WhisperEncoder:
     """The encoder with these weights. Raises as `load_whisper`, and KeyError for a missing variable."""
-    weights = {
-        name: f"encoder/{theirs}/{kind}" for name, theirs, kind in _outer_names()
-    }  # names in torch's state_dict and in the file
+    # Names in torch's state_dict and in the file
+    weights = {name: f"encoder/{theirs}/{kind}" for name, theirs, kind in _outer_names()}
     layers = len(
         {name.split("/")[1] for name in variables if name.startswith("encoder/layer_") and "/ffn/" in name}
     )

@@ -18,9 +18,8 @@ from .progress import Bar
 if TYPE_CHECKING:
     from ..formats.options import Options
 
-TIME_SHIFTS = (
-    4  # that of asr.align.posteriors, which is not imported before a command runs; a test compares them
-)
+# That of asr.align.posteriors, which is not imported before a command runs; a test compares them
+TIME_SHIFTS = 4
 
 
 def align(
