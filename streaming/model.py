@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from ..errors import ConfigError, ModelError
+from ..errors import ConfigError, ModelError, reason_of
 from .arrays import AnyArray, FloatArray
 from .graph_file import check_graph_file
 from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT, ModelMetadata
@@ -179,7 +179,7 @@ def read_model(model: str | PathLike[str]) -> bytes:
         names = ", ".join(bundled_models()) or "none"
         raise ModelError(f"{path}: no such model file, nor a bundled model (there are: {names})") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise ModelError(f"{path}: the model cannot be read: {getattr(error, 'strerror', error)}") from None
+        raise ModelError(f"{path}: the model cannot be read: {reason_of(error)}") from None
 
 
 def _open(data: bytes, threads: int, provider: str) -> onnxruntime.InferenceSession:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import AudioError, DataError
+from ...errors import AudioError, DataError, reason_of
 from ...streaming.audio.channels import MixLevel
 from ...streaming.audio.files import AudioFile
 from ...streaming.audio.samples import SAMPLE_RATE, mono
@@ -74,7 +74,7 @@ def read_cuts(path: Path) -> "CutSet":
                 reference_phones(cut)
                 cuts.append(cut)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise DataError(f"{path}: cannot be read: {reason}; prepare the corpus again") from None
     except DataError as error:
         raise DataError(f"{path}:{number}: {error}") from None

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ..corpora.corpus import read_audio
 from ..lexicon.phones import PHONES
 from .reliability import BINS, judge, reliability
@@ -216,6 +216,6 @@ def _copy_audio(cut: "MonoCut", folder: Path, number: int) -> str:
             samples, rate = read_audio(cut)
             soundfile.write(target, samples, rate, subtype="PCM_16")
     except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise DataError(f"{target}: cannot be written: {reason}; give another folder") from None
     return target.name

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atomic import write_atomically
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ...streaming.decoding import arpa, trie
 from ...streaming.decoding.phone_lm import PhoneLM
 from ..lexicon import ngram
@@ -116,7 +116,7 @@ def pack_arpa(path: Path) -> bytes:
     try:
         model = arpa.read(path)
     except OSError as error:
-        raise DataError(f"{path}: the ARPA file cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: the ARPA file cannot be read: {reason_of(error)}") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
     arrays = {

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ..lexicon.lexicon import Lexicon, normalise
 from ..lexicon.phones import PHONES, encode
 
@@ -45,7 +45,7 @@ def read_lines(path: Path) -> Iterator[str]:
                 number += 1
                 yield line.decode()
     except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = " ".join(reason_of(error).split())
         where = (
             f"after line {number - 1}" if isinstance(error, UnicodeDecodeError) else f"after line {number}"
         )
@@ -137,9 +137,8 @@ def _pronunciations(lexicon: Lexicon, word: str) -> list[bytes]:
 
 def _mark_starts(columns: bytes, words: list[list[bytes]]) -> bytes | None:
     """`columns` with word marks, if one pronunciation of each of `words` in turn makes them up; else None."""
-    ways: dict[int, tuple[int, ...]] = {
-        0: ()
-    }  # where a word may end, and the beginnings of words until there
+    # Where a word may end, and the beginnings of words until there
+    ways: dict[int, tuple[int, ...]] = {0: ()}
     for pronunciations in words:
         ways = {
             end + len(said): (*starts, end)

@@ -37,6 +37,11 @@ class ConfigError(PhonestreamError, ValueError):
     """A configuration or checkpoint that is malformed, or does not fit what it is used with."""
 
 
+def reason_of(error: BaseException) -> str:
+    """What went wrong: in the operating system's words, without the file's name, where the error has them."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def printable(text: str) -> str:
     """`text` on one line: control characters, which move the cursor or worse, become escapes."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from typing import BinaryIO, cast
 
-from ...errors import AudioError
+from ...errors import AudioError, reason_of
 
 PIECE = 1 << 20  # bytes of a pipe that are read at a time
 
@@ -31,7 +31,7 @@ def open_input(path: str) -> BinaryIO:
     except PermissionError:
         raise AudioError(f"{path}: may not be read; ask its owner or change its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = reason_of(error)
         raise AudioError(f"{path}: cannot be opened: {reason}") from None
     try:
         status = os.fstat(file.fileno())
@@ -64,7 +64,7 @@ def _kept(path: str, pipe: BinaryIO) -> BinaryIO:
         except OSError as error:
             folder = tempfile.tempdir or "the folder for temporary files"
             raise AudioError(
-                f"{path}: cannot be kept in {folder} while it is read: {error.strerror or error}; make room there, "
+                f"{path}: cannot be kept in {folder} while it is read: {reason_of(error)}; make room there, "
                 "or name another folder in TMPDIR"
             ) from None
         stack.pop_all()

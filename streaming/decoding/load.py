@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 from os import PathLike, fspath
 from pathlib import Path
 
-from ...errors import ModelError
+from ...errors import ModelError, reason_of
 from . import arpa, trie
 from .phone_lm import PhoneLM, uniform
 
@@ -62,7 +62,7 @@ def read_bytes(source: str | PathLike[str]) -> bytes:
         content = path.read_bytes()
         trie.read(content)
     except OSError as error:
-        raise ModelError(f"{name}: the language model cannot be read: {error.strerror or error}") from None
+        raise ModelError(f"{name}: the language model cannot be read: {reason_of(error)}") from None
     except ValueError as error:
         raise ModelError(
             f"{name}: not a packed language model: {error}; make one with `phonestream phone-lm`"
@@ -85,7 +85,7 @@ def _open(name: str, path: Path) -> PhoneLM:
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         known = ", ".join(bundled_language_models()) or "none"
         raise ModelError(
-            f"{name}: no language model can be read there ({getattr(error, 'strerror', error)}), "
+            f"{name}: no language model can be read there ({reason_of(error)}), "
             f"nor is it a bundled one (there are: {known})"
         ) from None
     if not path.is_file():
@@ -105,7 +105,7 @@ def _read(name: str, path: Path, version: tuple[int, int]) -> PhoneLM:
                 raise ValueError(f"{size:,} bytes, at most {limit:,} can be had; prune the model")
             model = trie.read(trie.MAGIC + file.read()) if packed else arpa.read(path)
     except OSError as error:
-        raise ModelError(f"{name}: the language model cannot be read: {error.strerror or error}") from None
+        raise ModelError(f"{name}: the language model cannot be read: {reason_of(error)}") from None
     except ValueError as error:
         raise ModelError(
             f"{name}: not a usable language model: {error}; make one with `phonestream phone-lm`"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from ..errors import DataError
+from ..errors import DataError, reason_of
 from ..streaming.json_values import is_number
 from .entries import Entry, Failure, Source
 from .remote import open_binary, strip_file_scheme
@@ -19,9 +19,8 @@ LHOTSE = (".jsonl", ".jsonl.gz")
 KALDI = (".scp",)
 MAX_ROW = 4 << 20  # bytes: a cut of ten hours with its words is shorter
 MAX_WRONG = 1000  # rows that are named each
-MAX_RATIO = (
-    100  # of what a packed manifest holds to its own size, once it is above FREE_BYTES; others have 5 to 30
-)
+# Of what a packed manifest holds to its own size, once it is above FREE_BYTES; others have 5 to 30
+MAX_RATIO = 100
 FREE_BYTES = 16 << 20
 
 
@@ -49,10 +48,9 @@ def read_manifest(path: str) -> Iterator[Entry]:
                 if isinstance(entry, Source) or wrong <= MAX_WRONG:
                     yield entry
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or str(error)
         after = f" after row {number}" if number else ""
         yield Failure(
-            f"{path}: the manifest cannot be read{after}: {reason}; check the name, or write it again"
+            f"{path}: the manifest cannot be read{after}: {reason_of(error)}; check the name, or write it again"
         )
     else:
         if number == 0:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, PhonestreamError
+from ..errors import ConfigError, PhonestreamError, reason_of
 from ..native_output import redirect_to_null
 from .executor import Work
 from .ray_worker import Answer, AttemptCounter, Transcriber, WorkerSpec
@@ -174,7 +174,7 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
     except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
         raise ConfigError(
-            f"--ray {address}: no Ray cluster answers there: {getattr(error, 'strerror', None) or error}; "
+            f"--ray {address}: no Ray cluster answers there: {reason_of(error)}; "
             "start one with: ray start --head"
         ) from None
 

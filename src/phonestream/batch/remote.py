@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
-from ..errors import AudioError
+from ..errors import AudioError, reason_of
 
 TRIES = 3  # of reading or writing a file
 PAUSE = 1.0  # seconds before the second; the third waits twice as long
@@ -152,7 +152,7 @@ def with_retries(work: Callable[[], T]) -> T:
 
 def error_reason(error: Exception) -> str:
     """Why something failed, in one line without a full stop."""
-    text = getattr(error, "strerror", None) or str(error)
+    text = reason_of(error)
     lines = text.strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from ..errors import PhonestreamError
+from ..errors import PhonestreamError, reason_of
 
 HIDDEN = ".phonestream"
 """Folder of unfinished results within the output folder, of each run its own: the same file system, so that renaming is
@@ -122,5 +122,5 @@ def target_name(stem: str, channel: int | None, extension: str) -> str:
 def unwritable(path: Path | str, error: OSError) -> PhonestreamError:
     """The error for a result that the system refuses to take."""
     return PhonestreamError(
-        f"{path}: cannot be written: {error.strerror or error}; make room, or give another --output"
+        f"{path}: cannot be written: {reason_of(error)}; make room, or give another --output"
     )

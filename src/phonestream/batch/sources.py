@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, reason_of
 from ..streaming.audio.input_file import STANDARD_INPUT
 from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .manifests import is_manifest, read_manifest
@@ -61,9 +61,7 @@ def read_list(path: str) -> list[str]:
         ):
             content = file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(
-            f"{path}: the list cannot be read: {getattr(error, 'strerror', error)}; check the name"
-        ) from None
+        raise DataError(f"{path}: the list cannot be read: {reason_of(error)}; check the name") from None
     lines = (
         content.split(b"\0") if b"\0" in content else [line.rstrip(b"\r") for line in content.split(b"\n")]
     )

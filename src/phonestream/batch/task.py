@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import NamedTuple, TypeAlias
 
-from ..errors import PhonestreamError
+from ..errors import PhonestreamError, reason_of
 from ..formats.document import Document, Interval
 from ..formats.registry import FORMATS, Options, needs_intervals
 from ..formats.tiling import tile
@@ -143,7 +143,7 @@ def whole_result(
         return Result(failure=str(error))
     except OSError as error:  # of writing: a recording that cannot be read is an AudioError
         sink.discard()
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         return Result(failure=f"{name}: its results cannot be written: {reason}; make room")
     except BaseException:
         sink.discard()

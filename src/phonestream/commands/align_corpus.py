@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ConfigError, PhonestreamError
+from ..errors import ConfigError, PhonestreamError, reason_of
 from .align_output import remarks, render, render_channels
 from .align_recording import Channel, align_file, read_speakers, read_transcript
 from .failures import failure_list
@@ -110,7 +110,7 @@ class AlignTask(NamedTuple):
         except PhonestreamError as error:
             failure = str(error)
         except OSError as error:  # of writing: a recording that cannot be read is an AudioError
-            failure = f"{file}: its result cannot be written: {error.strerror or error}; make room"
+            failure = f"{file}: its result cannot be written: {reason_of(error)}; make room"
         except Exception as error:  # whatever it is, the other recordings go on
             failure = str(unexpected(file, error))
         else:

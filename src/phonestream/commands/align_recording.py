@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from ..errors import AudioError, DataError
+from ..errors import AudioError, DataError, reason_of
 from .output import native_remarks_off
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read(path: str) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{path}: no such transcript; give a file, or words with --text") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise DataError(f"{path}: the transcript cannot be read: {reason}; give a text file") from None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..atomic import replacing
-from ..errors import PhonestreamError
+from ..errors import PhonestreamError, reason_of
 
 
 def format_of(path: str) -> str | None:
@@ -39,7 +39,6 @@ def save(path: str, content: BinaryIO) -> None:
         with replacing(target) as partial, partial.open("wb") as file:
             shutil.copyfileobj(content, file)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise PhonestreamError(
-            f"{path}: cannot be written: {reason}; make room, or give another --output"
+            f"{path}: cannot be written: {reason_of(error)}; make room, or give another --output"
         ) from None

@@ -8,12 +8,11 @@ the header becomes that of RF64 (EBU Tech 3306), for which a `JUNK` chunk keeps 
 """
 
 import struct
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from ..errors import AudioError
+from ..errors import AudioError, reason_of
 from ..streaming.audio.ring import Samples
 
 HEADER = 80  # bytes before the first sample
@@ -43,7 +42,7 @@ class Recording:
         except FileExistsError:
             raise AudioError(f"{path}: is there already; choose another name, or remove it first") from None
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = reason_of(error)
             raise AudioError(f"{path}: cannot be made: {reason}") from None
         self.write(np.empty(0, np.int16))
 
@@ -79,9 +78,7 @@ class Recording:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _put(self, offset: int, data: bytes) -> None:
