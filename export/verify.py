@@ -6,13 +6,11 @@ from copy import deepcopy
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 
 from ..asr.model.encoder import FRAME, Encoder
 from ..errors import ModelError
+from ..streaming.arrays import FloatArray
 from ..streaming.metadata import AUDIO, LOG_PROBS, NEXT
-
-FloatArray = NDArray[np.float32]
 
 TOLERANCE = 1e-4  # of a log-probability; of a state, relative to the largest value in its tensor
 # Below it, rounding is allowed to show: such a label can neither win nor move a confidence

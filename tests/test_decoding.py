@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonestream import Phone
-from phonestream.asr.lexicon.phones import PHONES
+from phonestream.asr.lexicon.phones import PHONES, encode
 from phonestream.asr.phone_lm import estimate
-from phonestream.asr.phone_lm.text import mark_words
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.decoding import search
 from phonestream.streaming.decoding.config import BeamSearch
@@ -33,7 +32,8 @@ def small_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("lm") / "small.lm"
     sentences = ["AA B|AA CH", "B|AA B", "CH|CH|AA", "AA B CH"]
     words = [[word.split() for word in sentence.split("|")] for sentence in sentences]
-    stream = b"".join(mark_words(sentence) + b"\0" for sentence in words)
+    marked = ([[first + len(PHONES), *rest] for first, *rest in map(encode, sentence)] for sentence in words)
+    stream = b"".join(b"".join(map(bytes, sentence)) + b"\0" for sentence in marked)
     estimate.save(estimate.learn(np.frombuffer(stream, np.uint8), order=4, prune=0).data, path)
     return path
 

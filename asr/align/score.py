@@ -25,20 +25,6 @@ REACH = 0.2  # seconds beyond a spike in which a phone is looked for
 _TOGETHER = 256  # phones scored at a time
 
 
-def goodness(
-    log_probs: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    runs: Sequence[tuple[int, int]],
-    *,
-    blank: int,
-    reach: int,
-    temperature: float = 1.0,
-) -> NDArray[np.float64]:
-    """Score of each phone, [phones]; see `said`, of which it is the phone's own column."""
-    shares = said(log_probs, runs, blank=blank, reach=reach, temperature=temperature)
-    return np.asarray(shares[np.arange(len(runs)), labels])
-
-
 def said(
     log_probs: NDArray[np.float32],
     runs: Sequence[tuple[int, int]],

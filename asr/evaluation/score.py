@@ -129,26 +129,24 @@ def phone_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> PhoneEr
     return count_errors(align(reference, hypothesis))
 
 
-def confusion_table(
-    alignments: Iterable[Iterable[Edit]], phones: Sequence[str] = PHONES
-) -> NDArray[np.int64]:
+def confusion_table(alignments: Iterable[Iterable[Edit]]) -> NDArray[np.int64]:
     """How often each reference phone was decoded as each phone, [phones + 1, phones + 1].
 
-    Row i, column j: reference `phones[i]` decoded as `phones[j]`. The last column counts deletions, the last
+    Row i, column j: reference `PHONES[i]` decoded as `PHONES[j]`. The last column counts deletions, the last
     row insertions, and their corner is 0; so a row but the last adds up to the reference's phones, and a
     column but the last to the hypothesis's.
 
     Raises:
-        DataError: an alignment holds a symbol that is not among `phones`.
+        DataError: an alignment holds a symbol that is not among `PHONES`.
     """
-    index: dict[str | None, int] = {None: len(phones)} | {phone: i for i, phone in enumerate(phones)}
+    index: dict[str | None, int] = {None: len(PHONES)} | {phone: i for i, phone in enumerate(PHONES)}
     table = np.zeros((len(index), len(index)), np.int64)
     for alignment in alignments:
         for _, reference, hypothesis in alignment:
             for symbol in (reference, hypothesis):
                 if symbol not in index:
                     raise DataError(
-                        f"unknown phone {symbol!r} in an alignment: expected one of {' '.join(phones)}"
+                        f"unknown phone {symbol!r} in an alignment: expected one of {' '.join(PHONES)}"
                     )
             table[index[reference], index[hypothesis]] += 1
     return table
@@ -162,11 +160,9 @@ class Confusion(NamedTuple):
     times: int
 
 
-def top_confusions(
-    table: NDArray[np.int64], limit: int = 20, phones: Sequence[str] = PHONES
-) -> list[Confusion]:
+def top_confusions(table: NDArray[np.int64], limit: int) -> list[Confusion]:
     """The most frequent errors of a `confusion_table`, by count and then in the order of the table."""
-    names: list[str | None] = [*phones, None]
+    names: list[str | None] = [*PHONES, None]
     wrong = table.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]

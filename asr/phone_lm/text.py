@@ -119,15 +119,6 @@ def join(parts: Iterable[Sentences]) -> Sentences:
     return Sentences(np.concatenate(streams), sum(words), sum(skipped))
 
 
-def mark_words(words: Iterable[Sequence[str]]) -> bytes:
-    """Symbols of a sentence's `words`, each given as its phones.
-
-    Raises:
-        DataError: a phone is not one of the 39.
-    """
-    return b"".join(_mark(encode(phones)) for phones in words if phones)
-
-
 def _pronunciations(lexicon: Lexicon, word: str) -> list[bytes]:
     try:
         return [bytes(encode(said.phones)) for said in lexicon.pronunciations(word)]

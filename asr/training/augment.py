@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...streaming.audio.samples import SAMPLE_RATE
-from .channel import microphone, room, telephone
+from .channel import Samples, microphone, room, telephone
 from .config import AugmentConfig
 from .music import music
 
 BABBLE_VOICES = (2, 7)  # fewest, and one more than the most
 MUSIC_PIECES, PIECE_SECONDS = 60, 10.0
 SPEECHLESS_DB = (-70.0, -15.0)  # loudness of what takes a recording's place, below full scale
-
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

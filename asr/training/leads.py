@@ -10,19 +10,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...streaming.audio.samples import SAMPLE_RATE
 from ..model.encoder import FRAME, Encoder
 from .augment import Noises
+from .channel import Samples
 from .config import AugmentConfig
 
 LEADS = 3  # in each step
 ROOM_TONE_DB = (-85.0, -45.0)  # RMS below full scale
 NOISE_DB = (-60.0, -20.0)
-
-Samples = NDArray[np.float32]
 
 
 def leads(

@@ -9,12 +9,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...streaming.audio.samples import SAMPLE_RATE
+from .channel import Samples
 
 _SCALES = ((0, 2, 4, 7, 9), (0, 3, 5, 7, 10), (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))
 _LONGEST_NOTE = 2.0  # seconds
 _FADE = 0.02  # seconds at a note's end
-
-Samples = NDArray[np.float32]
 
 
 def music(seconds: float, rng: Generator) -> Samples:

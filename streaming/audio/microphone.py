@@ -86,11 +86,6 @@ class Microphone:
         """The audio clock: what `read` has given and what was lost."""
         return self._position / self.sample_rate
 
-    @property
-    def captured_seconds(self) -> float:
-        """The audio clock of what has been captured, read or not."""
-        return (self._ring.offered + self._missing) / self.sample_rate
-
     def read(self) -> Chunk | None:
         """The next chunk; None if none came within `WAIT_SECONDS`, or if after `stop` none is left.
 

@@ -23,6 +23,7 @@ WEIGHT_DECAY = 0.02
 CLIP_NORM = 2.0
 AVERAGE_DECAY = 0.995
 TIME_MASKS_PER_SECOND, TIME_MASK_ROWS = 1.0, 15  # longest mask
+SEED = 1
 FEATURE_MASKS, FEATURE_MASK_SHARE = 2, 0.12  # of the width, the widest mask
 
 
@@ -31,7 +32,6 @@ def fit_head(
     labels: Sequence[Sequence[int]],
     *,
     passes: float,
-    seed: int = 1,
     report: Callable[[str], object] = lambda line: None,
 ) -> Head:
     """Train a head on recordings' features and their CTC labels; a function of its arguments alone.
@@ -45,7 +45,7 @@ def fit_head(
     Returns:
         The averaged weights, in evaluation mode.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(SEED)
     _, layers, width = features[0].shape
     head = Head(HeadConfig(layers=layers, input_width=width)).train()
     averaged = deepcopy(head).requires_grad_(False)
@@ -54,13 +54,13 @@ def fit_head(
     )
     lengths = np.array([len(rows) * ROW for rows in features], np.int64)
     plans = [
-        epoch_plan(lengths, int(BATCH_SECONDS * RATE), seed, epoch) for epoch in range(math.ceil(passes))
+        epoch_plan(lengths, int(BATCH_SECONDS * RATE), SEED, epoch) for epoch in range(math.ceil(passes))
     ]
     batches = [batch for plan in plans for batch in plan]
     steps = max(1, round(len(batches) * passes / math.ceil(passes)))
     smooth = None
     for step, batch in enumerate(batches[:steps]):
-        rng = np.random.default_rng([seed, step, 5])
+        rng = np.random.default_rng([SEED, step, 5])
         share = min((step + 1) / WARMUP_STEPS, 1.0, (1 - step / steps) / 0.7)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * share

@@ -155,14 +155,14 @@ def _tensor(variables: Mapping[str, NDArray[np.generic]], name: str) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def log_mel(samples: NDArray[np.float32], *, padding: float = PADDING) -> Tensor:
+def log_mel(samples: NDArray[np.float32]) -> Tensor:
     """Whisper's features of `samples` `[n]` at 16 kHz: float32 `[80, 2 rows]`, two of 10 ms for each row.
 
-    `padding` seconds of silence are added, as far as `LONGEST` has room. The range of 8 decades is counted from the
+    `PADDING` seconds of silence are added, as far as `LONGEST` has room. The range of 8 decades is counted from the
     loudest filter of the whole recording.
     """
     longest = int(LONGEST * RATE)
-    length = max(len(samples), min(len(samples) + int(padding * RATE), longest))
+    length = max(len(samples), min(len(samples) + int(PADDING * RATE), longest))
     length = -(-length // ROW) * ROW
     audio = functional.pad(torch.from_numpy(np.ascontiguousarray(samples)), (0, length - len(samples)))
     spectrum = torch.stft(audio, WINDOW, HOP, window=torch.hann_window(WINDOW), return_complex=True)

@@ -2,8 +2,6 @@
 
 from typing import BinaryIO
 
-BEGINNINGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
-
 _LYRICS_END = (b"LYRICSEND", b"LYRICS200")
 
 
