@@ -3,7 +3,7 @@
 import io
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,15 @@ from .existing import check_new
 from .one_file import format_of, is_special, save
 from .output import complain, copy
 from .progress import Bar
+from .shared_options import (
+    FrameRateOption,
+    ModelOption,
+    ThreadsOption,
+    VisemesOption,
+    channel_number,
+    existing_results,
+    phone_names,
+)
 
 if TYPE_CHECKING:
     from ..formats.options import Options
@@ -87,16 +96,8 @@ def align(
     phones: Annotated[
         str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = "arpabet",
-    visemes: Annotated[
-        str | None,
-        typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
-    ] = None,
-    frame_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"
-        ),
-    ] = None,
+    visemes: VisemesOption = None,
+    frame_rate: FrameRateOption = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="A tier of scores too, in TextGrid and ELAN.")
     ] = False,
@@ -127,10 +128,8 @@ def align(
             help="Whether a transcript that does not fit is an error; if not, it has a low score.",
         ),
     ] = True,
-    model: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
-    ] = "default",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    model: ModelOption = "default",
+    threads: ThreadsOption = 1,
 ) -> None:
     """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
     given = (
@@ -139,8 +138,7 @@ def align(
         ("--jobs", jobs is not None),
         ("--failures", failures is not None),
     )
-    if resume and overwrite:
-        raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
+    existing = existing_results(resume, overwrite)
     if tier is not None and channel == "tiers":
         raise typer.BadParameter("is one, and --channel tiers takes all; leave one out", param_hint="--tier")
     if os.path.isdir(audio):
@@ -155,22 +153,21 @@ def align(
                 param_hint="--output",
             )
         from ..batch.output import new_output
-        from ..batch.plan import Existing
         from .align_corpus import Settings, align_corpus
 
+        name = _format(form or "textgrid", None)
         settings = Settings(
             model=model,
             threads=threads,
-            form=_format(form or "textgrid", None),
-            options=_options(phones, visemes, scores, frame_rate, _format(form or "textgrid", None)),
+            form=name,
+            options=_options(phones, visemes, scores, frame_rate, name),
             phonemes=phonemes,
             dictionary=lexicon,
             time_shifts=time_shifts,
-            channel=_channel(channel, _format(form or "textgrid", None)),
+            channel=_channel(channel, name),
             tier=tier,
             refuse=refuse,
         )
-        existing = Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
         if not align_corpus(audio, settings, new_output(output), existing, jobs or 1, failures):
             raise typer.Exit(1)
         return
@@ -266,36 +263,17 @@ def _channel(channel: str, form: str) -> Channel:
     Raises:
         typer.BadParameter: it is nothing of the kind, or tiers in a format that has no room for them.
     """
-    if channel == "mix":
-        return "mix"
-    if channel == "tiers":
-        if form != "textgrid":
-            raise typer.BadParameter("tiers are a TextGrid's: give --format textgrid", param_hint="--channel")
-        return "tiers"
-    if not (channel.isascii() and channel.isdecimal() and int(channel) > 0):
-        raise typer.BadParameter(f"{channel!r} is none of mix, tiers, 1, 2, 3 …", param_hint="--channel")
-    return int(channel)
+    number = channel_number(channel, "mix", "tiers")
+    if number == "tiers" and form != "textgrid":
+        raise typer.BadParameter("tiers are a TextGrid's: give --format textgrid", param_hint="--channel")
+    return cast(Channel, number)
 
 
 def _options(
     phones: str, visemes: str | None, scores: bool, frame_rate: float | None, form: str
 ) -> "Options":
-    from ..formats.options import Options
-
     if scores and form not in ("textgrid", "eaf"):
         raise typer.BadParameter(
             f"is a tier of textgrid and eaf; {form} has scores, or no place for them", param_hint="--scores"
         )
-    if frame_rate is not None and form != "moho":
-        raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
-    if visemes not in (None, "rhubarb") and form == "rhubarb":
-        raise typer.BadParameter("are Rhubarb's in this format; leave them out", param_hint="--visemes")
-    if visemes is not None and phones != "arpabet":
-        raise typer.BadParameter(
-            "gives phones names, and with --visemes there are none", param_hint="--phones"
-        )
-    try:
-        return Options(phones, visemes, scores, frame_rate or Options.frame_rate)
-    except ConfigError as error:
-        option = "--phones" if visemes is None else "--visemes"
-        raise typer.BadParameter(str(error), param_hint=option) from None
+    return phone_names(None if phones == "arpabet" else phones, visemes, frame_rate, (form,), scores=scores)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .decoding import DecoderOption, chosen
 from .output import Format, native_remarks_off
+from .shared_options import DecoderOption, ModelOption, chosen
 
 if TYPE_CHECKING:
     from ..streaming.audio.microphone import Chunk
@@ -45,9 +45,7 @@ def listen(
         str | None,
         typer.Option(metavar="SET", help="Events of mouth shapes too: preston-blair, oculus or rhubarb."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
-    ] = "default",
+    model: ModelOption = "default",
     decoder: DecoderOption = None,
     spot: Annotated[
         list[str] | None,

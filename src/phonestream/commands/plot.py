@@ -12,6 +12,7 @@ from ..errors import AudioError, ConfigError
 from .existing import check_new
 from .output import complain, native_remarks_off, printable, write
 from .progress import Bar
+from .shared_options import ModelOption
 
 if TYPE_CHECKING:
     from ..formats.picture import Excerpt
@@ -44,9 +45,7 @@ def plot(
         str,
         typer.Option(metavar="SET", help="Names of the phones: arpabet, ipa, xsampa, timit48 or timit39."),
     ] = "arpabet",
-    model: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
-    ] = "default",
+    model: ModelOption = "default",
     width: Annotated[
         float | None,
         typer.Option(min=3, max=40, metavar="INCHES", help="Without it: an inch a second, from 6.5 to 15."),
@@ -73,7 +72,7 @@ def plot(
     for remark in remarks:
         complain(f"{audio}: {remark}")
     if end is None and excerpt.end < seconds:
-        stretch = "the first 10 s" if start == 0 else f"{start:g} to {excerpt.end:g} s"
+        stretch = f"the first {FIRST:g} s" if start == 0 else f"{start:g} to {excerpt.end:g} s"
         complain(f"{audio}: longer than {WHOLE:g} s, so {stretch} are drawn; --start and --end choose others")
     save(draw(excerpt, phone_set=phones, width=width), target, dpi)
     count = len(excerpt.phones)

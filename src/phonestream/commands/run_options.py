@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from .one_file import format_of
+from .shared_options import ModelOption, ThreadsOption, channel_number, existing_results
 
 if TYPE_CHECKING:
     from ..batch.plan import Existing
@@ -101,10 +102,8 @@ class RunOptions:
     channels: Annotated[
         int, typer.Option(min=1, max=64, help="Number of interleaved channels in raw input.")
     ] = 1
-    model: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
-    ] = "default"
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1
+    model: ModelOption = "default"
+    threads: ThreadsOption = 1
     provider: Annotated[Provider, typer.Option(help="What runs the model.")] = Provider.cpu
 
     @property
@@ -128,17 +127,11 @@ class RunOptions:
         ):
             if given and needs:
                 raise typer.BadParameter("needs --output, a folder", param_hint=option)
-        if self.resume and self.overwrite:
-            raise typer.BadParameter(
-                "keeps what --overwrite replaces; give one of them", param_hint="--resume"
-            )
 
     @property
     def existing(self) -> "Existing":
         """What to do about results that are there already."""
-        from ..batch.plan import Existing
-
-        return Existing.resume if self.resume else Existing.overwrite if self.overwrite else Existing.refuse
+        return existing_results(self.resume, self.overwrite)
 
     def format_names(self, find: "Callable[[str], Form]") -> tuple[str, ...]:
         """The formats that are asked for, each once; `find` raises ConfigError for a name that is none."""
@@ -156,15 +149,7 @@ class RunOptions:
 
     def channel_number(self, *words: str) -> str | int:
         """One of `words`, by default `mix` and `each`, or a number from 1 on."""
-        channel: str | int = self.channel
-        words = words or ("mix", "each")
-        if channel not in words:
-            if not (self.channel.isascii() and self.channel.isdecimal() and int(channel) > 0):
-                raise typer.BadParameter(
-                    f"{channel!r} is none of {', '.join(words)}, 1, 2, 3 …", param_hint="--channel"
-                )
-            channel = int(channel)
-        return channel
+        return channel_number(self.channel, *(words or ("mix", "each")))
 
     def raw(self) -> "Raw | None":
         """What samples on standard input are like, None for a file with a header.

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
-from .decoding import DecoderOption, chosen
 from .output import complain, write
+from .shared_options import DecoderOption, ModelOption, chosen
 
 SECOND_SIGNAL = 3  # exit status
 TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
@@ -16,9 +16,7 @@ TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
 def serve(
     host: Annotated[str, typer.Option(help="Name or address to listen on.")] = "localhost",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765,
-    model: Annotated[
-        str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
-    ] = "default",
+    model: ModelOption = "default",
     decoder: DecoderOption = None,
     visemes: Annotated[
         str | None,

@@ -7,6 +7,7 @@ import typer
 
 from .output import complain, write
 from .progress import Bar
+from .shared_options import TorchThreadsOption
 from .training import Data
 
 ROWS = "teacher-rows.npz"  # beside the cuts
@@ -48,9 +49,7 @@ def teacher(
         int | None,
         typer.Option(min=1, metavar="N", help="At most so many training recordings, evenly spread."),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
-    ] = None,
+    threads: TorchThreadsOption = None,
 ) -> None:
     """Train a CTC head on Whisper's frozen encoder and write its rows for `phonestream train --teacher-rows`."""
     import torch

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .decoding import DecoderOption, chosen
 from .output import audio_warnings_told, complain, write
 from .progress import Bar
+from .shared_options import DecoderOption, TorchThreadsOption, chosen
 
 if TYPE_CHECKING:
     from ..asr.corpora.corpus import Problem
@@ -73,9 +73,7 @@ def train(
         typer.Option(min=1, metavar="N", help="Train only the N-th stage, as a run of its own in DIR."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
-    ] = None,
+    threads: TorchThreadsOption = None,
     initial: Annotated[
         Path | None,
         typer.Option(

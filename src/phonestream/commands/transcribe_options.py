@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .decoding import DecoderOption, Decoding, chosen
 from .output import styled
 from .run_options import RunOptions
+from .shared_options import DecoderOption, Decoding, FrameRateOption, VisemesOption, chosen, phone_names
 
 if TYPE_CHECKING:
     from ..batch.task import ModelSpec, Settings
-    from ..formats.registry import Options
     from ..streaming.decoding.config import Decoding as Decoder
 
 
@@ -44,16 +43,8 @@ class TranscribeOptions(RunOptions):
     phones: Annotated[
         str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
     ] = None
-    visemes: Annotated[
-        str | None,
-        typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb."),
-    ] = None
-    frame_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"
-        ),
-    ] = None
+    visemes: VisemesOption = None
+    frame_rate: FrameRateOption = None
     posteriors: Annotated[
         bool, typer.Option("--posteriors", help="Save log-probabilities too, as STEM.safetensors.")
     ] = False
@@ -86,11 +77,14 @@ class TranscribeOptions(RunOptions):
         from ..formats.registry import find
 
         formats = self.format_names(find)
-        if self.frame_rate is not None and "moho" not in formats:
-            raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
-        if self.visemes not in (None, "rhubarb") and "rhubarb" in formats:
-            raise typer.BadParameter("are Rhubarb's in this format; leave them out", param_hint="--visemes")
-        names = self._names()
+        names = phone_names(
+            self.phones,
+            self.visemes,
+            self.frame_rate,
+            formats,
+            styled=self.output is None and styled(),
+            folder=self.file_folder,
+        )
         channel = self.channel_number("mix", "each", "tiers")
         if channel == "tiers" and (formats != ("textgrid",) or self.posteriors):
             raise typer.BadParameter(
@@ -101,25 +95,6 @@ class TranscribeOptions(RunOptions):
                 "several transcripts have a place in JSON alone; give --format json", param_hint="--n-best"
             )
         return Settings(formats, names, channel, self.n_best, self.posteriors)
-
-    def _names(self) -> "Options":
-        """The names of phones."""
-        from ..errors import ConfigError
-        from ..formats.registry import Options
-
-        if self.phones is not None and self.visemes is not None:
-            raise typer.BadParameter("are shapes, not phones; leave out --phones", param_hint="--visemes")
-        try:
-            return Options(
-                self.phones or "arpabet",
-                self.visemes,
-                frame_rate=self.frame_rate or Options.frame_rate,
-                styled=self.output is None and styled(),
-                folder=self.file_folder,
-            )
-        except ConfigError as error:
-            hint = "--phones" if self.visemes is None else "--visemes"
-            raise typer.BadParameter(str(error), param_hint=hint) from None
 
     def model_spec(self) -> "ModelSpec":
         """What transcribes them."""

@@ -1,0 +1,118 @@
+"""Options that several commands have, and the checks of their values."""
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..batch.plan import Existing
+    from ..formats.options import Options
+
+ModelOption = Annotated[
+    str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
+TorchThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
+]
+VisemesOption = Annotated[
+    str | None, typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb.")
+]
+FrameRateOption = Annotated[
+    float | None,
+    typer.Option("--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"),
+]
+
+
+class Decoding(StrEnum):
+    """How rows of log-probabilities become phones."""
+
+    beam = "beam"
+    greedy = "greedy"
+
+
+DecoderOption = Annotated[
+    Decoding | None,
+    typer.Option(
+        help="beam weighs whole sequences with a language model of phones; greedy takes each row's best: sooner, and "
+        "what was said rather than what should have been.",
+        show_default="beam, where the language model has the model's phones",
+    ),
+]
+
+
+def chosen(decoder: Decoding | None) -> Literal["beam", "greedy"] | None:
+    """What `Recognizer` takes."""
+    return None if decoder is None else decoder.value
+
+
+def channel_number(channel: str, *words: str) -> str | int:
+    """What `--channel` asks for: one of `words`, or a number from 1 on.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if channel in words:
+        return channel
+    if not (channel.isascii() and channel.isdecimal() and int(channel) > 0):
+        raise typer.BadParameter(
+            f"{channel!r} is none of {', '.join(words)}, 1, 2, 3 …", param_hint="--channel"
+        )
+    return int(channel)
+
+
+def existing_results(resume: bool, overwrite: bool) -> "Existing":
+    """What `--resume` and `--overwrite` say of results that are there.
+
+    Raises:
+        typer.BadParameter: both are given.
+    """
+    from ..batch.plan import Existing
+
+    if resume and overwrite:
+        raise typer.BadParameter("keeps what --overwrite replaces; give one of them", param_hint="--resume")
+    return Existing.resume if resume else Existing.overwrite if overwrite else Existing.refuse
+
+
+def phone_names(
+    phones: str | None,
+    visemes: str | None,
+    frame_rate: float | None,
+    formats: Collection[str],
+    *,
+    scores: bool = False,
+    styled: bool = False,
+    folder: str | None = None,
+) -> "Options":
+    """How results name phones: what `--phones`, `--visemes` and `--fps` say, with what else formats need.
+
+    Raises:
+        typer.BadParameter: there is no such set, or they do not go together.
+    """
+    from ..formats.options import Options
+
+    if frame_rate is not None and "moho" not in formats:
+        raise typer.BadParameter("is about frames, which moho alone has", param_hint="--fps")
+    if visemes not in (None, "rhubarb") and "rhubarb" in formats:
+        raise typer.BadParameter("are Rhubarb's in this format; leave them out", param_hint="--visemes")
+    if visemes is not None and phones is not None:
+        raise typer.BadParameter(
+            "gives phones names, and with --visemes there are none", param_hint="--phones"
+        )
+    try:
+        return Options(
+            phones or "arpabet",
+            visemes,
+            scores,
+            frame_rate or Options.frame_rate,
+            styled=styled,
+            folder=folder,
+        )
+    except ConfigError as error:
+        raise typer.BadParameter(
+            str(error), param_hint="--phones" if visemes is None else "--visemes"
+        ) from None
