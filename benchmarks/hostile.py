@@ -253,7 +253,9 @@ async def absurd_rates(url: str) -> None:
 
     def wav(rate: int) -> bytes:
         size = 200_000
-        fields = (b"RIFF", 36 + size, b"WAVEfmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
+        fields: tuple[bytes | int, ...] = (
+            b"RIFF", 36 + size, b"WAVEfmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size,
+        )  # fmt: skip
         widths = (4, 4, 8, 4, 2, 2, 4, 4, 2, 2, 4, 4)
         parts = [
             field if isinstance(field, bytes) else field.to_bytes(width, "little")
