@@ -167,10 +167,14 @@ class Context:
             lm_rows, places = self._lm.rows(context)
             places = places[:, None]
             before = np.where(column[:, None] == columns, states.ways[0][:, None], states.total[:, None])
-            scores = before + lm_rows.scores[places, symbols] + phone[tried]
-            which, what = (scores > scores.max() - BEAM).nonzero()
-            symbol = symbols[what]
-            key = self._key(lm_rows.nexts[places[which, 0], symbol], symbol)
+            cells = places * lm_rows.scores.shape[1] + symbols  # one index: take() is faster than [i, j]
+            before += lm_rows.scores.take(cells)
+            before += phone[tried]
+            scores = before.ravel()
+            near = (scores > scores.max() - BEAM).nonzero()[0]
+            which, what = np.divmod(near, len(symbols))
+            symbol = symbols.take(what)
+            key = self._key(lm_rows.nexts.take(cells.take(near)), symbol)
             if marked:
                 key |= _NEXT[mark[which], (symbol > self._phones).view(np.int8)]
             known = len(states.key)
@@ -178,7 +182,7 @@ class Context:
             np.add(states.total, row[self._blank], out=ways[0, :known])
             np.add(states.ways[1], row[column], out=ways[1, :known])
             ways[0, known:] = NEVER
-            ways[1, known:] = scores[which, what]
+            ways[1, known:] = scores.take(near)
             states = _merged(np.concatenate([states.key, key]), ways)
             context, column, mark = self._parts(states.key)
         return states
@@ -208,17 +212,17 @@ def _phones(scores: AnyArray) -> AnyArray:
 def _merged(key: AnyArray, ways: AnyArray) -> _States:
     """States of equal keys as one, and the most probable of them."""
     order = key.argsort(kind="stable")
-    key = key[order]
-    new = np.ones(len(key), np.bool_)
-    np.not_equal(key[1:], key[:-1], out=new[1:])
-    first = new.nonzero()[0]
-    key, ways = key[first], np.logaddexp.reduceat(ways[:, order], first, axis=1)
-    total = np.logaddexp(*ways)
+    key = key.take(order)
+    first = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1])
+    key, ways = key.take(first), np.logaddexp.reduceat(ways.take(order, axis=1), first, axis=1)
+    total = np.logaddexp(ways[0], ways[1])
     kept = (total > total.max() - BEAM).nonzero()[0]
     if len(kept) > SIZE:
-        kept = kept[(-total[kept]).argsort(kind="stable")[:SIZE]]
+        kept = kept[(-total.take(kept)).argsort(kind="stable")[:SIZE]]
         kept.sort()
-    return _States(key[kept], ways[:, kept], total[kept])
+    if len(kept) == len(key):
+        return _States(key, ways, total)
+    return _States(key.take(kept), ways.take(kept, axis=1), total.take(kept))
 
 
 def _log_sum(values: AnyArray) -> float:
