@@ -71,9 +71,14 @@ def test_the_microphone_is_heard(page: Page, recording: Path) -> None:
     page.press("#keywords", "Enter")
     hear_microphone(page, expected)
     expect(page.locator("#spotted span").first).to_have_text("blue knee", timeout=PATIENCE)
-    for phrases, told in (("…", re.compile("no letters")), ("umbrella", "")):
-        page.fill("#keywords", phrases)
-        page.press("#keywords", "Enter")
+    for field, phrases, told in (
+        ("#keywords", "…", re.compile("no letters")),
+        ("#keywords", "umbrella", ""),
+        ("#commands", "lamp (on", re.compile("lamp ")),
+        ("#commands", "stop, turn it off", ""),
+    ):
+        page.fill(field, phrases)
+        page.press(field, "Enter")
         expect(page.get_by_role("alert")).to_have_text(told, timeout=PATIENCE)
     assert re.fullmatch(r"\d+\.\d\d s", page.locator("#latency").inner_text())
     page.locator("#listen").press("Enter")

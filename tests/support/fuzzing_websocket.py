@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {
 CONTROLS: tuple[dict[str, Any], ...] = (
     {"type": "gap", "samples": 100},
     {"type": "keywords", "keywords": ["gold buckles"], "threshold": 0.1},
+    {"type": "commands", "commands": ["lamp (on | off)"], "threshold": 0.1},
     {"type": "snapshot"},
     {"type": "finish"},
 )
