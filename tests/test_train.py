@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from phonestream.asr.corpora.corpus import load_cuts
+from phonestream.asr.corpora.corpus import load_cuts, share_of_corpora
 from phonestream.asr.model.config import EncoderConfig, to_dict
 from phonestream.asr.model.encoder import Encoder
 from phonestream.asr.training import checkpoint
@@ -258,6 +258,20 @@ def test_a_damaged_checkpoint_is_named(config: TrainConfig, data: Path, tmp_path
     path.write_bytes(buffer.getvalue())
     with pytest.raises(ConfigError, match="not a checkpoint of format"):
         load_encoder(run)
+
+
+def test_a_share_of_a_corpus_is_the_same_recordings_every_time(data: Path) -> None:
+    cuts = list(load_cuts(data, "train"))
+    corpus = cuts[0].supervisions[0].custom["corpus"]
+    half = share_of_corpora(cuts, {corpus: 0.5})
+    assert share_of_corpora(cuts[::-1], {corpus: 0.5}) == half[::-1]
+    assert {cut.id for cut in half} <= {cut.id for cut in share_of_corpora(cuts, {corpus: 0.8})}
+    assert share_of_corpora(cuts, {corpus: 1.0}) == share_of_corpora(cuts, {}) == cuts
+    assert all(
+        cut.supervisions[0].custom["corpus"] != corpus for cut in share_of_corpora(cuts, {corpus: 0.0})
+    )
+    with pytest.raises(ConfigError, match=f"corpus_shares has switchboard.*{corpus}"):
+        share_of_corpora(cuts, {"switchboard": 0.5})
 
 
 def test_a_corpus_without_recordings_short_enough(config: TrainConfig, data: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from .cuts import (
     read_audio,
     read_cuts,
     reference_phones,
+    share_of_corpora,
     spread,
     write_cuts,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "read_audio",
     "read_split",
     "reference_phones",
+    "share_of_corpora",
     "speech_root",
     "spread",
 ]

@@ -4,14 +4,14 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import AudioError, DataError, reason_of
+from ...errors import AudioError, ConfigError, DataError, reason_of
 from ...streaming.audio.channels import MixLevel
 from ...streaming.audio.files import AudioFile
 from ...streaming.audio.samples import SAMPLE_RATE, mono
@@ -25,6 +25,27 @@ CUTS_SUFFIX = ".jsonl.gz"
 
 
 T = TypeVar("T")
+
+
+def share_of_corpora(cuts: Iterable["MonoCut"], shares: Mapping[str, float]) -> list["MonoCut"]:
+    """Of each corpus that `shares` names that share of its cuts, drawn by their names; of others all.
+
+    Raises:
+        ConfigError: a corpus is named of which there are no cuts.
+    """
+    kept, known = [], set()
+    for cut in cuts:
+        corpus = (cut.supervisions[0].custom or {}).get("corpus") if cut.supervisions else None
+        known.add(corpus)
+        if zlib.crc32(cut.id.encode()) % 100 < 100 * shares.get(str(corpus), 1.0):
+            kept.append(cut)
+    missing = sorted(shares.keys() - known)
+    if missing:
+        names = ", ".join(sorted(filter(None, known))) or "none that are named"
+        raise ConfigError(
+            f"corpus_shares has {missing[0]}, of which there are no recordings; there are {names}"
+        )
+    return kept
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:

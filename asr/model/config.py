@@ -94,6 +94,10 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             size = "numbers" if repeated else f"{len(arguments)} numbers"
             raise ConfigError(f"{key} is {value!r}: expected a list of {size}")
         return tuple(_convert(arguments[0], item, key) for item in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{key} is {value!r}: expected a table")
+        return {name: _convert(arguments[1], item, f"{key}.{name}") for name, item in value.items()}
     if isinstance(origin, types.UnionType):
         raise TypeError(f"no rule for {hint}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -88,6 +88,8 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     steps: int = 5000
     batch_seconds: float = 160.0  # audio in one step, over all processes
+    # Of a corpus that is named here this share of the recordings is learnt, the same ones every time; of others all.
+    corpus_shares: dict[str, float] = field(default_factory=dict)
     longest_seconds: float = 35.0  # longer recordings are left out, and counted
     optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-3  # AdamW's peak
@@ -125,6 +127,9 @@ class TrainConfig:
         for name in ("layer_drop", "dropout", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+        for corpus, share in self.corpus_shares.items():
+            if not 0 <= share <= 1:
+                raise ConfigError(f"corpus_shares.{corpus} is {share}: give a share from 0 to 1")
         if not 0 <= self.distillation <= 1:
             raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
         if not 0 < self.teacher_errors <= 1:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...errors import ConfigError
-from ..corpora.corpus import load_cuts, load_samples, reference_phones, spread
+from ..corpora.corpus import load_cuts, load_samples, reference_phones, share_of_corpora, spread
 from ..evaluation.score import PhoneErrors, phone_errors
 from ..model.config import EncoderConfig
 from ..model.encoder import Encoder, pad
@@ -83,7 +83,7 @@ def train(
 
     Raises:
         ConfigError: a checkpoint of another configuration, teacher or other data, or none to resume from; a teacher
-            that is missing, not asked for or of other rows.
+            that is missing, not asked for or of other rows; a share of a corpus that there is not.
         DataError: a corpus that cannot be used.
     """
     check_teacher(teacher, config, teacher_rows)
@@ -94,7 +94,7 @@ def train(
         progress = stack.enter_context(Progress(run, config.steps, silent=not processes.first))
         with processes.main_process_first():
             corpus = cached_corpus(
-                list(load_cuts(data, "train")),
+                share_of_corpora(load_cuts(data, "train"), config.corpus_shares),
                 longest_seconds=config.longest_seconds,
                 report=progress.say,
                 progress=progress.decoding,

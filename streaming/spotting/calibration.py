@@ -20,13 +20,13 @@ from .search import LOWEST
 
 UNLIKELY = -7.0  # nats: w counts as no less
 
-WITH_CONTEXT = (-4.581, 0.443, 4.895, 0.254, 0.578)  # of 1, s, n, p, w
-WITHOUT = (-6.141, 1.145, 4.498, 0.277)
+WITH_CONTEXT = (-4.526, 0.425, 5.045, 0.254, 0.635)  # of 1, s, n, p, w
+WITHOUT = (-6.215, 1.16, 4.583, 0.285)
 
 LEVELS = (-8.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
 # log10 of false alarms per keyword and hour at these levels or above
-ALARMS_WITH_CONTEXT = (1.65, 1.51, 1.4, 1.23, 0.91, 0.59, 0.17, -0.2, -0.6, -1.13, -1.61, -2.09)
-ALARMS_WITHOUT = (1.65, 1.58, 1.51, 1.34, 0.85, 0.62, 0.19, -0.13, -0.61, -1.09, -1.61, -2.56)
+ALARMS_WITH_CONTEXT = (1.62, 1.46, 1.35, 1.18, 0.86, 0.54, 0.17, -0.15, -0.61, -1.13, -1.49, -2.09)
+ALARMS_WITHOUT = (1.62, 1.55, 1.48, 1.31, 0.81, 0.6, 0.18, -0.11, -0.56, -1.18, -1.61, -2.56)
 
 
 def level(fit: float, phones: int, words: float | None) -> float:
