@@ -56,11 +56,12 @@ def draw(stages: list[Stage]) -> Figure:
     for number, (hours, per, loss, _) in enumerate(stages, start=1):
         means = loss[: len(loss) // SMOOTHING * SMOOTHING].reshape(-1, SMOOTHING).mean(axis=1)
         places = before + hours[-1] * (np.arange(len(means)) + 0.5) * SMOOTHING / len(loss)
-        (line,) = above.plot(before + hours, per, marker="o", markersize=3, label=f"stage {number}")
+        (line,) = above.plot(before + hours, per, marker="o", markersize=3)
+        last = (before + hours[-1], per[-1])
+        above.annotate(str(number), last, (0, -5), textcoords="offset points", ha="center", va="top", size=7)
         below.plot(places, means, color=line.get_color())
         before += hours[-1]
-    above.set(ylabel="phone error rate on dev, %", ylim=(15, 55))
-    above.legend(frameon=False)
+    above.set(ylabel="PER on dev, %, by stage", ylim=(13, 55))
     below.set(xlabel="hours of training", ylabel="training loss a phone", ylim=(0.9, 3.5))
     for axes in (above, below):
         axes.grid(alpha=0.3)
