@@ -34,9 +34,8 @@ RESULTS_HEAD = f"""\
 # Results of the bundled models
 
 {WRITTEN}
-`PHONESTREAM_SPEECH` names the speech folder: settings were chosen on its `dev` splits, its `test` splits are only
-reported. [COMPONENTS.md](COMPONENTS.md) has parts by themselves, [paper/RESULTS.md](paper/RESULTS.md) the experiments
-of Katharopoulos et al., [HISTORY.md](HISTORY.md) what earlier models gave and how they were trained.
+Settings were chosen on the `dev` splits of the folder `PHONESTREAM_SPEECH`; its `test` splits are only reported. Beside
+it: [parts by themselves](COMPONENTS.md), [experiments of a paper](paper/RESULTS.md), [earlier models](HISTORY.md).
 """
 COMPONENTS_HEAD = f"""\
 # Results of parts by themselves
