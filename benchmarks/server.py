@@ -61,6 +61,8 @@ def load(count: int, recognizer: Recognizer) -> list[Recording]:
         assert rate == RATE, path
         phones = recognizer.transcribe(samples, rate)
         recordings.append(Recording(samples.tobytes(), [phone.symbol for phone in phones]))
+    if not recordings:
+        raise SystemExit(f"{folder} has no recordings in test/: name the folder with PHONESTREAM_SPEECH")
     return recordings
 
 

@@ -94,9 +94,7 @@ def set_commands(state: StreamState, commands: CommandRecognizer | None) -> Stre
         ConfigError: the stream has no endpoints.
     """
     if commands is not None and state.endpoints is None:
-        raise ConfigError(
-            "commands are told at endpoints: open the stream with endpoints=True or an EndpointConfig"
-        )
+        raise ConfigError("commands are told at endpoints, and this stream has none: open one with endpoints")
     return replace(state, commands=change_commands(state.commands, commands, state.decoder.row))
 
 
