@@ -73,7 +73,7 @@ def test_a_day_is_like_ten_seconds_but_for_the_clock(
         stream.accept(speech, rate)
         stream.gap(round(length * rate))
         phones = [*stream.accept(speech, rate), *stream.finish()]
-        after.append([(phone.symbol, round(cast(float, phone.peak) - length, 2)) for phone in phones])
+        after.append([(phone.symbol, round(cast(float, phone.peak) - length, 3)) for phone in phones])
         assert stream.seconds == pytest.approx(2 * len(speech) / rate + length)
     assert after[0] == after[1]
 
