@@ -21,6 +21,7 @@ import soundfile
 import typer
 from missing_modules import BLOCKING
 from model_fixture import shipped_model
+from rich.text import Text
 from typer.testing import CliRunner
 
 import phonestream
@@ -348,6 +349,8 @@ def test_help_says_of_every_option_what_it_expects() -> None:
                 name,
                 option,
             )
+            text = option.help or ""
+            assert Text.from_markup(text).plain == text.replace("\\[", "["), "brackets are taken for markup"
             assert ("-o" in option.opts) == ("--output" in option.opts), (name, option)
             assert ("-f" in option.opts) == ("--format" in option.opts), (name, option)
     for arguments in ([], ["align"]):

@@ -10,10 +10,10 @@ SHORT = {"--output": "-o", "--format": "-f"}
 
 PANELS = {
     "Input": "list root rate encoding channels channel tier text phonemes dictionary device start end data split "
-    "keyword commands layout decode",
+    "keyword spot commands layout decode",
     "Output": "format output phones visemes scores fps posteriors n-best resume overwrite failures save width dpi "
     "score report json confusions threshold",
-    "Model and decoding": "model decoder beam lm lm-weight provider threads time-shifts refuse spot",
+    "Model and decoding": "model decoder beam lm lm-weight provider threads time-shifts refuse",
     "Many recordings": "jobs ray",
     "Address and access": "host port certificate key token without-token allow-host allow-origin root-path "
     "log-requests",

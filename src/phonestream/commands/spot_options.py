@@ -44,7 +44,7 @@ class SpotOptions(RunOptions):
         typer.Option(
             "--commands",
             metavar="FILE",
-            help="Which of these each file is, or none: a phrase a line, (a | b) and [optional] parts; or JSGF.",
+            help="Which of these each file is, or none: a phrase a line, (a | b) and \\[optional] parts; or JSGF.",
         ),
     ] = None
     threshold: Annotated[
