@@ -85,7 +85,11 @@ def possible(recording: Path, decoder: Decoding = "beam") -> list[list[str]]:
 
 
 def check_microphone(page: Page, expected: list[list[str]]) -> None:
-    """The page shows one of the `expected`, but for one phone: the browser converts the rate once more than they do."""
+    """The page shows one of the `expected`, but for one phone: the browser converts the rate once more than they do.
+
+    No line of it is empty, whatever pauses the guesses had on the way.
+    """
+    assert page.locator("#lines li:not(:has([data-symbol]))").count() == 0
     heard = symbols(page)
     nearest = min(expected, key=lambda phones: phone_errors(phones, heard).total)
     assert phone_errors(nearest, heard).total <= 1, f"expected {nearest}, heard {heard}"

@@ -88,6 +88,9 @@ function addPhone(phone) {
 function addTentative(phones) {
   for (const node of guesses) node.remove();
   guesses = [];
+  const lines = at("lines");
+  const blank = (line) => line && !line.lastElementChild.childElementCount;
+  while (blank(lines.lastElementChild)) lines.lastElementChild.remove(); // of guesses alone
   const end = lastEnd;
   for (const phone of phones) {
     const mark = addMark(phone);
@@ -96,8 +99,6 @@ function addTentative(phones) {
     lastEnd = phone.end;
   }
   lastEnd = end;
-  const line = at("lines").lastElementChild;
-  if (line && !line.lastElementChild.childElementCount) line.remove();
 }
 
 // Writes a phoneme behind the others; where a word may begin, with more room before it.
