@@ -29,7 +29,6 @@ def test_errors_of_a_path_add_up_to_its_edit_distance(data: st.DataObject) -> No
     errors = local_errors(paths, references, rows)
     for path, reference, found in zip(paths.tolist(), references, errors, strict=True):
         assert found.sum() == phone_errors([str(label) for label in reference], collapsed(path)).total
-        assert not found.any() or found.min() >= 0
 
 
 def test_each_error_lies_where_it_happened() -> None:
