@@ -90,6 +90,29 @@ def test_a_look_ahead_convolution_lets_rows_hear_later_frames_and_starts_as_a_de
     assert (held_back[0] != held_back[1]).any(dim=1).nonzero()[0] == 9
 
 
+@pytest.mark.parametrize(("layers", "after"), [(2, 3), (2, 5), (3, 4), (6, 7), (6, 12)])
+@torch.no_grad()
+def test_new_blocks_change_no_output_until_they_are_trained(layers: int, after: int) -> None:
+    shallow = dataclasses.replace(
+        SMALL,
+        layers=layers,
+        look_ahead_frames=2,
+        look_ahead_convolution=2,
+        self_condition_after=layers - 1,
+    )
+    plain, audio = make(shallow), noise(2, 30)
+    for part in (plain.look_ahead, plain.conditioning):
+        for weight in part.parameters():
+            weight.normal_(std=0.2)
+    late = layers - 1 + after - layers
+    deep = Encoder(dataclasses.replace(shallow, layers=after, self_condition_after=late)).eval()
+    load_weights(deep, expand_weights(plain.state_dict(), deep), "plain")
+    torch.testing.assert_close(deep(audio)[0], plain(audio)[0])
+    for block in deep.blocks:
+        block.feed_out.weight.normal_(std=0.2)
+    assert (deep(audio)[0] - plain(audio)[0]).abs().max() > 0.01
+
+
 @torch.no_grad()
 def test_an_intermediate_head_starts_as_the_last_one_and_untold_then_tells_what_it_hears() -> None:
     plain, audio = make(SMALL), noise(2, 30)

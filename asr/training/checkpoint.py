@@ -129,18 +129,43 @@ def expand_weights(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Te
 
     A head of fewer CTC rows a frame is repeated: rows that agree collapse into one phone. A look-ahead convolution that
     the smaller model lacks is `encoder`'s own, initially a pure delay. So is the projection of a new intermediate
-    head's posteriors back into the blocks, initially zero; the head itself starts as a copy of the last one.
+    head's posteriors back into the blocks, initially zero; the head itself starts as a copy of the last one. Blocks
+    that it lacks are `encoder`'s own, their last projections zero, between the blocks before the look-ahead
+    and those after it; they compute the same if the intermediate head comes so many blocks later.
     """
     wanted, own = encoder.head.out_features, len(weights.get("head.bias", ()))
     if 0 < own < wanted and wanted % own == 0:
         names = ("head.weight", "head.bias")
         weights = weights | {name: torch.cat([weights[name]] * (wanted // own)) for name in names}
+    weights = _deepen(weights, encoder)
     added = {
         name: weights.get(name.removeprefix("conditioning."), as_made)
         for name, as_made in encoder.state_dict().items()
         if name.startswith(("look_ahead.", "conditioning.")) and name not in weights
     }
     return weights | added
+
+
+def _deepen(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` with as many blocks as `encoder` has: the new ones add nothing to the residual stream yet.
+
+    An identity to begin with, as in Net2DeeperNet (Chen et al. 2016).
+    """
+    blocks = 1 + max((int(name.split(".")[1]) for name in weights if name.startswith("blocks.")), default=-1)
+    new = len(encoder.blocks) - blocks
+    if blocks < 1 or new < 1:
+        return weights
+    kept = (blocks - 1) // 3 + 1  # up to the look-ahead, as `Encoder.look_ahead_after` has it
+    deeper = {}
+    for name, weight in weights.items():
+        _, index, *rest = name.split(".") if name.startswith("blocks.") else ("", "0")
+        moved = int(index) >= kept
+        deeper[".".join(["blocks", str(int(index) + new), *rest]) if moved else name] = weight
+    for name, weight in encoder.state_dict().items():
+        if name.startswith("blocks.") and name not in deeper:
+            last = ".mix_out." in name or ".feed_out." in name
+            deeper[name] = torch.zeros_like(weight) if last else weight
+    return deeper
 
 
 def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> None:
