@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib import metadata as distribution
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import onnx
 from onnx import helper
 
 from ..asr.lexicon.phones import BLANK, PHONES
-from ..asr.model.config import to_dict
+from ..asr.model.blocks import half_lives
+from ..asr.model.config import EncoderConfig, to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
 from ..asr.training.checkpoint import load_checkpoint, load_weights
 from ..atomic import write_atomically
 from ..errors import ConfigError, ModelError
 from ..streaming.audio.samples import SAMPLE_RATE
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
-from ..streaming.silence import default_rule
+from ..streaming.silence import SilenceRule, default_rule
 from .graph import trace
 from .quantise import quantise_weights, with_weights
 from .verify import verify
@@ -195,8 +197,20 @@ def describe(encoder: Encoder, description: Description, temperature: float) -> 
         time_offset_seconds=description.time_offset_seconds,
         temperature=temperature,
         states=tuple(StateSpec(name, (BATCH, *state.shape[1:])) for name, state in states.items()),
-        silence=default_rule(states),
+        silence=_silence_rule(encoder.config, states),
     )
+
+
+def _silence_rule(config: EncoderConfig, states: Iterable[str]) -> SilenceRule | None:
+    """The rule on silence of a model with these states.
+
+    Heads that have at most a sixteenth left after an interval need not be taken back.
+    """
+    rule = default_rule(states)
+    if rule is None or config.decay != "fixed":
+        return rule
+    fading = sum(frames < 1.01 * rule.interval_frames / 4 for frames in half_lives(config))
+    return replace(rule, fading_heads=min(fading, config.heads - 1))
 
 
 def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:

@@ -159,7 +159,9 @@ def _states(value: Any) -> Any:
 def _silence(value: Any) -> Any:
     """JSON's object as a `SilenceRule`; what is not of that form is left for the rules to refuse."""
     keys = {field.name for field in fields(SilenceRule)}
-    if not (isinstance(value, dict) and value.keys() == keys and isinstance(value["states"], list)):
+    if not (isinstance(value, dict) and keys - {"fading_heads"} <= value.keys() <= keys):
+        return value
+    if not isinstance(value["states"], list):
         return value
     return SilenceRule(**value | {"states": tuple(value["states"])})
 
@@ -189,7 +191,18 @@ def _silence_rule(model: ModelMetadata, value: Any) -> bool:
         and 0 < value.blank_probability < 1
         and is_integer(value.interval_frames, 1, 1000)
         and is_integer(value.after_frames, 0, 1000)
+        and is_integer(value.fading_heads, 0, 2**31 - 1)
+        and (
+            value.fading_heads == 0
+            or all(_has_heads(model, name, value.fading_heads) for name in value.states)
+        )
     )
+
+
+def _has_heads(model: ModelMetadata, name: str, fewer: int) -> bool:
+    """Whether a state is `[batch, heads, …]` with more heads than `fewer`."""
+    (shape,) = (spec.shape for spec in model.states if spec.name == name)
+    return shape[0] == BATCH and len(shape) > 1 and isinstance(shape[1], int) and shape[1] > fewer
 
 
 def _distinct(values: Any) -> bool:
@@ -242,8 +255,8 @@ _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
     ),
     (
         "silence",
-        "null, or {states, blank_probability, interval_frames, after_frames}: names of states, "
-        "a number between 0 and 1, whole numbers from 1 and from 0 to 1000",
+        "null, or {states, blank_probability, interval_frames, after_frames, fading_heads}: names of states, a number "
+        "between 0 and 1, whole numbers from 1 and from 0 to 1000, fewer heads than each of the states has",
         _silence_rule,
     ),
 )

@@ -7,7 +7,8 @@ A stream is divided into intervals of `interval_frames` frames, counted from its
 that come with it all give the blank column a probability above `blank_probability`; the first `look_ahead_frames`, of
 which the rows speak of the time before the stream, are blank too. An interval is silent when all its frames are blank,
 and so are the `after_frames` before it. At the end of a silent interval the sums go back to what they were at its
-beginning; all else that the model carries, and all rows, stay as they are.
+beginning; all else that the model carries, and all rows, stay as they are. So do the sums of the first `fading_heads`
+heads, which decay so fast that next to nothing of an interval stays in them anyway: they need not be remembered.
 
 So the sums hold the beginning of each silence, `after_frames` to `after_frames + interval_frames - 1` frames of it, as
 the beginning and the end of a recording do, and of the rest at most the interval that is going on. Rows come late by
@@ -48,6 +49,8 @@ class SilenceRule:
     blank_probability: float = BLANK_PROBABILITY
     interval_frames: int = INTERVAL_FRAMES
     after_frames: int = AFTER_FRAMES
+    fading_heads: int = 0
+    """How many heads, the first of each sum, forget an interval by themselves, and are left alone."""
 
 
 class Silence(NamedTuple):
@@ -56,7 +59,8 @@ class Silence(NamedTuple):
     quiet: int = 0
     """Blank frames up to the present one."""
     sums: Mapping[str, FloatArray] | None = None
-    """The model's sums at the beginning of the interval going on, while it may turn out silent; else None."""
+    """The model's sums at the beginning of the interval going on, while it may turn out silent; else None. Those of
+    the rule's fading heads are not among them."""
 
 
 NOTHING_HEARD = Silence()
@@ -118,7 +122,7 @@ def valid_frames(rule: SilenceRule | None, quiet: int, frame: int, blanks: Seque
 def after_call(
     rule: SilenceRule | None, silence: Silence, frame: int, blanks: Sequence[bool]
 ) -> tuple[Silence, Mapping[str, FloatArray] | None]:
-    """What is known after a call of valid frames, and the sums that take the place of the model's, if any do."""
+    """What is known after a call of valid frames, and the sums, if any, that then replace the model's (`put_back`)."""
     if rule is None:
         return silence, None
     end = frame + len(blanks)
@@ -138,4 +142,22 @@ def remember(
         return silence
     if not may_be_silent(rule, silence.quiet, frame):
         return silence
-    return silence._replace(sums={name: state[name].copy() for name in rule.states})
+    return silence._replace(sums={name: state[name][:, rule.fading_heads :].copy() for name in rule.states})
+
+
+def put_back(
+    rule: SilenceRule | None, state: Mapping[str, FloatArray], sums: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    """The model's `state` with `sums` in place of its own, but for those of the fading heads."""
+    heads = 0 if rule is None else rule.fading_heads
+    if heads == 0:
+        return {**state, **sums}
+    return {
+        **state,
+        **{name: np.concatenate([state[name][:, :heads], kept], axis=1) for name, kept in sums.items()},
+    }
+
+
+def remembered_shape(rule: SilenceRule, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of what is remembered of a sum of this shape, `[batch, heads, …]`."""
+    return (shape[0], shape[1] - rule.fading_heads, *shape[2:]) if rule.fading_heads else shape

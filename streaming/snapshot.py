@@ -25,7 +25,7 @@ from .decoding.decoder import BeamDecoder
 from .decoding.stream_search import Search
 from .json_values import is_integer
 from .model import Model
-from .silence import Silence, may_be_silent, remember
+from .silence import Silence, may_be_silent, remember, remembered_shape
 from .spotting import command_snapshot
 from .spotting import snapshot as spotting_snapshot
 from .spotting.command_state import Commanding
@@ -308,8 +308,10 @@ def _state(model: Model, fields: Mapping[str, Any], tensors: dict[str, AnyArray]
     shapes[TAIL] = (resample.tail_length(rate, meta.sample_rate, received) if rate else 0,)
     shapes[PENDING] = (_progress(model, fields)[1],)
     rule = meta.silence
-    remembered = rule.states if rule is not None and _remembers(model, fields) else ()
-    shapes |= {SUMS + name: shapes[MODEL + name] for name in remembered}
+    remembered: tuple[str, ...] = ()
+    if rule is not None and _remembers(model, fields):
+        remembered = rule.states
+        shapes |= {SUMS + name: remembered_shape(rule, shapes[MODEL + name]) for name in remembered}
     if POSTERIORS in tensors:
         waiting = tensors[POSTERIORS].shape[:1] or (0,)  # as many as nobody has taken
         shapes[POSTERIORS] = (min(*waiting, fields["row"]), len(meta.phones) + 1)

@@ -151,7 +151,7 @@ def decode_output(
     frames = len(blanks)
     quiet, sums = silence.after_call(meta.silence, state.silence, state.frames, blanks)
     if sums is not None:
-        next_state = {**next_state, **sums}
+        next_state = silence.put_back(meta.silence, next_state, sums)
     quiet = silence.remember(meta.silence, quiet, state.frames + frames, next_state)
     pending = state.pending[frames * meta.frame_samples :].copy()
     early = min(frames, _early_frames(model, state)) * meta.rows_per_frame

@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from toy_model import toy_model
 
 from phonestream.asr.lexicon.phones import PHONES
-from phonestream.asr.model.config import to_dict
+from phonestream.asr.model.config import EncoderConfig, to_dict
 from phonestream.asr.model.encoder import FRAME, Encoder
 from phonestream.asr.training.checkpoint import Checkpoint, save_checkpoint
 from phonestream.asr.training.config import TrainConfig
@@ -128,6 +128,25 @@ def test_the_file_describes_itself(exported: Exported) -> None:
     assert [(spec.name, spec.sized(1)) for spec in metadata.states] == [
         (name, tuple(state.shape)) for name, state in states.items()
     ]
+
+
+@pytest.mark.parametrize(
+    ("decay", "shortest", "heads", "fading"),
+    [
+        ("fixed", 4.0, 6, 1),
+        ("fixed", 1.0, 6, 2),
+        ("fixed", 5.0, 6, 0),
+        ("fixed", 4.0, 1, 0),
+        ("learnt", 4.0, 6, 0),
+    ],
+)
+def test_silence_leaves_heads_alone_that_forget_it(
+    decay: Literal["fixed", "learnt"], shortest: float, heads: int, fading: int
+) -> None:
+    config = EncoderConfig(layers=2, heads=heads, decay=decay, shortest_half_life=shortest)
+    rule = exporter.describe(Encoder(config), Description("test"), 1.0).silence
+    assert rule is not None
+    assert (rule.states, rule.fading_heads) == (("s0", "z0", "s1", "z1"), fading)
 
 
 def test_the_summary_tells_what_was_written(exported: Exported) -> None:

@@ -116,6 +116,9 @@ def test_a_key_that_is_not_json_is_named(key: str, tmp_path: Path) -> None:
         ("silence", SILENCE | {"states": "late"}),
         ("silence", SILENCE | {"states": ["s0"]}),
         ("silence", SILENCE | {"states": ["late", "late"]}),
+        ("silence", SILENCE | {"fading_heads": -1}),
+        ("silence", SILENCE | {"fading_heads": 1.0}),
+        ("silence", SILENCE | {"fading_heads": 5000}),  # more than its state has
         ("silence", SILENCE | {"states": [["late"]]}),
         ("silence", SILENCE | {"blank_probability": 1}),
         ("silence", SILENCE | {"blank_probability": "0.5"}),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import soundfile
@@ -23,6 +24,7 @@ from toy_model import FRAME, levels, summing, toy_metadata, toy_model, without
 
 from phonestream import Phone, Recognizer, SnapshotError, Stream, StreamPool
 from phonestream.asr.evaluation.score import PhoneErrors, phone_errors
+from phonestream.commands.info import describe
 from phonestream.streaming.metadata import ModelMetadata
 from phonestream.streaming.model import Model
 from phonestream.streaming.pool.results import Posteriors
@@ -47,6 +49,17 @@ def counting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def shipped() -> Recognizer:
     return Recognizer(shipped_model())
+
+
+@pytest.fixture(scope="module")
+def fading(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    """The default model with a rule that leaves four of its heads alone."""
+    model = onnx.load(shipped_model())
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "silence")
+    entry.value = json.dumps(json.loads(entry.value) | {"fading_heads": 4})
+    path = tmp_path_factory.mktemp("shipped") / "fading.onnx"
+    onnx.save(model, path)
+    return Recognizer(path)
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +201,25 @@ def test_the_shipped_model_too(size: int, shipped: Recognizer, speech: np.ndarra
     assert_same(rows, expected)
 
 
+def test_heads_that_fade_by_themselves_are_left_alone(
+    fading: Recognizer, shipped: Recognizer, speech: np.ndarray
+) -> None:
+    audio = np.concatenate([speech[:32000], np.zeros(41 * 1600, np.float32), speech[32000:48000]])
+    expected, silent = reference(fading, audio)
+    assert silent > 3
+    chunks = np.split(audio, range(1600, len(audio), 1600))
+    rows, _ = rows_of(fading.stream(posteriors=True), chunks)
+    assert_same(rows, expected)
+    assert np.abs(rows - shipped.log_probs(audio)).max() > 1e-2
+    stream, rows = fading.stream(posteriors=True), []
+    for chunk in chunks:  # restored at every place
+        stream.accept(chunk)
+        rows.append(stream.take_posteriors())
+        stream = fading.restore(stream.save())
+    stream.finish()
+    assert_same(np.concatenate([*rows, stream.take_posteriors()]), expected)
+
+
 def test_rows_are_those_of_the_graph_where_nothing_is_silent(shipped: Recognizer, speech: np.ndarray) -> None:
     expected, silent = reference(shipped, speech)
     assert silent == 0
@@ -281,7 +313,10 @@ def test_a_snapshot_stays_small(shipped: Recognizer, speech: np.ndarray) -> None
     for _ in range(40):
         stream.accept(np.zeros(1600, np.float32))
         sizes.add(len(stream.save()) // 1024)
-    assert max(sizes) > min(sizes) + 100  # sums that differ are in it, others are not
+    remembered = describe(shipped._model.source)["silence_kib"]
+    assert (
+        remembered - 2 <= max(sizes) - min(sizes) <= remembered + 6
+    )  # sums that differ are in it, others are not
     assert max(sizes) <= MAX_SNAPSHOT // 1024
 
 

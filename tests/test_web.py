@@ -53,6 +53,7 @@ from phonestream.streaming.silence import (
     after_call,
     frames_to_border,
     may_be_silent,
+    put_back,
     remember,
     valid_frames,
 )
@@ -537,7 +538,7 @@ def test_the_rule_on_silence_is_pythons(tools: Page, rule: SilenceRule | None) -
         [asdict(rule) if rule else None, blanks, limits],
     )
     expected = []
-    state, frame = {"s0": np.float32(0)}, 0  # a stream's number of frames stands for its sums
+    state, frame = {"s0": np.zeros((1, 1), np.float32)}, 0  # a stream's number of frames stands for its sums
     now = remember(rule, Silence(), frame, state)
     for limit in limits:
         most = min(limit, len(blanks) - frame)
@@ -546,12 +547,52 @@ def test_the_rule_on_silence_is_pythons(tools: Page, rule: SilenceRule | None) -
         valid = valid_frames(rule, now.quiet, frame, blanks[frame : frame + most])
         now, sums = after_call(rule, now, frame, blanks[frame : frame + valid])
         frame += valid
-        state = {"s0": np.float32(frame), **(sums or {})}
+        state = put_back(rule, {"s0": np.full((1, 1), frame, np.float32)}, sums or {})
         now = remember(rule, now, frame, state)
-        kept = None if now.sums is None else {"s0": int(now.sums["s0"])}
-        expected.append([most, valid, now.quiet, kept, int(state["s0"])])
+        kept = None if now.sums is None else {"s0": now.sums["s0"].item()}
+        expected.append([most, valid, now.quiet, kept, state["s0"].item()])
     assert seen == expected
     assert frame == len(blanks)
+
+
+@pytest.mark.parametrize("heads", [0, 1, 2])
+def test_sums_are_put_back_as_in_python(tools: Page, heads: int) -> None:
+    rule = SilenceRule(("s0", "z0"), fading_heads=heads)
+    random = np.random.default_rng(heads)
+    sides = [
+        {
+            "s0": random.integers(0, 99, (1, 3, 2, 2)),
+            "z0": random.integers(0, 99, (1, 3, 2)),
+            "tail": np.ones((1, 4)),
+        }
+        for _ in range(2)
+    ]
+    before, after = [{name: value.astype(np.float32) for name, value in side.items()} for side in sides]
+    plain = [
+        {name: [value.ravel().tolist(), list(value.shape)] for name, value in side.items()}
+        for side in (before, after)
+    ]
+    seen = tools.evaluate(
+        """async ([rule, before, after]) => {
+            const { Silence } = await import("/silence.js");
+            class Tensor {
+                constructor(type, data, dims) { Object.assign(this, { type, data, dims }); }
+            }
+            const state = (plain) => Object.fromEntries(Object.entries(plain).map(
+                ([name, [data, dims]]) => [name, new Tensor("float32", Float32Array.from(data), dims)]));
+            const silence = new Silence(rule, 99).remember(0, state(before));
+            const found = silence.putBack(state(after), silence.sums);
+            return Object.fromEntries(Object.entries(found).map(
+                ([name, { data, dims }]) => [name, [Array.from(data), dims]]));
+        }""",
+        [asdict(rule), *plain],
+    )
+    sums = remember(rule, Silence(99), 0, before).sums
+    assert sums is not None
+    expected = put_back(rule, after, sums)
+    assert seen == {name: [value.ravel().tolist(), list(value.shape)] for name, value in expected.items()}
+    assert (expected["z0"][:, :heads] == after["z0"][:, :heads]).all()
+    assert (expected["s0"][:, heads:] == before["s0"][:, heads:]).all()
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 44_099, 48_000, 96_000])

@@ -207,7 +207,14 @@ def _within(frames: Tensor, time: int) -> Tensor:
 
 
 def _log_half_life_rates(config: EncoderConfig) -> Tensor:
-    """`log(-log g)` of decays whose half-lives are spread geometrically over the heads: float32 `[heads]`."""
+    """`log(-log g)` of decays with `half_lives`: float32 `[heads]`."""
+    return torch.log(math.log(2.0) / torch.tensor(half_lives(config), dtype=torch.float64)).float()
+
+
+def half_lives(config: EncoderConfig) -> list[float]:
+    """Frames in which each head's sums fade to a half when decays are fixed or begin to learn, spread geometrically."""
     shortest, longest = math.log(config.shortest_half_life), math.log(config.longest_half_life)
-    half_lives = torch.exp(torch.linspace(shortest, longest, config.heads, dtype=torch.float64))
-    return torch.log(math.log(2.0) / half_lives).float()
+    frames: list[float] = torch.exp(
+        torch.linspace(shortest, longest, config.heads, dtype=torch.float64)
+    ).tolist()
+    return frames

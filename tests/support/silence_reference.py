@@ -37,7 +37,10 @@ def ruled_log_probs(
         blank[:late] = [True] * len(blank[:late])
         whole = until - first == rule.interval_frames and first >= rule.after_frames
         if whole and all(blank[first - rule.after_frames :]):
-            state = {**state, **{name: before[name] for name in rule.states}}
+            fading = rule.fading_heads
+            for name in rule.states:
+                kept = [state[name][:, :fading], before[name][:, fading:]]
+                state = {**state, name: np.concatenate(kept, axis=1)}
             silent += 1
     return np.concatenate(parts)[late * each :], silent
 

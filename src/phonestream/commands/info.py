@@ -37,11 +37,12 @@ def describe(model: str) -> dict[str, Any]:
     """
     from ..streaming.model import bundled_models
     from ..streaming.recognizer import Recognizer
+    from ..streaming.silence import remembered_shape
 
     recognizer = Recognizer(model)
     metadata = recognizer.metadata
     file = files("phonestream.models") / f"{model}.onnx" if model in bundled_models() else Path(model)
-    remembered = metadata.silence.states if metadata.silence else ()
+    rule = metadata.silence
     frame = 1000 * metadata.frame_samples / metadata.sample_rate
     return {
         "name": metadata.name,
@@ -53,7 +54,11 @@ def describe(model: str) -> dict[str, Any]:
         "frame_ms": round(frame, 3),
         "look_ahead_ms": round(metadata.look_ahead_frames * frame, 3),
         "state_kib": _kib(state.sized(1) for state in metadata.states),
-        "silence_kib": _kib(state.sized(1) for state in metadata.states if state.name in remembered),
+        "silence_kib": _kib(
+            remembered_shape(rule, state.sized(1))
+            for state in metadata.states
+            if rule and state.name in rule.states
+        ),
         "file_mib": round(len(file.read_bytes()) / 2**20, 2),
         "sha256": recognizer.sha256,
     }

@@ -91,7 +91,7 @@ export class Stream {
     }
     const { silence, sums } = this.silence.after(this.frames, blanks);
     this.pending = this.pending.slice(count * frame);
-    this.state = { ...result.following, ...sums };
+    this.state = silence.putBack(result.following, sums ?? {});
     this.frames += count;
     this.silence = silence.remember(this.frames, this.state);
     // Rows come late by the look-ahead: the first ones speak of the time before the stream began.

@@ -48,6 +48,22 @@ export class Silence {
     const sums = Object.fromEntries(this.rule.states.map((name) => [name, state[name]]));
     return new Silence(this.rule, this.quiet, sums);
   }
+
+  // The model's `state` with `sums` in place of its own, but for those of the first heads if they fade by themselves.
+  // Of a tensor, `[1, heads, ...]`, `data` is the values and `dims` the shape.
+  putBack(state, sums) {
+    const heads = this.rule?.fading_heads ?? 0;
+    if (heads) {
+      sums = Object.entries(sums).map(([name, { type, data, dims }]) => {
+        const own = (data.length / dims[1]) * heads;
+        const mixed = data.slice();
+        mixed.set(state[name].data.subarray(0, own));
+        return [name, new state[name].constructor(type, mixed, dims)];
+      });
+      sums = Object.fromEntries(sums);
+    }
+    return { ...state, ...sums };
+  }
 }
 
 // Which of `frames` frames are blank: those whose rows all are, and the first `early` ones.
