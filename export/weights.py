@@ -17,8 +17,10 @@ from torch import Tensor
 
 from ..asr.model.config import EncoderConfig, from_dict
 from ..asr.model.encoder import Encoder
-from ..errors import ConfigError, ModelError
+from ..errors import ConfigError, ModelError, reason_of
 from ..streaming.metadata import ModelMetadata
+from ..streaming.model import MAX_MODEL_BYTES
+from ..text_file import read_whole
 from .quantise import Int8
 
 # Metadata beside ModelMetadata's own: the EncoderConfig, for whoever reads the weights back
@@ -124,9 +126,13 @@ def _values(tensor: TensorProto, dtype: type[np.generic]) -> Tensor:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        return onnx.load(path, load_external_data=False)
+        with path.open("rb") as file:
+            content = read_whole(file, MAX_MODEL_BYTES)
+        return onnx.load_from_string(content)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}; give the path of a model file") from None
+        raise ModelError(
+            f"{path}: cannot be read: {reason_of(error)}; give the path of a model file"
+        ) from None
     except Exception:  # protobuf's own, which only onnx depends on
         raise ModelError(f"{path}: not an ONNX file: models are made by `phonestream export`") from None
 

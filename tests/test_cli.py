@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -410,6 +411,63 @@ def test_a_pipe_is_heard_like_a_file(
     result = hear(pipe)
     writer.join()
     assert result.out == hear(recordings[0]).out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transcribe", "--list", "/dev/zero"),
+        ("transcribe", "--list", "-"),
+        ("spot", "{audio}", "--list", "/dev/zero"),
+        ("spot", "{audio}", "--commands", "/dev/zero"),
+        ("listen", "--commands", "/dev/zero"),
+        ("align", "{audio}", "/dev/zero"),
+        ("align", "{audio}", "-"),
+        ("align", "{audio}", "--text", "yes", "--dictionary", "/dev/zero"),
+        ("train", "/dev/zero", "--run", "{out}"),
+        ("phone-lm", "--text", "/dev/zero", "--output", "{out}"),
+    ],
+    ids=" ".join,
+)
+def test_a_text_without_an_end_is_one_line(
+    arguments: tuple[str, ...], recordings: list[Path], tmp_path: Path
+) -> None:
+    given = [argument.format(audio=recordings[0], out=tmp_path / "out") for argument in arguments]
+    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    with open("/dev/zero", "rb") as zeros:
+        result = subprocess.run(
+            process(*given), stdin=zeros, capture_output=True, text=True, timeout=60, preexec_fn=limit
+        )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.search("is a device, not a file|is longer than [0-9]+ MiB", only_line(result.stderr))
+
+
+def test_a_pipe_is_a_text_like_any_other(
+    hear: Callable[..., Result],
+    phonestream_: Callable[..., Result],
+    recordings: list[Path],
+    tmp_path: Path,
+) -> None:
+    pipe, out = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    for command, option, content in (
+        ("transcribe", "--list", f"{recordings[0]}\n"),
+        ("spot", "--list", "lamp\n"),
+        ("spot", "--commands", "lamp\n"),
+        ("align", "--dictionary", "yes Y EH S\n"),
+    ):
+        writer = threading.Thread(target=pipe.write_text, args=(content,))
+        writer.start()
+        rest = {
+            "transcribe": (),
+            "spot": (recordings[0],),
+            "align": (recordings[0], "--text", "yes", "--no-refuse"),
+        }
+        out.append(phonestream_(command, "--model", shipped_model(), option, pipe, *rest[command]))
+        writer.join()
+    assert out[0].out == hear(recordings[0]).out
+    assert [result.status for result in out[:3]] == [0, 0, 0]
+    assert "cannot be read" not in out[3].err
 
 
 HEAVY = ["torch", "torchaudio", "lhotse", "scipy", "onnx", "onnxscript", "matplotlib", "tensorboard", "jiwer"]

@@ -389,7 +389,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "not UTF-8": (
         lambda folder: tone(folder / "b.wav").with_suffix(".txt").write_bytes(b"caf\xe9"),
-        "b.txt: is not UTF-8",
+        "b.txt:1: not UTF-8 text",
     ),
     "words for phones": (
         lambda folder: write(tone(folder / "b.wav").with_suffix(".lab"), "the word"),

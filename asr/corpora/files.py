@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
+from ...text_file import read_text as whole_text
 
 AUDIO_SUFFIXES = frozenset({
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".sph", ".w64",
@@ -13,6 +14,7 @@ AUDIO_SUFFIXES = frozenset({
     ".wv1", ".wv2", ".m4a", ".mp4", ".aac", ".wma", ".webm",
 })  # fmt: skip
 SPLITS = ("train", "dev", "test")
+MAX_TEXT_BYTES = 2 << 30  # an index of millions of recordings is one file
 
 
 def walk(folder: Path) -> list[Path]:
@@ -61,12 +63,7 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: it cannot be read, or is not UTF-8.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    return whole_text(path, "text", limit=MAX_TEXT_BYTES, remedy="check the corpus")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 
 from ...errors import DataError
+from ...text_file import read_text
 from . import ipa
 from .phones import PHONES
 from .text import clean
@@ -112,18 +113,7 @@ def read(path: str | os.PathLike[str]) -> Entries:
     Raises:
         DataError: it cannot be read, or a line of it is malformed (the message names the line).
     """
-    name = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            raw = file.read()
-    except OSError as error:
-        raise DataError(f"{name}: cannot read the dictionary: {error.strerror}") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{name}:{line}: not UTF-8 text: save the dictionary as UTF-8") from error
-    return _parse(name, text)
+    return _parse(os.fspath(path), read_text(path, "dictionary"))
 
 
 @functools.cache

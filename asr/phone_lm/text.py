@@ -10,16 +10,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from ...errors import DataError, reason_of
+from ...text_file import check_ends
 from ..lexicon.lexicon import Lexicon, normalise
 from ..lexicon.phones import PHONES, encode
 
 BOUNDARY = 0  # between sentences, in a stream of symbols
-_OPEN = {".gz": gzip.open, ".xz": lzma.open}
 
 
 class Sentences(NamedTuple):
@@ -40,7 +40,8 @@ def read_lines(path: Path) -> Iterator[str]:
     """
     number = 0
     try:
-        with _open(path) as file:
+        with open(path, "rb") as packed, _unpacked(path, packed) as file:
+            check_ends(packed)
             for line in file:
                 number += 1
                 yield line.decode()
@@ -159,5 +160,6 @@ def _mark(columns: list[int]) -> bytes:
     return bytes([columns[0] + len(PHONES), *columns[1:]])
 
 
-def _open(path: Path) -> IO[bytes]:
-    return _OPEN.get(path.suffix, open)(path, "rb")  # type: ignore[operator,no-any-return]
+def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
+    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix)
+    return file if opener is None else cast(BinaryIO, opener(file, "rb"))  # type: ignore[operator]

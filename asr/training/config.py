@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import ConfigError
+from ...text_file import read_text
 from ..model.config import EncoderConfig, at_least, from_dict
 
 
@@ -163,12 +164,9 @@ def load_recipe(path: Path) -> tuple[TrainConfig, ...]:
     Raises:
         ConfigError: the file is missing, is not TOML, has a key that does not exist, or a value of the wrong kind.
     """
+    text = read_text(path, "configuration", remedy="give the path of a TOML file", kind=ConfigError)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the path of a TOML file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; give the path of a TOML file") from None
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
     if "stage" not in table:

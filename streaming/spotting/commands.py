@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ...asr.lexicon.lexicon import Lexicon
 from ...errors import ConfigError, DataError
+from ...text_file import read_text
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
 from ..metadata import ModelMetadata
@@ -104,11 +104,7 @@ class Commands:
             DataError: the file cannot be read, or something in it is unusable (the message says where).
             ConfigError: as for `Commands`.
         """
-        try:
-            text = Path(path).read_text("utf-8-sig")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
-            raise DataError(f"{path}: the commands cannot be read: {reason}") from None
+        text = read_text(path, "list of commands")
         if text.startswith(jsgf.HEADER):
             sentences = jsgf.read_jsgf(text, str(path))
         else:

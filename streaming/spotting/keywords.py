@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
-from pathlib import Path
 from typing import NamedTuple
 
 from ...asr.lexicon.lexicon import Lexicon, normalise
 from ...asr.lexicon.phones import PHONES
 from ...errors import ConfigError, DataError
+from ...text_file import read_text
 from ..decode import Decoder
 
 MAX_KEYWORDS = 2000
@@ -239,11 +239,7 @@ def read_lines(path: str | PathLike[str]) -> tuple[list[str], dict[str, float]]:
     Raises:
         DataError: it cannot be read, is not UTF-8, or a threshold is no number from 0 to 1.
     """
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise DataError(f"{path}: the list of keywords cannot be read: {reason}") from None
+    text = read_text(path, "list of keywords")
     phrases, thresholds = [], {}
     for number, line in uncommented(text):
         phrase, tab, value = line.partition("\t")

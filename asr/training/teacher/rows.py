@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ....atomic import write_atomically
 from ....errors import DataError
+from ....text_file import check_ends
 from ...lexicon.phones import BLANK, PHONES
 
 FORMAT = 1
@@ -167,7 +168,9 @@ def load_rows(path: Path) -> TeacherRows:
         DataError: it cannot be read, is damaged, or is of other phones.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as whole:
+            check_ends(whole)
+            content = whole.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; {HINT}") from None
     try:

@@ -8,12 +8,14 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from ..errors import ConfigError, DataError, reason_of
-from ..streaming.audio.input_file import STANDARD_INPUT
+from ..text_file import STANDARD_INPUT, read_standard_input, read_whole
 from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .manifests import is_manifest, read_manifest
 from .raw import Raw
 from .remote import is_url, open_binary, strip_file_scheme
 from .remote_sources import expand_url
+
+MAX_LIST_BYTES = 256 << 20  # of a list of names: some millions
 
 
 def expand(names: Iterable[str], *, root: str | None = None, raw: Raw | None = None) -> Iterator[Entry]:
@@ -54,12 +56,11 @@ def read_list(path: str) -> list[str]:
         DataError: it cannot be read, or is empty.
     """
     try:
-        with (
-            open(0, "rb", closefd=False)
-            if path == STANDARD_INPUT
-            else open_binary(strip_file_scheme(path)) as file
-        ):
-            content = file.read()
+        if path == STANDARD_INPUT:
+            content = read_standard_input(MAX_LIST_BYTES)
+        else:
+            with open_binary(strip_file_scheme(path)) as file:
+                content = read_whole(file, MAX_LIST_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise DataError(f"{path}: the list cannot be read: {reason_of(error)}; check the name") from None
     lines = (

@@ -1,15 +1,14 @@
 """One recording and its transcript as `phonestream align` takes them: read, transcribed, aligned."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ..errors import AudioError, DataError, reason_of
+from ..text_file import STANDARD_INPUT, decode, read_standard_input, read_whole
 from .output import native_remarks_off
 
 if TYPE_CHECKING:
@@ -77,26 +76,22 @@ def read_transcript(path: str, tier: str | None = None) -> Speaker:
     if tier is not None:
         raise DataError(f"{path}: is no TextGrid, and has no tier {tier!r}; leave out --tier")
     try:
-        return Speaker("", [Said(data.decode("utf-8-sig"))])
-    except UnicodeDecodeError as error:
+        return Speaker("", [Said(decode(path, data, "transcript"))])
+    except DataError:
         if os.path.splitext(path)[1].lower() in SUFFIXES:
             raise DataError(
                 f"{path}: is a recording, and its place is that of the transcript of the one before; "
                 "align recordings one at a time, or the folder that they are in"
             ) from None
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: line {line} is not text in UTF-8; save the transcript as UTF-8, or give words with --text"
-        ) from None
+        raise
 
 
 def _read(path: str) -> bytes:
     try:
-        if path != "-":
-            return Path(path).read_bytes()
-        if sys.stdin is None:
-            raise DataError("-: there is no standard input; give a file, or --text")
-        return sys.stdin.buffer.read()
+        if path == STANDARD_INPUT:
+            return read_standard_input()
+        with open(path, "rb") as file:
+            return read_whole(file)
     except FileNotFoundError:
         raise DataError(f"{path}: no such transcript; give a file, or words with --text") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
