@@ -20,6 +20,8 @@ from .metadata import AUDIO, EXPORT_AGAIN, LOG_PROBS, NEXT, ModelMetadata
 MAX_BLOCK_SECONDS = 4.0
 """Audio in one call of the graph at most: attention takes time and memory quadratic in a call's frames."""
 
+MAX_THREADS = 1024  # of a model's; starting many more takes all memory
+
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
 
 
@@ -54,10 +56,10 @@ class Model:
         Raises:
             ModelError: no such file or name; not an ONNX file, not a Phonestream model, of another format, or
                 with metadata that is incomplete or not the graph's; or a provider that is not there.
-            ConfigError: `threads` below 1, or an unknown provider.
+            ConfigError: `threads` not from 1 to 1024, or an unknown provider.
         """
-        if type(threads) is not int or threads < 1:
-            raise ConfigError(f"threads={threads!r}: expected a whole number from 1 on")
+        if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+            raise ConfigError(f"threads={threads!r}: expected a whole number from 1 to {MAX_THREADS}")
         if provider not in PROVIDERS:
             raise ConfigError(f"provider={provider!r}: expected one of {', '.join(PROVIDERS)}")
         self.source = fspath(model)
@@ -176,10 +178,18 @@ def read_model(model: str | PathLike[str]) -> bytes:
             raise ModelError(f"{path}: not an ONNX file (2 GiB or more): give a model's path or name")
         return path.read_bytes()
     except FileNotFoundError:
-        names = ", ".join(bundled_models()) or "none"
-        raise ModelError(f"{path}: no such model file, nor a bundled model (there are: {names})") from None
+        raise ModelError(
+            f"{path}: no such model file, nor a bundled model (there are: {_bundled()})"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise ModelError(f"{path}: the model cannot be read: {reason_of(error)}") from None
+        raise ModelError(
+            f"{fspath(model)}: the model cannot be read: {reason_of(error)}; give a model file, or the name of a "
+            f"bundled model (there are: {_bundled()})"
+        ) from None
+
+
+def _bundled() -> str:
+    return ", ".join(bundled_models()) or "none"
 
 
 def _open(data: bytes, threads: int, provider: str) -> onnxruntime.InferenceSession:

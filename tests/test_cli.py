@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -30,9 +30,12 @@ from phonestream.asr.training.process import SETTINGS
 from phonestream.batch import task
 from phonestream.cli import app, main
 from phonestream.commands import progress
-from phonestream.commands.command import PRINT, WRITTEN
+from phonestream.commands.command import MAY_BE_EMPTY, PRINT, WRITTEN
 from phonestream.commands.output import WIDTH, printable
+from phonestream.commands.shared_options import MAX_THREADS
+from phonestream.errors import ConfigError
 from phonestream.extras import missing_extra
+from phonestream.streaming.model import MAX_THREADS as MODEL_THREADS
 
 RATE = 16_000
 
@@ -393,12 +396,63 @@ def test_models_are_listed(phonestream_: Callable[..., Result]) -> None:
     ]
 
 
-def test_a_full_disk_is_one_line(recordings: list[Path]) -> None:
-    command = process("transcribe", "--model", shipped_model(), recordings[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [("transcribe", "{audio}"), ("--version",), ("--help",), ("models", "--help"), ("info",)],
+    ids=" ".join,
+)
+def test_standard_output_that_is_full_or_closed_is_one_line(
+    arguments: tuple[str, ...], recordings: list[Path]
+) -> None:
+    command = process(*(argument.format(audio=recordings[0]) for argument in arguments))
     with open("/dev/full", "wb") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
     assert "No space left" in only_line(result.stderr)
+    closed = ["sh", "-c", '"$@" >&-', "sh", *command]
+    result = subprocess.run(closed, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "standard output is closed" in only_line(result.stderr)
+
+
+def test_no_name_is_empty() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        wanted = ["x" for option in command.params if option.param_type_name == "argument"]
+        for option in command.params:
+            if option.name in MAY_BE_EMPTY or getattr(option, "is_flag", False):
+                continue
+            call = [option.opts[0], ""] if option.opts[0].startswith("-") else [""] * len(wanted)
+            with pytest.raises(typer.BadParameter, match=r"^is empty; give [^ ]") as refused:
+                command.make_context(name, [*call, *(wanted if call[0] else ())])
+            assert refused.value.param is not None
+            assert refused.value.param.name == option.name or not call[0], (name, option)
+
+
+def test_no_number_is_beyond_what_a_library_takes() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        given = []
+        for option in command.params:
+            if option.param_type_name == "argument" or option.required:
+                given += ["x"] if option.param_type_name == "argument" else [option.opts[0], "x"]
+        for option in command.params:
+            if option.param_type_name == "argument" or option.is_flag:
+                continue
+            for value in ("inf", "nan", "1e300", str(10**30)):
+                with suppress(typer.BadParameter):
+                    taken = command.make_context(name, [*given, option.opts[0], value]).params[option.name]
+                    assert not isinstance(taken, int | float), (name, option, taken)
+
+
+def test_threads_and_processes_have_an_upper_limit(
+    phonestream_: Callable[..., Result], recordings: list[Path]
+) -> None:
+    assert MAX_THREADS == MODEL_THREADS
+    with pytest.raises(ConfigError, match="from 1 to 1024"):
+        phonestream.Recognizer(threads=MAX_THREADS + 1)
+    assert phonestream_("transcribe", "--threads", "100000", recordings[0]).status == 2
+    many = phonestream_("transcribe", "--jobs", "100000", *recordings[:2])
+    assert (many.status, many.out) == (1, "")
+    assert "at most 1024" in only_line(many.err)
 
 
 def test_a_pipe_is_heard_like_a_file(

@@ -743,7 +743,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
         (["run", "--output", "model.onnx", "--model", "default"], 2, "--model: is about a page"),
         (["run", "--output", "model.onnx", "--decoder", "greedy"], 2, "--decoder: is about a page"),
         (["--web", "page", "--model", "nosuch"], 1, "nosuch: no such model file"),
-        (["--web", ""], 2, "--web: give a folder's name"),
+        (["--web", ""], 2, "--web: is empty; give DIR"),
         (["--web", "taken"], 1, "taken: holds something else (index.html); choose another folder"),
         (["--web", "file"], 1, "file: is a file; give the name of a folder"),
         (["--web", "file/page"], 1, "could not be written: Not a directory; choose a folder"),

@@ -18,7 +18,7 @@ from .commands.export import export
 from .commands.info import info
 from .commands.listen import listen
 from .commands.models import models
-from .commands.output import complain, write
+from .commands.output import complain, printing, write
 from .commands.phone_lm import phone_lm
 from .commands.plot import plot
 from .commands.serve import serve
@@ -62,7 +62,8 @@ def options(
         write(f"phonestream {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help(), end="")
+        with printing():
+            print(context.get_help(), end="")
         raise typer.Exit(2)
 
 

@@ -13,13 +13,14 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from ..errors import PhonestreamError
+from ..errors import ConfigError, PhonestreamError
 from .executor import Completed, Executor, InlineExecutor, Opener, Progress, Work
 from .output import Output
 from .task import Result
 from .worker import Crashed, Decoded, Ready, Started, Unusable, work
 
 WINDOW = 16  # tasks a worker that may be started before an earlier one is done: their results wait in memory
+MAX_JOBS = 1024
 TRIES = 2  # of a recording whose worker dies
 
 
@@ -166,7 +167,15 @@ def _cause(worker: Worker) -> str:
 def local_executor(
     tasks: Sequence[Work], jobs: int | None, opener: Opener, output: Output | None
 ) -> Executor:
-    """This process for one job, and for what only this process can open; else up to `jobs` processes."""
+    """This process for one job, and for what only this process can open; else up to `jobs` processes.
+
+    Raises:
+        ConfigError: more than `MAX_JOBS` are asked for.
+    """
+    if jobs is not None and jobs > MAX_JOBS:
+        raise ConfigError(
+            f"--jobs {jobs}: one machine runs at most {MAX_JOBS}; give about as many as it has cores"
+        )
     if jobs is None or min(jobs, len(tasks)) <= 1 or any(task.source.local for task in tasks):
         return InlineExecutor(opener, output)
     return ProcessExecutor(jobs, opener, output)

@@ -216,7 +216,7 @@ def align(
             progress=bar,
             tell=tell,
             phonemes=phonemes,
-            lexicon=Lexicon(lexicon) if lexicon else None,
+            lexicon=None if lexicon is None else Lexicon(lexicon),
             refuse=refuse,
         )
     if output is not None:

@@ -6,6 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from .output import printing
+
 SHORT = {"--output": "-o", "--format": "-f"}
 
 PANELS = {
@@ -65,8 +67,14 @@ WRITTEN = ("output", "failures", "save", "web", "report", "run", "json", "confus
 _PANEL_OF = {option: panel for panel, names in PANELS.items() for option in names.split()}
 
 
+MAY_BE_EMPTY = ("files", "text", "keyword", "spot", "token", "licence", "training_data")
+"""Parameters that are no names, or of which the commands themselves say what is wrong with an empty one."""
+
+LARGEST_INTEGER, LARGEST_NUMBER = 2**31 - 1, 1e9  # that libraries and clocks take
+
+
 class Command(TyperCommand):
-    """A command whose options have all that."""
+    """A command whose options have all that, and whose values can be used as names and numbers at all."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -77,12 +85,59 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _flags_without_value(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # which is completion
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            for option in self.params:
+                _check_not_empty(ctx, option, given.get(option.name))
+        rest: list[str] = super().parse_args(ctx, args)
+        for option in self.params:
+            _check_size(ctx, option, ctx.params.get(option.name))
+        return rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with printing():
+            super().format_help(ctx, formatter)
+
 
 class Group(TyperGroup):
     """The program as a whole."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _flags_without_value(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with printing():
+            super().format_help(ctx, formatter)
+
+
+def _check_not_empty(context: Any, option: Any, given: Any) -> None:
+    """Refuse an empty name, such as that of a variable which a script has not set: pathlib takes it for this folder.
+
+    Args:
+        given: as on the command line; a list where the option may be repeated.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    values = given if isinstance(given, list | tuple) else [given]
+    if option.name in MAY_BE_EMPTY or not any(value == "" for value in values):
+        return
+    wanted = option.metavar or "a value"
+    left_out = "" if option.required else ", or leave it out"
+    raise typer.BadParameter(f"is empty; give {wanted}{left_out}", context, option)
+
+
+def _check_size(context: Any, option: Any, value: Any) -> None:
+    """Refuse numbers that are none, and those beyond what libraries take.
+
+    Raises:
+        typer.BadParameter: it is one.
+    """
+    if isinstance(value, float) and not abs(value) <= LARGEST_NUMBER:
+        raise typer.BadParameter(f"{value:g} is no number that can be used", context, option)
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise typer.BadParameter(f"{value} is more than {LARGEST_INTEGER}", context, option)
 
 
 def _flags_without_value(params: list[Any]) -> list[Any]:

@@ -78,8 +78,6 @@ def export(
 ) -> None:
     """Write a trained model as one ONNX file, verified against torch; or, with --web, a page that runs a model."""
     given = {name for name in context.params if _given(context, name)}
-    if web == "":
-        raise typer.BadParameter("give a folder's name", param_hint="--web")
     if web is not None:
         for parameter in OF_A_RUN:
             if parameter in given:

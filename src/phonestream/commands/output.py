@@ -91,10 +91,22 @@ def styled() -> bool:
 
 
 def _write(data: bytes) -> None:
-    if sys.stdout is None:  # closed by whoever started us, who wants no output
-        return
+    with printing() as stdout:
+        _put(stdout, data)
+
+
+@contextmanager
+def printing() -> Iterator[TextIO]:
+    """Standard output, for what writes on it.
+
+    Raises:
+        PhonestreamError, SystemExit: as `write`; also where it is closed.
+    """
+    if sys.stdout is None:  # by whoever started us; what is asked for would be lost
+        raise PhonestreamError("standard output is closed; send what is not wanted to /dev/null")
     try:
-        _put(sys.stdout, data)
+        yield sys.stdout
+        sys.stdout.flush()
     except BrokenPipeError:
         _leave()
     except OSError as error:

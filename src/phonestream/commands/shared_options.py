@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str, typer.Option(metavar="PATH|NAME", help="A model file, or the name of a bundled model.")
 ]
-ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of each process.")]
+# That of streaming.model, which is not imported before a command runs; a test compares them
+MAX_THREADS = 1024
+ThreadsOption = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="CPU threads of each process.")]
 TorchThreadsOption = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads. Without it: torch's choice.")
+    int | None, typer.Option(min=1, max=MAX_THREADS, help="CPU threads. Without it: torch's choice.")
 ]
 VisemesOption = Annotated[
     str | None, typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb.")

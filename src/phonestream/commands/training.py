@@ -9,7 +9,7 @@ import typer
 
 from .output import audio_warnings_told, complain, write
 from .progress import Bar
-from .shared_options import DecoderOption, TorchThreadsOption, chosen
+from .shared_options import MAX_THREADS, DecoderOption, TorchThreadsOption, chosen
 
 if TYPE_CHECKING:
     from ..asr.corpora.corpus import Problem
@@ -180,7 +180,7 @@ def evaluate(
         ),
     ] = None,
     decoder: DecoderOption = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="CPU threads.")] = 1,
 ) -> None:
     """Measure a model's phone error rate against reference phones."""
     from ..asr.evaluation.evaluate import evaluate, format_report
