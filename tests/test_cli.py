@@ -357,8 +357,10 @@ def test_help_says_of_every_option_what_it_expects() -> None:
             assert Text.from_markup(text).plain == text.replace("\\[", "["), "brackets are taken for markup"
             assert ("-o" in option.opts) == ("--output" in option.opts), (name, option)
             assert ("-f" in option.opts) == ("--format" in option.opts), (name, option)
-    for arguments in ([], ["align"]):
-        assert "bool" not in CliRunner().invoke(app, [*arguments, "--help"]).output
+    for arguments in ([], *([name] for name in typer.main.get_command(app).commands)):
+        page = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "80"}).output
+        assert "bool" not in page
+        assert not re.search(r"-[a-z-]+…", page), "an option's name is cut"
 
 
 def test_what_is_written_is_named_and_no_file_is_called_as_standard_output_is() -> None:

@@ -114,7 +114,6 @@ def align(
         int,
         typer.Option(
             "--time-shifts",
-            "--hearings",
             min=1,
             max=8,
             metavar="N",

@@ -58,6 +58,9 @@ WORDS = {
 }
 """What takes the place of a value on help pages, where an option does not say it itself: the same in every command."""
 
+OLDER = {"--time-shifts": "--hearings"}
+"""Options by their other names, which go on to work; help pages have no room for them."""
+
 PRINT = ("transcribe", "spot", "align")
 """Commands whose result is printed unless --output names a file, so that `--output -` is what they do without it."""
 
@@ -84,6 +87,16 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _flags_without_value(super().get_params(ctx))
+
+    def make_parser(self, ctx: Any) -> Any:
+        parser = super().make_parser(ctx)
+        for option in self.params:
+            for name in option.opts:
+                if name in OLDER and isinstance(option, TyperOption):
+                    parser.add_option(
+                        obj=option, opts=[OLDER[name]], dest=option.name, action="store", nargs=1
+                    )
+        return parser
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # which is completion
