@@ -20,7 +20,7 @@ from .metadata import ModelMetadata
 from .model import Model
 from .pool import many
 from .pool.many import Outcome
-from .spotting.commands import CommandRecognizer, Commands, open_commands
+from .spotting.commands import CommandRecognizer, Commands, check_commands, open_commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import Spotter, open_spotter
 from .stream import DEFAULT_RATE, Event, Stream
@@ -359,13 +359,3 @@ def endpoint_config(endpoints: EndpointConfig | bool) -> EndpointConfig | None:
     if not isinstance(endpoints, bool | EndpointConfig):
         raise ConfigError(f"endpoints={repr(endpoints)[:60]}: expected True, False or an EndpointConfig")
     return EndpointConfig() if endpoints is True else endpoints or None
-
-
-def check_commands(commands: Commands | None, rules: EndpointConfig | None) -> None:
-    """Refuse commands in a stream without endpoints.
-
-    Raises:
-        ConfigError: so it is.
-    """
-    if commands is not None and rules is None:
-        raise ConfigError("commands are told at endpoints: give endpoints=True or an EndpointConfig")

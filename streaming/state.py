@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
 from . import decode, silence
 from .arrays import FloatArray
 from .audio import resample
@@ -31,7 +30,7 @@ from .row_events import Rows, Searched, decode_rows
 from .silence import NOTHING_HEARD
 from .spotting.change import change, change_commands
 from .spotting.command_state import Commanding
-from .spotting.commands import CommandRecognizer, CommandResult
+from .spotting.commands import CommandRecognizer, CommandResult, check_commands
 from .spotting.spotter import Spotted, Spotter, Spotting
 from .stream_state import Endpointing, Event, Gap, Lost, StreamState
 from .tiling import TilingState
@@ -93,8 +92,7 @@ def set_commands(state: StreamState, commands: CommandRecognizer | None) -> Stre
     Raises:
         ConfigError: the stream has no endpoints.
     """
-    if commands is not None and state.endpoints is None:
-        raise ConfigError("commands are told at endpoints, and this stream has none: open one with endpoints")
+    check_commands(commands, state.endpoints)
     return replace(state, commands=change_commands(state.commands, commands, state.decoder.row))
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +377,16 @@ def test_a_damaged_utterance_is_refused(change: dict[str, Any], damage: Any) -> 
 
 
 def test_commands_need_endpoints() -> None:
+    says = set()
+    without = recognizer().stream()
+    for ask in (
+        partial(recognizer().stream, commands=sentences()),
+        partial(without.set_commands, sentences()),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            ask()
+        says.add(str(refused.value))
+    assert len(says) == 1
     with pytest.raises(ConfigError, match="endpoints"):
         CommandStream(recognizer(), sentences(), endpoints=False)
     for stream in (recognizer().stream(), StreamPool(recognizer()).open()):

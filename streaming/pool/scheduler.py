@@ -26,8 +26,8 @@ from ..audio.samples import check_rate
 from ..decoding.config import Decoding
 from ..endpoint import EndpointConfig
 from ..model import MAX_BLOCK_SECONDS, Model
-from ..recognizer import Recognizer, check_commands, endpoint_config
-from ..spotting.commands import Commands
+from ..recognizer import Recognizer, endpoint_config
+from ..spotting.commands import Commands, check_commands
 from ..spotting.keywords import Keywords
 from ..stream import DEFAULT_RATE
 from ..stream_state import StreamState

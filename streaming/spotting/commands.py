@@ -246,6 +246,18 @@ class CommandRecognizer:
         return each, words, phones
 
 
+def check_commands(commands: object | None, endpoints: object | None) -> None:
+    """Refuse commands in a stream without endpoints; each is None where there are none.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if commands is not None and endpoints is None:
+        raise ConfigError(
+            "commands are told at endpoints, and the stream has none: open it with endpoints=True or an EndpointConfig"
+        )
+
+
 def open_commands(meta: ModelMetadata, commands: Commands | None) -> CommandRecognizer | None:
     """Commands ready for streams of a model; None for none.
 
