@@ -23,6 +23,7 @@ from snapshots import sealed, unpacked
 import phonestream
 from phonestream import (
     AudioError,
+    Commands,
     ConfigError,
     DataError,
     Keywords,
@@ -431,6 +432,26 @@ def test_lists_have_comments_and_thresholds(tmp_path: Path) -> None:
     path.write_text("# nothing\n")
     with pytest.raises(DataError, match="empty"):
         Keywords.read(path)
+    for content, says in (
+        (b"lamp\n\t0.5\n", "no keyword before the tab"),
+        (b"lamp\n /K/\n", "sounds as K"),
+        (b"lamp\nli\0ght\n", "U[+]0000"),
+        ("lamp\nli\u202eght\n".encode(), "U[+]202E"),
+        ("lamp\nli\u200bght\n".encode(), "U[+]200B"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"line 2: .*{says}"):
+            Keywords.read(path)
+    path.write_bytes(b"lamp\nli\xffght\n")
+    with pytest.raises(DataError, match=r"words.txt:2: not UTF-8 text; save the list of keywords"):
+        Keywords.read(path)
+
+
+def test_keywords_have_no_characters_that_are_not_seen() -> None:
+    for hidden in ("\0", "\x1b", "\u200b", "\u200e", "\u202e", "\ufeff", "\udcff"):
+        for made in (Keywords, Commands):
+            with pytest.raises(DataError, match=f"U[+]{ord(hidden):04X}"):
+                made([f"li{hidden}ght"])
 
 
 def test_all_pronunciations_count() -> None:

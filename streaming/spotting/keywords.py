@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from typing import NamedTuple
+from unicodedata import category
 
 from ...asr.lexicon.lexicon import Lexicon, normalise
 from ...asr.lexicon.phones import PHONES
@@ -21,6 +22,8 @@ MAX_PHRASE = 200  # characters
 THRESHOLD = 0.5
 
 _GIVEN = re.compile(r"/([^/]*)/")
+_SPACES = "\t\n\r"
+_UNSEEN = ("Cc", "Cf", "Cs")  # control, format (other directions, no width), lone surrogates
 _STRESS = re.compile(r"(?<=[A-Z])[012]$")
 
 
@@ -103,7 +106,8 @@ class Keywords:
             DataError: the file cannot be read, or a keyword of it is unusable (the message gives the line).
             ConfigError: as for `Keywords`.
         """
-        phrases, thresholds = read_lines(path)
+        lexicon = lexicon or bundled_lexicon()
+        phrases, thresholds = read_lines(path, lexicon)
         return cls(phrases, threshold=threshold, thresholds=thresholds, lexicon=lexicon)
 
     def __len__(self) -> int:
@@ -159,6 +163,11 @@ def parse_keyword(phrase: str, lexicon: Lexicon, noun: str = "keyword") -> Keywo
         raise ConfigError(f"{noun} {phrase!r}: expected text")
     if len(phrase) > MAX_PHRASE:
         raise DataError(f"{noun} {phrase[:40]!r}…: {len(phrase)} characters, at most {MAX_PHRASE} can be had")
+    hidden = next((sign for sign in phrase if sign not in _SPACES and category(sign) in _UNSEEN), None)
+    if hidden is not None:
+        raise DataError(
+            f"{noun} {phrase!r} has the character U+{ord(hidden):04X} in it, which is not seen: type it anew"
+        )
     given = _GIVEN.findall(phrase)
     if "/" in _GIVEN.sub(" ", phrase):
         raise DataError(f"{noun} {phrase!r}: a / without its fellow: phones stand between two, /K AE T/")
@@ -233,16 +242,32 @@ def _given(phrase: str, text: str, noun: str) -> Variant:
     return _variant(words)
 
 
-def read_lines(path: str | PathLike[str]) -> tuple[list[str], dict[str, float]]:
+def read_lines(
+    path: str | PathLike[str], lexicon: Lexicon | None = None
+) -> tuple[list[str], dict[str, float]]:
     """The phrases in a list of keywords, and the thresholds that some have.
 
+    Args:
+        path: of a UTF-8 file.
+        lexicon: knows the pronunciations; the bundled one by default.
+
     Raises:
-        DataError: it cannot be read, is not UTF-8, or a threshold is no number from 0 to 1.
+        DataError: it cannot be read, is not UTF-8, or a line has an unusable keyword or a threshold that is no number
+            from 0 to 1; the message gives the line.
     """
+    lexicon = lexicon or bundled_lexicon()
     text = read_text(path, "list of keywords")
     phrases, thresholds = [], {}
     for number, line in uncommented(text):
         phrase, tab, value = line.partition("\t")
+        if not phrase.strip():
+            raise DataError(
+                f"{path}: line {number}: no keyword before the tab: write the phrase, a tab and its threshold"
+            )
+        try:
+            parse_keyword(phrase.strip(), lexicon)
+        except DataError as error:
+            raise DataError(f"{path}: line {number}: {error}") from None
         phrases.append(phrase.strip())
         if tab and value.strip():
             try:

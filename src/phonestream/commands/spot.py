@@ -90,7 +90,7 @@ def _tune(folder: str, options: SpotOptions) -> None:
             options.overwrite,
             [options.listing, *paths(entries), *transcripts.values()],
         )
-    phrases, _ = options.phrases()
+    phrases, _ = options.phrases
     alarms = 1.0 if options.false_alarms is None else options.false_alarms
     listing, fine = tune(folder, entries, transcripts, phrases, options.spec(), alarms, options.jobs or 1)
     content = io.BytesIO(listing.encode())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -133,7 +134,7 @@ class SpotOptions(RunOptions):
             threshold = closed.THRESHOLD if self.threshold is None else self.threshold
             sought = closed.Commands.read(self.commands, threshold=threshold)
         else:
-            phrases, thresholds = self.phrases()
+            phrases, thresholds = self.phrases
             if self.tune is not None:
                 threshold, thresholds = 0.0, {}
             else:
@@ -141,8 +142,9 @@ class SpotOptions(RunOptions):
             sought = words.Keywords(phrases, threshold=threshold, thresholds=thresholds)
         return SpotSpec(self.model, self.threads, self.provider.value, sought)
 
+    @cached_property
     def phrases(self) -> tuple[list[str], dict[str, float]]:
-        """The keywords as they were given, and the thresholds that some have.
+        """The keywords as they were given, and the thresholds that some have; a list is read once, as of a pipe.
 
         Raises:
             DataError: the list cannot be used.
