@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,28 @@ def test_what_cannot_be_searched_is_named(tmp_path: Path, memory: MemoryFileSyst
         (reason,) = reasons(name)
         assert reason.startswith(f"{name}: {why}")
         assert "\n" not in reason
+
+
+def test_a_missing_package_is_told_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch, transcribe: Callable[..., Result], memory: MemoryFileSystem
+) -> None:
+    for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs"), ("hf", "huggingface_hub"), ("sftp", "paramiko")):
+        monkeypatch.setitem(sys.modules, package, None)
+        for arguments in (
+            (f"{scheme}://bucket/a.wav",),
+            (f"{scheme}://bucket/folder",),
+            (f"{scheme}://bucket/cuts.jsonl",),
+            ("--list", f"{scheme}://bucket/list"),
+            ("--output", f"{scheme}://bucket/out", "memory://bucket/speech/4.wav"),
+        ):
+            result = transcribe(*arguments)
+            (line,) = [line for line in result.err.splitlines() if "needs the package" in line]
+            assert result.status == 1
+            assert (
+                f"{scheme}:// needs the package {package}, which is not installed; pip install {package}"
+                in line
+            )
+            assert "credentials" not in line
 
 
 def test_lists_and_manifests_may_lie_behind_urls(memory: MemoryFileSystem) -> None:

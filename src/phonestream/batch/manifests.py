@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 from ..errors import DataError, reason_of
 from ..streaming.json_values import is_number
 from .entries import Entry, Failure, Source
-from .remote import open_binary, strip_file_scheme
+from .remote import open_binary, remedy, strip_file_scheme
 from .sinks import HIDDEN
 
 LHOTSE = (".jsonl", ".jsonl.gz")
@@ -49,9 +49,8 @@ def read_manifest(path: str) -> Iterator[Entry]:
                     yield entry
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a null character in the name
         after = f" after row {number}" if number else ""
-        yield Failure(
-            f"{path}: the manifest cannot be read{after}: {reason_of(error)}; check the name, or write it again"
-        )
+        mend = remedy(error, "check the name, or write it again")
+        yield Failure(f"{path}: the manifest cannot be read{after}: {reason_of(error)}; {mend}")
     else:
         if number == 0:
             yield Failure(f"{path}: the manifest is empty; write it again")

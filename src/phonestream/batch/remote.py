@@ -42,6 +42,18 @@ class Url(NamedTuple):
         return self._replace(path=f"{base}/{relative}" if base else f"{self.path}{relative}")
 
 
+class NoFilesystemError(OSError):
+    """A URL of which nothing can be had, whatever network and credentials are like.
+
+    Attributes:
+        remedy: what to do.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(errno.EINVAL, reason)
+        self.remedy = remedy
+
+
 def is_url(name: str) -> bool:
     """Whether a name is one for fsspec. A scheme has two letters at least: C:/ is a drive."""
     return _URL.match(name) is not None
@@ -64,16 +76,34 @@ def filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the URL's path in it.
 
     Raises:
-        OSError: there is none: the scheme is unknown, its plug-in is not installed, or it refuses.
+        NoFilesystemError: there is none: the scheme is unknown, or its plug-in is not installed.
+        OSError: it refuses.
         ModuleNotFoundError: fsspec is not installed.
     """
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     try:
         found: tuple[Any, str] = url_to_fs(url)
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error, "name", None)
+        if not missing:  # fsspec says in words of its own what to install
+            raise NoFilesystemError(error_reason(error), "then try again") from None
+        package = missing.partition(".")[0]
+        scheme = f"{parse(url).scheme.rpartition('::')[2]}://"
+        raise NoFilesystemError(
+            f"{scheme} needs the package {package}, which is not installed", f"pip install {package}"
+        ) from None
     except Exception as error:  # plug-ins raise what they like
-        raise OSError(errno.EINVAL, error_reason(error)) from None
+        reason = error_reason(error)
+        if reason.startswith("Protocol not known"):
+            raise NoFilesystemError(reason, "check the name: what comes before ://") from None
+        raise OSError(errno.EINVAL, reason) from None
     return found
+
+
+def remedy(error: BaseException, usual: str = "check the name, the network and the credentials") -> str:
+    """What to do about an error of a file behind a URL; `usual` where nothing else is known."""
+    return getattr(error, "remedy", usual)
 
 
 def download(url: str) -> BinaryIO:
@@ -168,4 +198,4 @@ def _as_os_error(error: Exception) -> OSError:
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EFBIG):
         return f"make room in {tempfile.gettempdir()}, or set TMPDIR"
-    return "check the name, the network and the credentials"
+    return remedy(error)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ..errors import ConfigError
 from .output import Output, is_abandoned
-from .remote import error_reason, filesystem, parse, with_retries
+from .remote import error_reason, filesystem, parse, remedy, with_retries
 from .sinks import HIDDEN, target_name, unwritable
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
@@ -31,7 +31,9 @@ class RemoteFolder:
         try:
             self._store, path = filesystem(url)
         except OSError as error:
-            raise ConfigError(f"{url}: {error.strerror}; then try again, or give another --output") from None
+            raise ConfigError(
+                f"{url}: {error.strerror}; {remedy(error, 'then try again')}, or give another --output"
+            ) from None
         self._path = path.rstrip("/")
         self._there: frozenset[str] | None = None
         protocol = self._store.protocol

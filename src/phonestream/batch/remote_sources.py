@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from .entries import SUFFIXES, Entry, Failure, Source, without_ending
-from .remote import Url, error_reason, filesystem, parse
+from .remote import Url, error_reason, filesystem, parse, remedy
 
 Found: TypeAlias = tuple[str, int | None]
 """A path below a folder, and the size of the file in bytes."""
@@ -41,7 +41,7 @@ def expand_url(name: str, root: str | None) -> Iterator[Entry]:
     except Exception as error:  # plug-ins raise what they like
         yield Failure.of(
             name,
-            f"cannot be searched: {error_reason(error)}; check the name, the network and the credentials",
+            f"cannot be searched: {error_reason(error)}; {remedy(error)}",
         )
         return
     for relative, size in found:

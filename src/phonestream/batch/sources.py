@@ -12,7 +12,7 @@ from ..text_file import STANDARD_INPUT, read_standard_input, read_whole
 from .entries import SUFFIXES, Entry, Failure, Source, without_ending
 from .manifests import is_manifest, read_manifest
 from .raw import Raw
-from .remote import is_url, open_binary, strip_file_scheme
+from .remote import is_url, open_binary, remedy, strip_file_scheme
 from .remote_sources import expand_url
 
 MAX_LIST_BYTES = 256 << 20  # of a list of names: some millions
@@ -62,7 +62,9 @@ def read_list(path: str) -> list[str]:
             with open_binary(strip_file_scheme(path)) as file:
                 content = read_whole(file, MAX_LIST_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise DataError(f"{path}: the list cannot be read: {reason_of(error)}; check the name") from None
+        raise DataError(
+            f"{path}: the list cannot be read: {reason_of(error)}; {remedy(error, 'check the name')}"
+        ) from None
     lines = (
         content.split(b"\0") if b"\0" in content else [line.rstrip(b"\r") for line in content.split(b"\n")]
     )
