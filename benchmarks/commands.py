@@ -1,12 +1,18 @@
 """Words of a closed list, and what is none of them: phonestream beside pocketsphinx with a JSGF grammar, in one run.
 
     python benchmarks/commands.py DIR [--limit N]
+    PHONESTREAM_SPEECH=DIR python benchmarks/commands.py --split dev,dev-cv [--lists N]
 
 DIR holds `manifest.tsv` with columns path and word (and others), and the clips: Speech Commands (Warden 2018), say.
 Lists are of the ten usual words and of all words of the manifest. *Right* is the share of clips whose word is the best
 of the list. Rejection is measured with the ten words, the others being what is to be refused: *right at x %* is the
 share of clips of the ten that are right and score above all but x % of the others. A JSGF grammar has no score to
 reject by; pocketsphinx's is that of its best path, a frame.
+
+With --split the clips are words cut out of the recordings of splits (`cut_words`), and the figures means over lists of
+ten drawn at random from the words that are said often (`command_lists`): thousands of clips to be refused, by which a
+way to score is chosen. The level that one in a hundred of them reaches, and how many reach a score of 0.5
+(`LEVEL_AT_HALF`), are measured over all lists together.
 
 Seconds are of one thread, the model's included; they count on a machine that does nothing else.
 """
@@ -24,13 +30,18 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
+from command_lists import Lists
+from cut_words import cut_words
 from numpy.typing import NDArray
 from pocketsphinx import Decoder
 from tables import Report, add_option
 
 from phonestream import Commands, Recognizer
+from phonestream.asr.corpora.corpus import speech_root
+from phonestream.streaming.spotting import command_level
 from phonestream.streaming.spotting.command_clip import hear_clip
 from phonestream.streaming.spotting.commands import CommandRecognizer
+from phonestream.streaming.spotting.keywords import bundled_lexicon
 
 TEN = ("up", "yes", "left", "stop", "down", "no", "off", "go", "right", "on")
 FALSE_ACCEPTS = (0.01, 0.02, 0.05, 0.1)
@@ -111,11 +122,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="clips and their manifest.tsv")
+    parser.add_argument("folder", type=Path, nargs="?", help="clips and their manifest.tsv")
+    parser.add_argument("--split", help="words cut out of these splits instead, commas between them")
+    parser.add_argument("--lists", type=int, default=200, help="drawn from the words of the splits")
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int, help="at most so many clips, evenly chosen")
     add_option(parser)
     options = parser.parse_args()
+    if (options.folder is None) == (options.split is None):
+        parser.error("give either a folder of clips or --split")
+    if options.split:
+        on_splits(options)
+        return
     clips = read_clips(options.folder, options.limit)
     recognizer = Recognizer(options.model, decoder="greedy")
     every = sorted({clip.word for clip in clips})
@@ -144,16 +162,58 @@ def main() -> None:
     report.save()
 
 
+def on_splits(options: argparse.Namespace) -> None:
+    """Lists of words cut out of the recordings of splits."""
+    recognizer = Recognizer(options.model, decoder="greedy")
+    clips = [
+        clip for split in options.split.split(",") for clip in cut_words(recognizer, speech_root(), split)
+    ]
+    clips = clips[:: max(1, len(clips) // options.limit) if options.limit else 1]
+    words = [word for word, _ in clips]
+    report = Report(options)
+    report.note(f"{len(clips)} clips of {len(set(words))} words, {options.lists} lists of ten")
+    table = report.table(
+        ("", ""),
+        ("right, %", ".1f"),
+        *((f"right at {100 * share:g} %", ".1f") for share in FALSE_ACCEPTS),
+        ("standard error at 1 %", ".2f"),
+        ("level of 1 %", ".2f"),
+        ("accepted at 0.5, %", ".1f"),
+    )
+    passes = {
+        "clips": [hear_clip(samples, RATE, recognizer) for _, samples in clips],
+        "as in a stream": [(recognizer.log_probs(samples, RATE),) for _, samples in clips],
+    }
+    for name, rows in passes.items():
+        lists = Lists(recognizer.metadata.decoder, bundled_lexicon(), words, rows)
+        judged = [lists.judge(chosen) for chosen in lists.draw(options.lists)]
+        found = np.array([at_shares(one.right, one.known, one.others, one.levels) for one in judged])
+        refused = np.concatenate([one.levels[one.others] for one in judged])
+        table.add(
+            name,
+            *found.mean(axis=0),
+            found[:, 1].std() / len(found) ** 0.5,
+            np.quantile(refused, 0.99),
+            100 * (refused > command_level.LEVEL_AT_HALF).mean(),
+        )
+    report.save()
+
+
 def shares(clips: Sequence[Clip], answers: Sequence[Answer], words: Sequence[str]) -> list[float | None]:
     """% right, and right at each share of false accepts; None where no clip is of another word."""
     known = np.array([clip.word in words for clip in clips])
     right = np.array([clip.word == answer.word for clip, answer in zip(clips, answers, strict=True)]) & known
     score = np.array([answer.score for answer in answers])
-    others = np.sort(score[~known])[::-1]
+    return at_shares(right, known, ~known, score)
+
+
+def at_shares(
+    right: NDArray[np.bool_], known: NDArray[np.bool_], others: NDArray[np.bool_], score: NDArray[np.float64]
+) -> list[float | None]:
+    """% of the `known` clips that are right, and at each share of false accepts among the `others`, if any."""
+    wrong = np.sort(score[others])[::-1]
     at = [
-        100 * (right & (score > others[int(share * len(others))])).sum() / known.sum()
-        if len(others)
-        else None
+        100 * (right & (score > wrong[int(share * len(wrong))])).sum() / known.sum() if len(wrong) else None
         for share in FALSE_ACCEPTS
     ]
     return [100 * right.sum() / known.sum(), *at]

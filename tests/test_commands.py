@@ -31,6 +31,7 @@ from phonestream import (
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.streaming.decode import Decoder
+from phonestream.streaming.spotting import command_level
 from phonestream.streaming.spotting.command_state import Commanding
 from phonestream.streaming.spotting.commands import CommandRecognizer
 from phonestream.streaming.spotting.jsgf import read_jsgf, read_phrase
@@ -215,6 +216,36 @@ def test_a_command_is_told_from_others_and_from_none() -> None:
     assert nothing.command is None
     everything = CommandRecognizer(DECODER, Commands(["stop"], threshold=0)).recognize(said("M IY"))
     assert (everything.command, everything.second) == ("stop", None)
+
+
+def test_a_sentence_that_ends_otherwise_than_a_command_is_none() -> None:
+    """Common words are short and fit it worse than the command: any phones at all fit better."""
+    ready = CommandRecognizer(DECODER, Commands(["turn the light off", "stop"]))
+    assert ready.recognize(said("T ER N DH AH L AY T AO F")).score > 0.9
+    assert ready.recognize(said("T ER N DH AH L AY T AO S")).command == "turn the light off"  # one misheard
+    other = ready.recognize(said("T ER N DH AH L AY T AA N"))
+    assert other.best == "turn the light off"
+    assert other.rejected
+
+
+def test_a_vowel_is_no_word_beside_a_command() -> None:
+    """The lexicon has *a* and *uh*: an "up" of which the P is faint is up."""
+    rows, faint = said("AH"), PHONES.index("P") + 1
+    rows[13, [0, faint]] = np.log([0.965, 0.005])
+    assert CommandRecognizer(DECODER, Commands(["up", "stop"])).recognize(rows).command == "up"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.floats(-50, 20), min_size=2, max_size=6), st.floats(-50, 20), st.integers(2, 30))
+def test_words_that_fit_as_well_speak_against_a_command_together(
+    words: list[float], best: float, length: int
+) -> None:
+    def level(others: list[float], phones: float = -1e9) -> float:
+        return float(command_level.level(best, length, command_level.log_sum(np.array(others)), phones))
+
+    assert level(words) == pytest.approx(1.5 * best - np.log(np.exp(words).sum()))
+    assert level(words) <= level(words[:-1])
+    assert level(words, best + 8 * max(1, length / 4)) <= 0.5 * best + 1e-9  # any phones fit so much better
 
 
 def sentences() -> Commands:

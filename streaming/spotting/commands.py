@@ -1,17 +1,12 @@
 """Commands: which sentence of a closed list an utterance is, or none of them.
 
 The utterance is compared, as a whole, with every command, with common words that are no commands, and with any phones
-at all (`phone_tree`). How much better the best command does than these is its *level*, in nats:
-
-    level = (best - words) + 0.3 min(best - second, 6) + 0.5 (best - phones)
-
-The score is 1 / (1 + e^(LEVEL_AT_HALF - level)). At 0.5 one in a hundred other words passes for one of ten commands, on
-195 one-second clips of 25 words (Speech Commands), on which the weights were chosen, too.
+at all (`phone_tree`). How much better the best command does than these is its level, of which the score is made
+(`command_level`).
 """
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.resources import files
@@ -26,15 +21,13 @@ from ...text_file import read_text
 from ..arrays import AnyArray, FloatArray
 from ..decode import Decoder
 from ..metadata import ModelMetadata
-from . import jsgf
+from . import command_level, jsgf
 from .grammar import MAX_SENTENCES
 from .keywords import Keyword, bundled_lexicon, check_threshold, columns, parse_keyword, uncommented
 from .phone_tree import STEEPEST, PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
 THRESHOLD = 0.5
-LEVEL_AT_HALF = -4.0
-SECOND_WEIGHT, SECOND_MOST, FREE_WEIGHT = 0.3, 6.0, 0.5
 
 
 class CommandResult(NamedTuple):
@@ -167,6 +160,7 @@ class CommandRecognizer:
         for command in commands:
             self._first.append(len(sequences))
             sequences += [tuple(column[phone] for phone in said.phones) for said in command.variants]
+        self._lengths = [len(sequences[first]) for first in self._first]  # phones of each command
         self.digest = hashlib.sha256(
             json.dumps([[word.phrase, [said.phones for said in word.variants]] for word in commands]).encode()
         ).hexdigest()
@@ -176,7 +170,7 @@ class CommandRecognizer:
         fillers = [
             tuple(column[phone] for phone in phones)
             for phones in common_words()
-            if all(phone in column for phone in phones)
+            if len(phones) > 1 and all(phone in column for phone in phones)
         ]
         sequences += [phones for phones in fillers if phones not in own]
         self._tree = PhoneTree(sequences, blank=decoder.blank)
@@ -217,10 +211,8 @@ class CommandRecognizer:
             sum(part) / len(passes) for part in zip(*map(self._scores, passes), strict=True)
         )
         order = np.argsort(-each, kind="stable")
-        best = float(each[order[0]])
-        ahead = min(best - float(each[order[1]]), SECOND_MOST) if len(each) > 1 else SECOND_MOST
-        level = (best - words) + SECOND_WEIGHT * ahead + FREE_WEIGHT * (best - phones)
-        score = 1 / (1 + math.exp(min(LEVEL_AT_HALF - level, 500.0)))
+        length = self._lengths[order[0]]
+        score = command_level.score(float(command_level.level(each[order[0]], length, words, phones)))
         names = [command.phrase for command in self.commands]
         name, second = names[order[0]], names[order[1]] if len(names) > 1 else None
         rows = passes[0]
@@ -236,13 +228,13 @@ class CommandRecognizer:
         )
 
     def _scores(self, rows: FloatArray) -> tuple[AnyArray, float, float]:
-        """The best paths through `rows`, nats: of each command, of other words, and of any phones."""
+        """Nats: the best path of each command through `rows`, log sum of other words' and that of any phones."""
         values = relative(rows)
         scores = self._tree.scores(self._tree.decode(self._tree.initial(), values))
         each = np.maximum.reduceat(scores[: self._own], self._first)
         phones = free_score(values, self._decoder.blank)
         # A model of other phones may know none of the words.
-        words = float(scores[self._own :].max()) if len(scores) > self._own else phones
+        words = float(command_level.log_sum(scores[self._own :])) if len(scores) > self._own else phones
         return each, words, phones
 
 
