@@ -43,6 +43,8 @@ class _Step(nn.Module):
     def forward(self, audio: Tensor, state: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
         named = dict(zip(self.weights, weights, strict=True))
         carried = dict(zip(self.states, state, strict=True))
+        for tensor in state:
+            torch._check(tensor.shape[0] == audio.shape[0])
         log_probs, after = functional_call(self.encoder, named, (audio, carried))
         return log_probs, *(after[name] for name in self.states)
 
@@ -70,6 +72,7 @@ def trace(config: EncoderConfig) -> onnx.ModelProto:
         encoder = Encoder(config)
     check_streams(encoder)
     encoder = encoder.eval().requires_grad_(False)
+    encoder.flat = True
     encoder.backend = "quadratic"  # of all forms the one with the fewest operations, for any number of frames
     step = _Step(encoder).eval()
     state = list(encoder.initial_state(SHOWN_BATCH).values())

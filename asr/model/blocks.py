@@ -25,20 +25,30 @@ class Subsampling(nn.Module):
         self.second = nn.Conv1d(hidden, width, kernel_size=3, stride=2)
 
     def forward(self, features: Tensor, tails: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Features `[batch, mels, 4 n]` and the frame before, at both rates, to `[batch, n, width]`."""
-        hidden = functional.relu(self._convolve(self.first, torch.cat([tails[0], features], dim=2)))
-        frames = self._convolve(self.second, torch.cat([tails[1], hidden], dim=2))
-        return frames.transpose(1, 2), (features[:, :, -1:], hidden[:, :, -1:])
+        """Features `[batch, 4 n, mels]` and the frame before, at both rates, to `[batch, n, width]`.
 
-    def _convolve(self, layer: nn.Conv1d, x: Tensor) -> Tensor:
-        """`layer(x)`; in float64 as a matrix product, since ONNX Runtime has no such convolution."""
+        The frames before, and those that are next in their place, are `[batch, channels, 1]`.
+        """
+        hidden = functional.relu(self._convolve(self.first, features, tails[0]))
+        frames = self._convolve(self.second, hidden, tails[1])
+        return frames, (features[:, -1:].transpose(1, 2), hidden[:, -1:].transpose(1, 2))
+
+    def _convolve(self, layer: nn.Conv1d, x: Tensor, before: Tensor) -> Tensor:
+        """`layer` over `[batch, 2 n, channels]`.
+
+        In float64 as a matrix product, since ONNX Runtime has no such convolution.
+        """
         if self.training:
-            y: Tensor = layer(x)
-            return y
-        taps = torch.cat([x[..., :-1:2], x[..., 1::2], x[..., 2::2]], dim=1)
+            y: Tensor = layer(torch.cat([before, x.transpose(1, 2)], dim=2))
+            return y.transpose(1, 2)
+        pairs = x.reshape(x.shape[0], -1, 2 * x.shape[2])
+        earlier = torch.cat([before.transpose(1, 2), pairs[..., x.shape[2] :]], dim=1)[:, :-1]
+        taps = torch.cat([earlier, pairs], dim=2)
+        # The weights on the left: ONNX Runtime, which rearranges the right factor in every call, has less to rearrange.
         weight, bias = layer.weight.permute(0, 2, 1).flatten(1), layer.bias
         assert bias is not None
-        return (weight.double() @ taps.double() + bias.double().unsqueeze(1)).float()
+        y = torch.addmm(bias.double().unsqueeze(1), weight.double(), taps.double().flatten(0, 1).T)
+        return y.float().T.reshape(*taps.shape[:2], -1)
 
 
 class CausalConvolution(nn.Module):
@@ -60,8 +70,11 @@ class CausalConvolution(nn.Module):
         # channels (16 with 15 taps), and such a convolution is too small a part of a block to gain from bfloat16.
         exact = autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
         with exact:
-            y = functional.conv2d(x.transpose(1, 2).unsqueeze(2), self.weight, self.bias, groups=self.width)
-        return y.squeeze(2).transpose(1, 2), x[:, -(self.taps - 1) :]
+            # By one transposition there and back each, which ONNX Runtime does as a part of its convolution.
+            y = functional.conv2d(
+                x.unsqueeze(1).permute(0, 3, 1, 2), self.weight, self.bias, groups=self.width
+            )
+        return y.permute(0, 2, 3, 1).squeeze(1), x[:, -(self.taps - 1) :]
 
 
 class LookAhead(nn.Module):
@@ -82,9 +95,22 @@ class LookAhead(nn.Module):
 
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `[batch, time, width]` and the `[batch, frames, width]` before them to late frames and next tail."""
-        x = torch.cat([tail, x], dim=1)
-        context = self.convolution(self.norm(x).transpose(1, 2)).transpose(1, 2)
-        return x[:, : -self.frames] + context, x[:, -self.frames :]
+        flat = x.dim() == 2
+        x = torch.cat([tail, x.reshape(tail.shape[0], -1, x.shape[-1])], dim=1)
+        normed = self.norm(x)
+        if self.training:
+            context = self.convolution(normed.transpose(1, 2)).transpose(1, 2)
+        else:  # ONNX Runtime's convolution takes several times as long, most of all for many streams of few frames
+            time = x.shape[1] - self.frames
+            taps = [normed[:, first : first + time] for first in range(self.frames + 1)]
+            context = functional.linear(
+                torch.cat(taps, dim=2).flatten(0, 1),
+                self.convolution.weight.permute(0, 2, 1).flatten(1),
+                self.convolution.bias,
+            )
+            context = context if flat else context.unflatten(0, (tail.shape[0], -1))
+        late = x[:, : -self.frames]
+        return (late.flatten(0, 1) if flat else late) + context, x[:, -self.frames :]
 
 
 class SelfConditioning(nn.Module):
@@ -104,9 +130,9 @@ class SelfConditioning(nn.Module):
 
     def forward(self, x: Tensor, rows_per_frame: int) -> tuple[Tensor, Tensor]:
         """Frames `[batch, time, width]` to conditioned frames and scores `[batch, rows, outputs]`."""
-        scores = by_row(self.head(self.norm(x)), rows_per_frame)
-        posteriors = scores.softmax(dim=-1).reshape(*x.shape[:2], -1)
-        return x + self.back(posteriors), scores
+        scores = self.head(self.norm(x))
+        posteriors = scores.unflatten(-1, (rows_per_frame, -1)).softmax(dim=-1).flatten(-2)
+        return x + self.back(posteriors), by_row(scores, rows_per_frame)
 
 
 def by_row(scores: Tensor, rows_per_frame: int) -> Tensor:
@@ -163,15 +189,23 @@ class Block(nn.Module):
         dropout: float = 0.0,
         backend: str | None = None,
     ) -> tuple[Tensor, State, Tensor | None]:
-        """Frames `[batch, time, width]`, attention state and convolution tail to the same, one block later."""
-        mixed = self.mix_in(self.mix_norm(x))
-        parts = [2 * self.inner, self.inner] + [x.shape[-1]] * (2 if self.convolution is not None else 0)
+        """Frames `[batch, time, width]`, attention state and convolution tail to the same, one block later.
+
+        Frames may be `[batch * time, width]`, and then stay so; the batch is that of the state.
+        """
+        batch = state.s.shape[0]
+        mixed = self.mix_in(self.mix_norm(x)).reshape(batch, -1, self.mix_in.out_features)
+        parts = [2 * self.inner, self.inner] + [self.config.width] * (
+            2 if self.convolution is not None else 0
+        )
         qk, v, *gated = mixed.split(parts, dim=-1)
         attended, state = self._attend(qk, v, state, frames, backend)
         if self.convolution is not None and tail is not None:
             value, gate = gated
             convolved, tail = self.convolution(value, tail)
             attended = torch.cat([attended, convolved * functional.silu(gate)], dim=-1)
+        if x.dim() == 2:
+            attended = attended.flatten(0, 1)
         x = x + functional.dropout(self.mix_out(attended), dropout, training=dropout > 0)
         hidden = functional.relu(self.feed_in(self.feed_norm(x)))
         x = x + functional.dropout(self.feed_out(hidden * hidden), dropout, training=dropout > 0)

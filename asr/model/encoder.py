@@ -26,7 +26,8 @@ class Encoder(nn.Module):
 
     `backend` names the attention implementation (`phonestream.kernels`), None the best one for the device. `precision`
     is that of the blocks' matrix products (`torch.autocast`), None float32; front end, norms, sums and the attention's
-    `s` and `z` stay as they are.
+    `s` and `z` stay as they are. `flat` lays all streams' frames below one another, `[batch * time, width]`, in the
+    blocks: the same numbers, but only then does ONNX Runtime add a bias within a product.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -34,6 +35,7 @@ class Encoder(nn.Module):
         self.config = config
         self.backend: str | None = None
         self.precision: torch.dtype | None = None
+        self.flat = False
         self.frontend = LogMel(config.mels)
         self.subsampling = Subsampling(config.mels, config.subsampling_width, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -105,8 +107,13 @@ class Encoder(nn.Module):
         features = self.frontend(waveform, filters)
         if feature_mask is not None:
             features = features.masked_fill(feature_mask, 0.0)
-        x, tails = self.subsampling(features, (state["feature_tail"], state["subsampling_tail"]))
+        x, tails = self.subsampling(
+            features.transpose(1, 2), (state["feature_tail"], state["subsampling_tail"])
+        )
         after["feature_tail"], after["subsampling_tail"] = tails
+        batch = audio.shape[0]
+        if self.flat:
+            x = x.flatten(0, 1)
         for layer, block in enumerate(self.blocks):
             attention = State(state[f"s{layer}"], state[f"z{layer}"])
             tail = state.get(f"convolution_tail{layer}")
@@ -124,7 +131,10 @@ class Encoder(nn.Module):
                 x, early = self.conditioning(x, self.config.rows_per_frame)
                 if intermediate is not None:
                     intermediate.append(early.float().log_softmax(dim=-1))
-        scores = by_row(self.head(self.norm(x)), self.config.rows_per_frame)
+        scores = self.head(self.norm(x))
+        if self.flat:
+            scores = scores.unflatten(0, (batch, -1))
+        scores = by_row(scores, self.config.rows_per_frame)
         return scores.float().log_softmax(dim=-1), after
 
     def offline(self, audio: Tensor, **options: object) -> Tensor:

@@ -119,7 +119,7 @@ class LogMel(nn.Module):
         recording: normalisation would amplify rounding errors.
         """
         energies = self.energies(audio, filters).clamp(min=AUDIBLE)
-        return (energies.log().transpose(1, 2) - self.mean) * self.scale
+        return ((energies.log() - self.mean.T) * self.scale.T).transpose(1, 2)
 
 
 def mel_filters(mels: int, warp: float = 1.0) -> Tensor:
