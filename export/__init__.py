@@ -4,8 +4,17 @@ A model file is traced from the encoder's own forward pass (`graph`), filled wit
 `quantise`), described by its metadata, and compared with torch (`verify`) before it is written (`exporter`).
 """
 
-from .exporter import Description, Summary, export, export_encoder
+from .exporter import Description, Summary, export, export_again, export_encoder
 from .quantise import rounded
 from .weights import read_encoder, read_weights
 
-__all__ = ["Description", "Summary", "export", "export_encoder", "read_encoder", "read_weights", "rounded"]
+__all__ = [
+    "Description",
+    "Summary",
+    "export",
+    "export_again",
+    "export_encoder",
+    "read_encoder",
+    "read_weights",
+    "rounded",
+]

@@ -21,9 +21,9 @@ from ..streaming.audio.samples import SAMPLE_RATE
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from ..streaming.silence import SilenceRule, default_rule
 from .graph import trace
-from .quantise import quantise_weights, with_weights
+from .quantise import Int8, quantise_weights, with_weights
 from .verify import verify
-from .weights import ENCODER_KEY, fill, read_encoder
+from .weights import ENCODER_KEY, fill, read_encoder, read_model_file
 
 PARTS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 VERSION = re.compile(rf"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){{2}}(-{PARTS})?(\+{PARTS})?")  # semver.org
@@ -54,6 +54,7 @@ class Summary:
     fitted_on: int  # recordings that temperature and blank's penalty were fitted on; 0: they were not fitted
     blank_penalty: float  # nats, subtracted from blank's score
     largest_difference: float  # of a log-probability, from torch, over all chunkings and batchings tried
+    again: bool = False  # made from another model file, with all that it says of itself
 
     def __str__(self) -> str:
         """A few lines for a person."""
@@ -61,6 +62,8 @@ class Summary:
             f"blank penalty {self.blank_penalty:g}, confidence temperature {self.metadata.temperature:g}: "
             f"fitted on {self.fitted_on} recordings of dev"
             if self.fitted_on
+            else "weights and metadata are those of the file that it was made from"
+            if self.again
             else f"confidences: temperature {self.metadata.temperature:g}, not fitted; give data with a dev split"
         )
         return "\n".join(
@@ -164,16 +167,46 @@ def export_encoder(
     metadata = describe(encoder, description, temperature)
 
     model = fill(trace(encoder.config), weights)
-    model.producer_name, model.producer_version = "phonestream", distribution.version("phonestream")
-    helper.set_model_props(model, metadata.to_map() | {ENCODER_KEY: json.dumps(to_dict(encoder.config))})
-    onnx.checker.check_model(model, full_check=True)
-    content = model.SerializeToString()
+    content = _content(model, metadata.to_map() | {ENCODER_KEY: json.dumps(to_dict(encoder.config))})
     largest_difference = verify(encoder, content)
     _write(output, content)
     parameters = sum(parameter.numel() for parameter in encoder.parameters())
     return Summary(
         output, len(content), parameters, int8, metadata, fitted_on, blank_penalty, largest_difference
     )
+
+
+def export_again(source: Path, output: Path) -> Summary:
+    """Write a model file anew, with the graph that this version of Phonestream traces.
+
+    Weights, int8 levels and scales among them, and metadata are the file's own, bit for bit.
+
+    Raises:
+        ModelError: the file cannot be read, its states are not those that its encoder has today, the new one cannot be
+            written or does not agree with torch; then there is no new file.
+    """
+    encoder, weights, entries = read_model_file(source)
+    metadata = ModelMetadata.from_map(entries)
+    _check_writable(output)
+    states = describe(encoder, Description(metadata.name), 1.0).states
+    if metadata.states != states:
+        raise ModelError(
+            f"{source}: its states are not those that this version gives such an encoder: export its training run again"
+        )
+    content = _content(fill(trace(encoder.config), weights), entries)
+    largest_difference = verify(encoder, content)
+    _write(output, content)
+    int8 = any(isinstance(weight, Int8) for weight in weights.values())
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return Summary(output, len(content), parameters, int8, metadata, 0, 0.0, largest_difference, again=True)
+
+
+def _content(model: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
+    model.producer_name, model.producer_version = "phonestream", distribution.version("phonestream")
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def describe(encoder: Encoder, description: Description, temperature: float) -> ModelMetadata:

@@ -8,6 +8,7 @@ once, when it loads the file; a DequantizeLinear it would run at every call.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from ..errors import ConfigError, ModelError, reason_of
 from ..streaming.metadata import ModelMetadata
 from ..streaming.model import MAX_MODEL_BYTES
 from ..text_file import read_whole
-from .quantise import Int8
+from .quantise import Int8, to_float32
 
 # Metadata beside ModelMetadata's own: the EncoderConfig, for whoever reads the weights back
 ENCODER_KEY = "encoder"
@@ -75,6 +76,23 @@ def read_encoder(path: Path) -> Encoder:
     Raises:
         ModelError: see `read_weights`.
     """
+    return read_model_file(path).encoder
+
+
+class ModelFile(NamedTuple):
+    """All that a model file has but its graph."""
+
+    encoder: Encoder  # in evaluation mode
+    weights: dict[str, Tensor | Int8]  # its `state_dict`, int8 where the file has int8
+    metadata: dict[str, str]
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """What a new graph needs to take the place of the file's.
+
+    Raises:
+        ModelError: see `read_weights`.
+    """
     model = _load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
@@ -85,30 +103,29 @@ def read_encoder(path: Path) -> Encoder:
             )
         encoder = Encoder(from_dict(EncoderConfig, json.loads(metadata[ENCODER_KEY])))
         found = {tensor.name: tensor for tensor in model.graph.initializer}
-        encoder.load_state_dict(
-            {name: _weight(found, name, own) for name, own in encoder.state_dict().items()}
-        )
+        weights = {name: _weight(found, name, own) for name, own in encoder.state_dict().items()}
+        encoder.load_state_dict({name: to_float32(weight) for name, weight in weights.items()})
     except (ModelError, ConfigError) as error:
         raise ModelError(f"{path}: {error}") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{path}: metadata {ENCODER_KEY!r} is damaged ({error}): export the model again with `phonestream export`"
         ) from None
-    return encoder.eval()
+    return ModelFile(encoder.eval(), weights, metadata)
 
 
-def _weight(found: Mapping[str, TensorProto], name: str, own: Tensor) -> Tensor:
+def _weight(found: Mapping[str, TensorProto], name: str, own: Tensor) -> Tensor | Int8:
+    weight: Tensor | Int8
     if name in found:
         weight = _values(found[name], np.float32)
     elif name + LEVELS in found and name + SCALE in found:
-        weight = Int8(
-            _values(found[name + LEVELS], np.int8), _values(found[name + SCALE], np.float32)
-        ).dequantise()
+        weight = Int8(_values(found[name + LEVELS], np.int8), _values(found[name + SCALE], np.float32))
     else:
         raise ModelError(f"the weight {name} is missing: export the model again with `phonestream export`")
-    if weight.shape != own.shape:
+    shape = to_float32(weight).shape
+    if shape != own.shape:
         raise ModelError(
-            f"the weight {name} is {list(weight.shape)}, but its configuration says {list(own.shape)}: "
+            f"the weight {name} is {list(shape)}, but its configuration says {list(own.shape)}: "
             "export the model again with `phonestream export`"
         )
     return weight

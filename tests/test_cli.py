@@ -258,6 +258,7 @@ def test_a_name_cannot_break_lines_or_move_the_cursor(
         (["train", "config.toml"], "--run"),
         (["train", "config.toml", "--run", "run", "--resume", "--initial", "model.onnx"], "--initial"),
         (["export", "run"], "--output"),
+        (["export", "model.onnx", "--output", "new.onnx", "--int8"], "--int8"),
         (["prepare", "corpus"], "--output"),
         (["evaluate"], "MODEL_OR_RUN"),
     ],

@@ -27,6 +27,7 @@ from phonestream.export import (
     Description,
     Summary,
     export,
+    export_again,
     export_encoder,
     exporter,
     read_encoder,
@@ -201,6 +202,37 @@ def test_another_models_weights_are_blended_in(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "wider", Checkpoint(1, TrainConfig(model=wider), "", state, state, []))
     with pytest.raises(ConfigError, match="another shape than the run's"):
         export(tmp_path / "wider", path, blend=before)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_model_file_is_written_anew_with_its_weights_and_metadata(tmp_path: Path, int8: bool) -> None:
+    before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
+    export_small("fixed decay", before, int8=int8)
+    model = onnx.load(before)
+    model.metadata_props.add(key="note", value="mine")
+    scales = [tensor for tensor in model.graph.initializer if tensor.name.endswith(".int8.scale")]
+    for tensor in scales:  # not those that quantising anew would choose
+        scale = onnx.numpy_helper.to_array(tensor) * np.float32(1.0000001)
+        tensor.raw_data = scale.tobytes()
+    onnx.save(model, before)
+    summary = export_again(before, after)
+    assert summary.int8 == int8
+    assert "those of the file" in str(summary)
+    written = onnx.load(after)
+    assert {e.key: e.value for e in written.metadata_props} == {e.key: e.value for e in model.metadata_props}
+    assert {t.name: t.raw_data for t in written.graph.initializer} == {
+        t.name: t.raw_data for t in model.graph.initializer
+    }
+
+
+def test_a_model_file_with_other_states_is_not_written_anew(tmp_path: Path, written: Path) -> None:
+    model = onnx.load(written)
+    states = next(entry for entry in model.metadata_props if entry.key == "states")
+    states.value = states.value.replace("audio_tail", "tail_of_audio")
+    onnx.save(model, tmp_path / "before.onnx")
+    with pytest.raises(ModelError, match=r"before\.onnx: its states are not those"):
+        export_again(tmp_path / "before.onnx", tmp_path / "after.onnx")
+    assert not (tmp_path / "after.onnx").exists()
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "0.10.3-rc.1", "2.0.0+steps.2200"])

@@ -27,7 +27,10 @@ OF_A_RUN = (
 def export(
     context: typer.Context,
     run: Annotated[
-        Path | None, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="RUN", help="Folder of a training run, or a model file to write anew.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="MODEL.onnx", help="The model file to write.")
@@ -94,8 +97,17 @@ def export(
         raise typer.BadParameter("give a training run's folder, or --web", param_hint="RUN")
     if output is None:
         raise typer.BadParameter("give the file to write", param_hint="--output")
-    from ..export import export
+    from ..export import export, export_again
 
+    if run.suffix == ".onnx" or run.is_file():
+        for parameter in OF_A_RUN:
+            if parameter in given - {"run", "output"}:
+                raise typer.BadParameter(
+                    "is about a run; a model file that is written anew keeps its weights and what it says of itself",
+                    param_hint=_hint(parameter),
+                )
+        write(str(export_again(run, output)))
+        return
     summary = export(
         run,
         output,
