@@ -44,7 +44,7 @@ class _Step(nn.Module):
         named = dict(zip(self.weights, weights, strict=True))
         carried = dict(zip(self.states, state, strict=True))
         for tensor in state:
-            torch._check(tensor.shape[0] == audio.shape[0])
+            torch._check(tensor.shape[0] == audio.shape[0])  # type: ignore[no-untyped-call]
         log_probs, after = functional_call(self.encoder, named, (audio, carried))
         return log_probs, *(after[name] for name in self.states)
 

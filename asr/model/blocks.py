@@ -108,7 +108,7 @@ class LookAhead(nn.Module):
                 self.convolution.weight.permute(0, 2, 1).flatten(1),
                 self.convolution.bias,
             )
-            context = context if flat else context.unflatten(0, (tail.shape[0], -1))
+            context = context if flat else context.reshape(tail.shape[0], -1, context.shape[-1])
         late = x[:, : -self.frames]
         return (late.flatten(0, 1) if flat else late) + context, x[:, -self.frames :]
 
