@@ -30,6 +30,9 @@ class BeamSearch:
     blank_score: float | None = None
     """Nats added for each 40 ms of blanks: below 0 there are more phones, above 0 fewer. None: `BLANK_SCORE` with a
     language model, which by itself favours what is short, and 0 without."""
+    acoustic_scale: float = 0.75
+    """Factor of the acoustic model's log-probabilities. CTC's rows are surer than they should be of one way to say a
+    prefix; below 1, its other ways count for more beside it, and so does the language model."""
     threshold: float = 6.0
     """Nats below the best prefix at which a prefix is given up."""
     delay_seconds: float = 0.5
@@ -47,6 +50,12 @@ class BeamSearch:
             self.blank_score,
             "a number from -100 to 100",
             self.blank_score is None or is_number(self.blank_score, -100, 100),
+        )
+        _require(
+            "acoustic_scale",
+            self.acoustic_scale,
+            "a number from 0.01 to 100",
+            is_number(self.acoustic_scale, 0.01, 100),
         )
         _require(
             "threshold", self.threshold, "a number from 0.1 to 1000", is_number(self.threshold, 0.1, 1000)

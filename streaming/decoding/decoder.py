@@ -84,18 +84,19 @@ class BeamDecoder:
             symbols,
             greedy.blank,
             size=settings.size,
+            acoustic_scale=settings.acoustic_scale,
             lm_weight=settings.lm_weight,
             blank_score=blank_score * greedy.row_seconds / BLANK_SECONDS,
             threshold=settings.threshold,
-            cut=CUT,
-            skip=SKIP,
+            cut=CUT * settings.acoustic_scale,
+            skip=SKIP * settings.acoustic_scale,
             depth=max(8, math.ceil(seconds / PHONE_SECONDS)),
         )
 
     def parameters(self) -> dict[str, float]:
         """The numbers that the search goes by, for another implementation of it: streaming/web/page/beam.js."""
         rule = self.rule
-        names = ("size", "lm_weight", "blank_score", "threshold", "cut", "skip", "depth")
+        names = ("size", "acoustic_scale", "lm_weight", "blank_score", "threshold", "cut", "skip", "depth")
         return {name: getattr(rule, name) for name in names} | {"review": self._review, "delay": self.delay}
 
     def initial(self, row: int = 0, tiling: TilingState | None = None) -> BeamState:

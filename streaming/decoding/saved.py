@@ -26,7 +26,8 @@ _COUNT = 2  # bytes
 _PREFIX = [("blank", "<f8"), ("phone", "<f8"), ("context", "<i4"), ("length", "<u2"), ("last", "u1")]
 _PREFIX_BYTES = sum(np.dtype(kind).itemsize for _, kind in _PREFIX)
 _PHONE = np.dtype([("age", "<u2"), ("confidence", "<u2"), ("rows", "u1"), ("symbol", "u1")])
-_SETTINGS = ("size", "lm_weight", "blank_score", "threshold", "delay_seconds")
+_SETTINGS = ("size", "acoustic_scale", "lm_weight", "blank_score", "threshold", "delay_seconds")
+_UNSCALED = {"acoustic_scale": 1.0}  # of snapshots from before there was a scale
 _LOWEST = 2 * search.IMPOSSIBLE
 
 
@@ -43,6 +44,8 @@ def find(greedy: Decoder, saved: Any, own: BeamDecoder | None) -> BeamDecoder:
     Raises:
         ValueError: they are not fields of ours, or of another language model; the message says so.
     """
+    if isinstance(saved, dict):
+        saved = _UNSCALED | saved
     if not (isinstance(saved, dict) and saved.keys() == {"lm", *_SETTINGS}):
         raise ValueError("is damaged: field 'search' has other entries than those of a search")
     if own is not None and fields(own) == saved:

@@ -6,8 +6,8 @@ vocabulary continuous speech recognition using bi-directional recurrent DNNs", a
 
     log P(prefix | rows) + lm_weight * log P_lm(prefix) + blank_score * rows that are blanks
 
-in nats, the last within the sum over all ways. A row y [columns] with the blank's y_b turns each prefix, of scores b
-(blank), p (phone) and t = log(e^b + e^p), into
+in nats, the last within the sum over all ways. A row of log-probabilities times `acoustic_scale`, y [columns] with the
+blank's y_b, turns each prefix, of scores b (blank), p (phone) and t = log(e^b + e^p), into
 
     itself, after a blank         b' = t + y_b + blank_score
     itself, its last phone s on   p' = p + y_s
@@ -85,11 +85,12 @@ class Rule:
     """int64 [columns, 1 or 2]: symbols of each column; 0 for the blank."""
     blank: int
     size: int
+    acoustic_scale: float
     lm_weight: float
     blank_score: float  # nats a row
     threshold: float
-    cut: float
-    skip: float  # log-probability
+    cut: float  # of scaled log-probabilities, as is the next
+    skip: float
     depth: int  # phones that a history has room for
 
 
@@ -115,6 +116,7 @@ def step(rule: Rule, beam: Beam, row: int, log_probs: AnyArray, confidence: AnyA
         log_probs: float64 [columns].
         confidence: uint16 [columns]: posteriors times `MAX_CONFIDENCE`.
     """
+    log_probs = rule.acoustic_scale * log_probs
     blank_log_prob = log_probs[rule.blank]
     total = scores(beam)
     column = rule.column[beam.last]

@@ -61,6 +61,7 @@ def step_many(
     prefixes, of, starts = before
     column = rule.column[prefixes.last]
     total = scores(prefixes)
+    log_probs = rule.acoustic_scale * log_probs
     blank_log_probs = log_probs[:, rule.blank]
     blank = total + (blank_log_probs + rule.blank_score)[of]
     phone = prefixes.phone + log_probs[of, column]

@@ -73,8 +73,9 @@ export class BeamDecoder {
     return this.tiling.finished(spikes, this.tiling.seconds(this.row));
   }
 
-  step(y) {
-    const { blank_score: blankScore, cut, skip } = this.settings;
+  step(row) {
+    const { acoustic_scale: scale, blank_score: blankScore, cut, skip } = this.settings;
+    const y = Float64Array.from(row, (value) => scale * value);
     let highest = -Infinity;
     for (const value of y) if (value > highest) highest = value;
     const before = this.beam;
@@ -91,7 +92,7 @@ export class BeamDecoder {
     for (let column = 0; column < y.length; column++) {
       if (column !== this.blank && y[column] > highest - cut) symbols.push(...this.symbolsOf[column]);
     }
-    const confidence = confidences(y, this.temperature);
+    const confidence = confidences(row, this.temperature);
     for (const prefix of before) {
       prefix.nextHistory = prefix.history;
       if (prefix.nextPhone > prefix.nextBlank && prefix.history.length) {
