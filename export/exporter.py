@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import metadata as distribution
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..asr.lexicon.phones import BLANK, PHONES
 from ..asr.model.blocks import half_lives
 from ..asr.model.config import EncoderConfig, to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
-from ..asr.training.checkpoint import load_checkpoint, load_weights
+from ..asr.training.checkpoint import expand_weights, load_checkpoint, load_weights
 from ..atomic import write_atomically
 from ..errors import ConfigError, ModelError
 from ..streaming.audio.samples import SAMPLE_RATE
@@ -133,6 +134,8 @@ def export(
 def blend_weights(encoder: Encoder, model: Path, share: float) -> None:
     """Move the weights of `encoder` towards those of a model file, by `share` of the way.
 
+    The file's model may have fewer blocks: it counts as `expand_weights` makes it.
+
     Raises:
         ConfigError: a share that is not from 0 to 1, or a model of another shape.
         ModelError: the file cannot be read.
@@ -140,14 +143,16 @@ def blend_weights(encoder: Encoder, model: Path, share: float) -> None:
     if not 0 <= share <= 1:
         raise ConfigError(f"blend share {share:g}: give a number from 0 to 1")
     other = read_encoder(model)
-    if other.config != encoder.config:
+    own = encoder.config
+    if replace(other.config, layers=own.layers, self_condition_after=own.self_condition_after) != own:
         raise ConfigError(
             f"{model}: its encoder has another shape than the run's: blend it with its own stages only"
         )
-    theirs = other.state_dict()
+    theirs = expand_weights(other.state_dict(), encoder)
+    load_weights(deepcopy(encoder), theirs, str(model))
     mixed = {
-        name: own.lerp(theirs[name], share) if own.is_floating_point() else own
-        for name, own in encoder.state_dict().items()
+        name: weight.lerp(theirs[name], share) if weight.is_floating_point() else weight
+        for name, weight in encoder.state_dict().items()
     }
     encoder.load_state_dict(mixed)
 

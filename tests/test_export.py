@@ -33,6 +33,7 @@ from phonestream.export import (
     read_encoder,
     read_weights,
 )
+from phonestream.export.exporter import blend_weights
 from phonestream.streaming.model import Model
 
 TOLERANCE = 1e-4
@@ -196,6 +197,15 @@ def test_another_models_weights_are_blended_in(tmp_path: Path) -> None:
     torch.testing.assert_close(read_weights(path), expected)
     with pytest.raises(ConfigError, match="blend share 2: give a number from 0 to 1"):
         export(tmp_path / "second", path, blend=before, blend_share=2)
+    deeper = dataclasses.replace(SMALL, layers=SMALL.layers + 1)
+    encoder = make_encoder(deeper, seed=3)
+    more = {name: weight.clone() for name, weight in encoder.state_dict().items()}
+    blend_weights(encoder, before, 0.25)
+    new = "blocks.1.mix_out.weight"  # of the block that the other model lacks, where it comes to add nothing
+    torch.testing.assert_close(encoder.state_dict()[new], 0.75 * more[new])
+    torch.testing.assert_close(
+        encoder.state_dict()["head.bias"], 0.25 * first["head.bias"] + 0.75 * more["head.bias"]
+    )
     wider = dataclasses.replace(SMALL, feed_forward=SMALL.feed_forward * 2)
     state = make_encoder(wider).state_dict()
     (tmp_path / "wider").mkdir()

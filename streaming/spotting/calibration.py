@@ -7,8 +7,9 @@ hits count as four at most, however often it is said) on
     p   the whole path's, s * max(phones - 2, 1)                 w    log-probability that it is said (`context`)
 
 The score is 1 / (1 + f), f being the false alarms of an average keyword in an hour of speech at that level or above:
-0.5 is one an hour, 0.9 one in nine hours. Both were fitted on the dev splits with the bundled model, for 217 words and
-pairs of words of 2 to 18 phones that are said there, in 1.1 hours: below one alarm in 100 hours the scale is a guess.
+0.5 is one an hour, 0.9 one in nine hours. Both were fitted on the dev splits with version 1.5.0 of the model, for 217
+words and pairs of words of 2 to 18 phones that are said there, in 1.1 hours: below one alarm in 100 hours the scale is
+a guess.
 """
 
 import math
