@@ -15,6 +15,8 @@ from torch import nn
 from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.phones import BLANK, PHONES
 from phonestream.asr.training.audio_cache import cached_corpus
+from phonestream.asr.training.distributed import SINGLE_PROCESS
+from phonestream.asr.training.precision import DTYPES, choose_precision
 from phonestream.asr.training.teacher.ctranslate2 import read_variables
 from phonestream.asr.training.teacher.features import features_of, windows
 from phonestream.asr.training.teacher.fit import collate, fit_head, head_log_probs
@@ -254,6 +256,10 @@ def test_the_command_writes_rows_that_are_the_head_s(
     found = load_rows(rows)
     encoder = load_whisper(whisper)
     head = load_head(head_path, digest_of(encoder))
+    precision = choose_precision(
+        "auto", SINGLE_PROCESS
+    )  # in which the command ran: a rounded tie is another label
+    encoder = encoder.to(dtype=DTYPES[precision] or torch.float32)
     cuts = [cut for cut in load_cuts(small_corpus, "train") if cut.id in found]
     corpus = cached_corpus(cuts, longest_seconds=35.0, report=lambda line: None)  # rounded to 16 bits
     assert len(corpus.utterances) == 2
