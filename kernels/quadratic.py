@@ -30,9 +30,8 @@ def quadratic(
     if decay is None:
         weights = weights.tril()
     else:
-        rate = (
-            decay.to(accumulator).clamp(min=torch.finfo(accumulator).tiny).log().view(-1, 1, 1)
-        )  # exp(n * log g) takes a tenth of g^n's time
+        g = decay.to(accumulator).clamp(min=torch.finfo(accumulator).tiny)  # 0 would have no logarithm
+        rate = g.log().view(-1, 1, 1)  # exp(n * log g) takes a tenth of g^n's time
         frame = torch.arange(time + 1, dtype=accumulator, device=q.device).unsqueeze(1)
         powers = torch.exp(rate * frame)  # [heads, time + 1, 1]
         frame = frame[:-1]

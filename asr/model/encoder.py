@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         later = config.look_ahead_convolution
         self.look_ahead = LookAhead(config.width, later) if later else None
-        self.look_ahead_after = (config.layers - 1) // 3  # index of the block that the convolution follows
+        self.look_ahead_after = look_ahead_after(config.layers)
         outputs = config.rows_per_frame * (len(PHONES) + 1)
         self.conditioning = SelfConditioning(config.width, outputs) if config.self_condition_after else None
         self.norm = nn.LayerNorm(config.width)
@@ -149,6 +149,11 @@ class Encoder(nn.Module):
     def rows(self, samples: int) -> int:
         """CTC rows of a recording of `samples` samples: `rows_per_frame` for each started frame of 640."""
         return -(-samples // FRAME) * self.config.rows_per_frame
+
+
+def look_ahead_after(layers: int) -> int:
+    """Index of the block that the look-ahead convolution follows, in a model of so many."""
+    return (layers - 1) // 3
 
 
 def pad(recordings: Sequence[Tensor], look_ahead_frames: int) -> Tensor:

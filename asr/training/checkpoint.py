@@ -15,7 +15,7 @@ from torch import Tensor
 from ...atomic import write_atomically
 from ...errors import ConfigError
 from ..model.config import from_dict, to_dict
-from ..model.encoder import Encoder
+from ..model.encoder import Encoder, look_ahead_after
 from .config import TrainConfig
 from .precision import Precision
 
@@ -155,7 +155,7 @@ def _deepen(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
     new = len(encoder.blocks) - blocks
     if blocks < 1 or new < 1:
         return weights
-    kept = (blocks - 1) // 3 + 1  # up to the look-ahead, as `Encoder.look_ahead_after` has it
+    kept = look_ahead_after(blocks) + 1
     deeper = {}
     for name, weight in weights.items():
         _, index, *rest = name.split(".") if name.startswith("blocks.") else ("", "0")
