@@ -134,7 +134,7 @@ def export(
 def blend_weights(encoder: Encoder, model: Path, share: float) -> None:
     """Move the weights of `encoder` towards those of a model file, by `share` of the way.
 
-    The file's model may have fewer blocks: it counts as `expand_weights` makes it.
+    The file's model may have fewer blocks and narrower feed-forward layers: it counts as `expand_weights` makes it.
 
     Raises:
         ConfigError: a share that is not from 0 to 1, or a model of another shape.
@@ -144,7 +144,13 @@ def blend_weights(encoder: Encoder, model: Path, share: float) -> None:
         raise ConfigError(f"blend share {share:g}: give a number from 0 to 1")
     other = read_encoder(model)
     own = encoder.config
-    if replace(other.config, layers=own.layers, self_condition_after=own.self_condition_after) != own:
+    grown = replace(
+        other.config,
+        layers=max(own.layers, other.config.layers),
+        self_condition_after=own.self_condition_after,
+        feed_forward=max(own.feed_forward, other.config.feed_forward),
+    )
+    if grown != own:
         raise ConfigError(
             f"{model}: its encoder has another shape than the run's: blend it with its own stages only"
         )

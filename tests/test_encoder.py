@@ -114,6 +114,19 @@ def test_new_blocks_change_no_output_until_they_are_trained(layers: int, after: 
 
 
 @torch.no_grad()
+def test_wider_feed_forward_layers_change_no_output_until_they_are_trained() -> None:
+    plain, audio = make(SMALL), noise(2, 30)
+    wide = Encoder(dataclasses.replace(SMALL, feed_forward=2 * SMALL.feed_forward)).eval()
+    load_weights(wide, expand_weights(plain.state_dict(), wide), "plain")
+    torch.testing.assert_close(wide(audio)[0], plain(audio)[0])
+    for block in wide.blocks:
+        block.feed_out.weight.normal_(std=0.2)
+    assert (wide(audio)[0] - plain(audio)[0]).abs().max() > 0.01
+    with pytest.raises(ConfigError, match=r"wide: is of another configuration: blocks\.0\.feed_in\.bias"):
+        load_weights(plain, expand_weights(wide.state_dict(), plain), "wide")
+
+
+@torch.no_grad()
 def test_an_intermediate_head_starts_as_the_last_one_and_untold_then_tells_what_it_hears() -> None:
     plain, audio = make(SMALL), noise(2, 30)
     told = Encoder(dataclasses.replace(SMALL, self_condition_after=1)).eval()

@@ -207,11 +207,21 @@ def test_another_models_weights_are_blended_in(tmp_path: Path) -> None:
         encoder.state_dict()["head.bias"], 0.25 * first["head.bias"] + 0.75 * more["head.bias"]
     )
     wider = dataclasses.replace(SMALL, feed_forward=SMALL.feed_forward * 2)
-    state = make_encoder(wider).state_dict()
-    (tmp_path / "wider").mkdir()
-    save_checkpoint(tmp_path / "wider", Checkpoint(1, TrainConfig(model=wider), "", state, state, []))
-    with pytest.raises(ConfigError, match="another shape than the run's"):
-        export(tmp_path / "wider", path, blend=before)
+    encoder = make_encoder(wider, seed=4)
+    new = encoder.blocks[0].feed_out.weight[:, SMALL.feed_forward :].clone()
+    blend_weights(encoder, before, 0.25)
+    torch.testing.assert_close(encoder.blocks[0].feed_out.weight[:, SMALL.feed_forward :], 0.75 * new)
+    for name, other in (
+        ("wider", wider),
+        ("deeper", deeper),
+        ("slower", dataclasses.replace(SMALL, convolution=SMALL.convolution + 2)),
+    ):
+        state = make_encoder(other).state_dict()
+        (tmp_path / name).mkdir()
+        save_checkpoint(tmp_path / name, Checkpoint(1, TrainConfig(model=other), "", state, state, []))
+        export(tmp_path / name, tmp_path / f"{name}.onnx")
+        with pytest.raises(ConfigError, match="another shape than the run's"):
+            export(tmp_path / "first", path, blend=tmp_path / f"{name}.onnx")
 
 
 @pytest.mark.parametrize("int8", [False, True])

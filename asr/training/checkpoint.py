@@ -129,15 +129,16 @@ def expand_weights(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Te
 
     A head of fewer CTC rows a frame is repeated: rows that agree collapse into one phone. A look-ahead convolution that
     the smaller model lacks is `encoder`'s own, initially a pure delay. So is the projection of a new intermediate
-    head's posteriors back into the blocks, initially zero; the head itself starts as a copy of the last one. Blocks
-    that it lacks are `encoder`'s own, their last projections zero, between the blocks before the look-ahead
-    and those after it; they compute the same if the intermediate head comes so many blocks later.
+    head's posteriors back into the blocks, initially zero; the head itself starts as a copy of the last one. Units
+    that its feed-forward layers lack are `encoder`'s own, and zero times them is added. Blocks that it lacks are
+    `encoder`'s own, their last projections zero, between the blocks before the look-ahead and those after it; they
+    compute the same if the intermediate head comes so many blocks later.
     """
     wanted, own = encoder.head.out_features, len(weights.get("head.bias", ()))
     if 0 < own < wanted and wanted % own == 0:
         names = ("head.weight", "head.bias")
         weights = weights | {name: torch.cat([weights[name]] * (wanted // own)) for name in names}
-    weights = _deepen(weights, encoder)
+    weights = _widen(_deepen(weights, encoder), encoder)
     added = {
         name: weights.get(name.removeprefix("conditioning."), as_made)
         for name, as_made in encoder.state_dict().items()
@@ -166,6 +167,20 @@ def _deepen(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
             last = ".mix_out." in name or ".feed_out." in name
             deeper[name] = torch.zeros_like(weight) if last else weight
     return deeper
+
+
+def _widen(weights: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """`weights` with feed-forward layers as wide as `encoder`'s: what the new units compute is multiplied by zero."""
+    wider = dict(weights)
+    for name, as_made in encoder.state_dict().items():
+        weight = weights.get(name)
+        if weight is None or ".feed_" not in name or weight.dim() != as_made.dim():
+            continue
+        if any(have > want for have, want in zip(weight.shape, as_made.shape, strict=True)):
+            continue  # too wide: `load_weights` says which weight does not fit
+        wider[name] = torch.zeros_like(as_made) if ".feed_out." in name else as_made.clone()
+        wider[name][tuple(slice(size) for size in weight.shape)] = weight
+    return wider
 
 
 def check_same_config(before: Checkpoint, config: TrainConfig, run: Path) -> None:
