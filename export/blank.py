@@ -35,7 +35,7 @@ def fit_blank_penalty(log_probs: Sequence[NDArray[np.float32]], references: Sequ
             ),
             PhoneErrors(),
         )
-        return found.substitutions + found.insertions + found.deletions
+        return found.total
 
     found = {penalty: errors(penalty) for penalty in PENALTIES}
     return min((p for p in PENALTIES if found[p] <= AS_GOOD * min(found.values())), key=abs)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...streaming.decode import Phone
-from .score import align
+from .score import matches
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -62,12 +62,8 @@ def forced_alignment(decoder: "Decoder", text: str, samples: NDArray[np.float32]
 
 def match_phones(reference: Sequence[Aligned], decoded: Sequence[Phone]) -> Iterator[tuple[Aligned, Phone]]:
     """Pairs of a reference phone and the decoded phone that matches it in their edit-distance alignment."""
-    said, after = iter(reference), iter(decoded)
-    for edit in align([phone.symbol for phone in reference], [phone.symbol for phone in decoded]):
-        left = None if edit.reference is None else next(said)
-        right = None if edit.hypothesis is None else next(after)
-        if left is not None and right is not None and edit.operation == "equal":
-            yield left, right
+    for said, heard in matches([phone.symbol for phone in reference], [phone.symbol for phone in decoded]):
+        yield reference[said], decoded[heard]
 
 
 def peak(phone: Phone) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -142,14 +142,12 @@ def _confusion_lines(table: NDArray[np.int64]) -> list[str]:
     if not found:
         return []
     lines = ["most frequent errors"]
-    for reference, hypothesis, times in found:
-        if reference is None:
-            text = f"{hypothesis} inserted"
-            share = ""
-        else:
-            text = f"{reference} deleted" if hypothesis is None else f"{reference} heard as {hypothesis}"
+    for confusion in found:
+        reference, _, times = confusion
+        share = ""
+        if reference is not None:
             share = f"  {times / table[PHONES.index(reference)].sum():6.1%} of {reference}"
-        lines.append(f"{times:6,}  {text:<15}{share}".rstrip())
+        lines.append(f"{times:6,}  {confusion.words:<15}{share}".rstrip())
     return lines
 
 
@@ -173,10 +171,7 @@ def format_listing(report: Report) -> str:
             recording.speaker or "",
             f"{recording.seconds:.3f}",
             f"{errors.per:.4f}",
-            errors.substitutions,
-            errors.insertions,
-            errors.deletions,
-            errors.reference_length,
+            *astuple(errors),
             *aligned(recording.alignment),
         )
         lines.append("\t".join(map(str, values)))
@@ -233,13 +228,7 @@ def _all_confusions(report: Report) -> list[Confusion]:
 
 
 def _counts(errors: PhoneErrors) -> dict[str, Any]:
-    return {
-        "per": errors.per,
-        "substitutions": errors.substitutions,
-        "insertions": errors.insertions,
-        "deletions": errors.deletions,
-        "reference_length": errors.reference_length,
-    }
+    return {"per": errors.per, **asdict(errors)}
 
 
 def check_output(path: Path) -> None:

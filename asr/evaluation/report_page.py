@@ -15,7 +15,7 @@ from ..lexicon.phones import PHONES
 from .reliability import BINS, judge, reliability
 from .report import GAP, RecordingScore, Report, write_output
 from .report_latency import CHUNK_MS, Latency, measure_latency
-from .report_pictures import confusion_matrix, confusion_words, histogram, reliability_diagram
+from .report_pictures import confusion_matrix, histogram, reliability_diagram
 from .score import PhoneErrors, top_confusions
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def page(report: Report, latency: Latency | None, worst: Sequence[Player]) -> st
         phones=_phone_rows(report),
         confusion_matrix=Markup(confusion_matrix(report.confusions)),
         confusions=[
-            (confusion_words(confusion), f"{confusion.times:,}")
+            (confusion.words, f"{confusion.times:,}")
             for confusion in top_confusions(report.confusions, SHOWN_CONFUSIONS)
         ],
         rates_histogram=Markup(

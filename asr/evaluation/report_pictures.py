@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from ..lexicon.phones import PHONES
 from .reliability import Reliability
-from .score import Confusion
 
 ORDER = (
     "P", "B", "T", "D", "K", "G", "CH", "JH", "F", "V", "TH", "DH", "S", "Z", "SH", "ZH", "HH", "M", "N", "NG",
@@ -103,15 +102,6 @@ def reliability_diagram(found: Reliability) -> str:
         tip = f"{entry.phones:,} phones: confidence {entry.confidence:.2f}, {entry.right:.1%} right"
         parts.append(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{tip}</title></circle>')
     return "".join(parts) + "</svg>"
-
-
-def confusion_words(confusion: Confusion) -> str:
-    """An error in words."""
-    if confusion.reference is None:
-        return f"{confusion.hypothesis} inserted"
-    if confusion.hypothesis is None:
-        return f"{confusion.reference} deleted"
-    return f"{confusion.reference} heard as {confusion.hypothesis}"
 
 
 class _Plot:

@@ -1,6 +1,6 @@
 """Phone error rate: reference and hypothesis aligned, errors counted by kind, and the confusion table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -57,6 +57,16 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Edit]:
             m -= 1
             edits.append(Edit("insert", None, hypothesis[m]))
     return edits[::-1]
+
+
+def matches(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where both have the same symbol in their alignment: its index in the one and in the other."""
+    n = m = 0
+    for edit in align(reference, hypothesis):
+        if edit.operation == "equal":
+            yield n, m
+        n += edit.reference is not None
+        m += edit.hypothesis is not None
 
 
 def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[NDArray[np.int64], int]:
@@ -158,6 +168,15 @@ class Confusion(NamedTuple):
     reference: str | None
     hypothesis: str | None
     times: int
+
+    @property
+    def words(self) -> str:
+        """The error in words."""
+        if self.reference is None:
+            return f"{self.hypothesis} inserted"
+        if self.hypothesis is None:
+            return f"{self.reference} deleted"
+        return f"{self.reference} heard as {self.hypothesis}"
 
 
 def top_confusions(table: NDArray[np.int64], limit: int) -> list[Confusion]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import DataError
-from ...evaluation.score import align
+from ...evaluation.score import matches
 from ...lexicon.phones import BLANK
 
 FEWEST = 20  # matched phones for a median worth having
@@ -26,12 +26,8 @@ def measure_lead(pairs: Iterable[tuple[Rows, Rows]], teacher_row_seconds: float,
     leads: list[float] = []
     for teacher, student in pairs:
         ours, theirs = spikes(student), spikes(teacher)
-        mine, other = iter(ours), iter(theirs)
-        for edit in align([str(label) for label, _ in ours], [str(label) for label, _ in theirs]):
-            own = None if edit.reference is None else next(mine)
-            their = None if edit.hypothesis is None else next(other)
-            if own is not None and their is not None and edit.operation == "equal":
-                leads.append(own[1] * row_seconds - their[1] * teacher_row_seconds)
+        for own, their in matches([str(label) for label, _ in ours], [str(label) for label, _ in theirs]):
+            leads.append(ours[own][1] * row_seconds - theirs[their][1] * teacher_row_seconds)
     if len(leads) < FEWEST:
         raise DataError(
             f"teacher and student agree on {len(leads)} phones of dev, too few to measure the teacher's lead: "
