@@ -15,6 +15,7 @@ from torch import nn
 from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.phones import BLANK, PHONES
 from phonestream.asr.training.audio_cache import cached_corpus
+from phonestream.asr.training.distillation import fingerprint
 from phonestream.asr.training.distributed import SINGLE_PROCESS
 from phonestream.asr.training.precision import DTYPES, choose_precision
 from phonestream.asr.training.teacher.ctranslate2 import read_variables
@@ -22,7 +23,6 @@ from phonestream.asr.training.teacher.features import features_of, windows
 from phonestream.asr.training.teacher.fit import collate, fit_head, head_log_probs
 from phonestream.asr.training.teacher.head import Head, HeadConfig, load_head, save_head
 from phonestream.asr.training.teacher.lead import measure_lead, spikes
-from phonestream.asr.training.teacher.make import digest_of
 from phonestream.asr.training.teacher.parts import RECORDINGS, remove_parts, rows_in_parts
 from phonestream.asr.training.teacher.rows import load_rows, sparse_rows
 from phonestream.asr.training.teacher.whisper import ROW, load_whisper, log_mel, mel_filters
@@ -255,7 +255,7 @@ def test_the_command_writes_rows_that_are_the_head_s(
 
     found = load_rows(rows)
     encoder = load_whisper(whisper)
-    head = load_head(head_path, digest_of(encoder))
+    head = load_head(head_path, fingerprint(encoder))
     precision = choose_precision(
         "auto", SINGLE_PROCESS
     )  # in which the command ran: a rounded tie is another label

@@ -87,9 +87,13 @@ def speechless(length: int, config: AugmentConfig, noises: Noises, rng: Generato
     if not _happens(config.speechless_probability, rng):
         return None
     noise = noises.cut(length, rng)
-    loudness = 10 ** (rng.uniform(*SPEECHLESS_DB) / 20)
-    gain = np.float32(loudness / (np.sqrt(np.mean(np.square(noise))) + 1e-9))
-    louder: Samples = np.clip(noise * gain, -1.0, 1.0, dtype=np.float32)
+    return at_level(noise, rng.uniform(*SPEECHLESS_DB))
+
+
+def at_level(sound: Samples, decibels: float) -> Samples:
+    """`sound` with the power of so many decibels of full scale, clipped."""
+    gain = np.float32(10 ** (decibels / 20) / (np.sqrt(np.mean(np.square(sound))) + 1e-9))
+    louder: Samples = np.clip(sound * gain, -1.0, 1.0, dtype=np.float32)
     return louder
 
 
@@ -102,7 +106,8 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
         decay, direct = rng.uniform(*config.room_decay_seconds), rng.uniform(*config.room_direct_db)
         samples = room(samples, decay, direct, rng)
     if _happens(config.noise_probability, rng):
-        samples = samples + _noise(samples, noises, rng.uniform(*config.noise_snr_db), rng)
+        snr = rng.uniform(*config.noise_snr_db)
+        samples = samples + _at_snr(samples, noises.cut(len(samples), rng), snr)
     if noises.voices is not None and _happens(config.babble_probability, rng):
         snr = rng.uniform(*config.noise_snr_db)
         samples = samples + _at_snr(samples, babble(noises.voices, len(samples), rng), snr)
@@ -118,11 +123,6 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
 def _happens(probability: float, rng: Generator) -> bool:
     """Draw; what is switched off draws nothing, so that older recipes keep their random numbers."""
     return probability > 0 and bool(rng.random() < probability)
-
-
-def _noise(samples: Samples, noises: Noises, snr_db: float, rng: Generator) -> Samples:
-    """Noise `[n]` at `snr_db` below the speech's power."""
-    return _at_snr(samples, noises.cut(len(samples), rng), snr_db)
 
 
 def babble(voices: Callable[[Generator], Samples], length: int, rng: Generator) -> Samples:

@@ -61,12 +61,10 @@ class AugmentConfig:
             raise ConfigError(
                 f"augment.lead_seconds is {list(self.lead_seconds)}: give a range within 0.04 to 600 seconds"
             )
-        for kind in ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead"):
-            probability = getattr(self, f"{kind}_probability")
-            if not 0.0 <= probability <= 1.0:
-                raise ConfigError(f"augment.{kind}_probability is {probability}: give a number from 0 to 1")
-        if not 0.0 <= self.music_share <= 1.0:
-            raise ConfigError(f"augment.music_share is {self.music_share}: give a number from 0 to 1")
+        kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead")
+        for name in (*(f"{kind}_probability" for kind in kinds), "music_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"augment.{name} is {getattr(self, name)}: give a number from 0 to 1")
         if self.needs_noises and not self.noise_dir and self.music_share < 1:
             raise ConfigError(
                 "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
@@ -125,7 +123,7 @@ class TrainConfig:
         for name in ("batch_seconds", "longest_seconds", "learning_rate", "clip_norm", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be above 0")
-        for name in ("layer_drop", "dropout", "average_decay"):
+        for name in ("layer_drop", "dropout", "average_decay", "intermediate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
         for corpus, share in self.corpus_shares.items():
@@ -137,8 +135,6 @@ class TrainConfig:
             raise ConfigError(
                 f"teacher_errors is {self.teacher_errors}: give a share from 0 to 1; 0.25 is usual"
             )
-        if not 0 <= self.intermediate < 1:
-            raise ConfigError(f"intermediate is {self.intermediate}: it must be at least 0 and below 1")
         if self.intermediate > 0 and not self.model.self_condition_after:
             raise ConfigError(
                 f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "

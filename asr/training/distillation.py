@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ..evaluation.score import phone_errors
@@ -69,10 +69,10 @@ def teacher_log_probs(teacher: Encoder, batch: Batch) -> Tensor:
     return teacher.offline(batch.audio.to(device), frames=frames.to(device))
 
 
-def fingerprint(encoder: Encoder) -> str:
-    """SHA-256 of an encoder's weights, by which a resumed run knows its teacher."""
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 of a module's weights, by which a resumed run knows its teacher, and rows are known to be of it."""
     digest = hashlib.sha256()
-    for name, weight in sorted(encoder.state_dict().items()):
+    for name, weight in sorted(module.state_dict().items()):
         digest.update(f"{name} {list(weight.shape)}\n".encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...streaming.audio.samples import SAMPLE_RATE
 from ..model.encoder import FRAME, Encoder
-from .augment import Noises
+from .augment import Noises, at_level
 from .channel import Samples
 from .config import AugmentConfig
 
@@ -42,7 +42,7 @@ def leads(
     for lead in audio:
         kind = int(rng.integers(4))
         if kind == 1:
-            lead[:] = rng.standard_normal(len(lead)) * _amplitude(rng.uniform(*ROOM_TONE_DB))
+            lead[:] = rng.standard_normal(len(lead)) * 10 ** (rng.uniform(*ROOM_TONE_DB) / 20)
         elif kind == 2:
             _end_with(lead, _noise(noises, len(lead), rng), rng)
         elif kind == 3:
@@ -72,17 +72,11 @@ def lead_state(encoder: Encoder, audio: Tensor, chosen: Tensor) -> dict[str, Ten
     return {name: torch.cat([fresh[name], tensor])[index] for name, tensor in after.items()}
 
 
-def _amplitude(decibels: float) -> float:
-    return float(10 ** (decibels / 20))
-
-
 def _noise(noises: Noises, length: int, rng: Generator) -> Samples:
     if not noises.recorded and not noises.music:
         return np.zeros(0, np.float32)
     cut = noises.cut(int(length * rng.uniform(0.3, 1.0)), rng)
-    level = _amplitude(rng.uniform(*NOISE_DB))
-    louder: Samples = np.clip(cut * np.float32(level / (np.sqrt(np.mean(np.square(cut))) + 1e-9)), -1, 1)
-    return louder
+    return at_level(cut, rng.uniform(*NOISE_DB))
 
 
 def _end_with(lead: Samples, sound: Samples, rng: Generator) -> None:

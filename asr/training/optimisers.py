@@ -104,8 +104,8 @@ def set_rates(optimisers: list[Optimizer], peaks: list[list[float]], share: floa
 
 
 @torch.no_grad()
-def average(averaged: Encoder, encoder: Encoder, step: int, decay: float) -> None:
-    """Move `averaged` towards `encoder` in place, faster in the first steps: `min(decay, (1 + step) / (10 + step))`."""
+def average(averaged: nn.Module, module: nn.Module, step: int, decay: float) -> None:
+    """Move `averaged` towards `module` in place, faster in the first steps: `min(decay, (1 + step) / (10 + step))`."""
     decay = min(decay, (1 + step) / (10 + step))
-    into, out_of = list(averaged.parameters()), list(encoder.parameters())
+    into, out_of = list(averaged.parameters()), list(module.parameters())
     torch._foreach_lerp_([p.data for p in into], [p.data for p in out_of], 1 - decay)

@@ -12,6 +12,7 @@ from torch.optim import AdamW
 
 from ..batches import epoch_plan
 from ..losses import ctc_loss
+from ..optimisers import average
 from .features import Features
 from .head import Head, HeadConfig
 from .whisper import RATE, ROW
@@ -73,9 +74,7 @@ def fit_head(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(head.parameters(), CLIP_NORM)
         optimiser.step()
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(averaged.parameters()), list(head.parameters()), 1 - decay)
+        average(averaged, head, step, AVERAGE_DECAY)
         smooth = loss.item() if smooth is None else 0.95 * smooth + 0.05 * loss.item()
         if (step + 1) % 50 == 0 or step + 1 == steps:
             report(f"teacher's head: step {step + 1}/{steps}  loss {smooth:.3f}")

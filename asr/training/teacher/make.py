@@ -1,6 +1,5 @@
 """From a folder of Whisper weights and a corpus to a file of a teacher's rows."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ....errors import ModelError
 from ....streaming.recognizer import Recognizer
@@ -18,6 +16,7 @@ from ...evaluation.score import PhoneErrors, phone_errors
 from ...lexicon.phones import PHONES, encode
 from ...model.offline import greedy_phones
 from ..audio_cache import CachedCorpus, cached_corpus
+from ..distillation import fingerprint
 from ..distributed import SINGLE_PROCESS
 from ..precision import DTYPES, choose_precision
 from .features import Features, features_of, kept_features
@@ -89,7 +88,7 @@ def make_rows(
     """
     recognizer = _student(student) if lead_seconds is None else None
     encoder = load_whisper(whisper)
-    digest = digest_of(encoder)
+    digest = fingerprint(encoder)
     precision = choose_precision("auto", SINGLE_PROCESS)
     report(f"precision of the encoder: {precision}")
     encoder = encoder.to(SINGLE_PROCESS.device, DTYPES[precision] or torch.float32)
@@ -124,7 +123,7 @@ def make_rows(
     parts = output.with_name(f".{output.name}.parts")
     rows = rows_in_parts(
         parts,
-        f"{digest} {precision} {digest_of(head)} {corpus.digest}",
+        f"{digest} {precision} {fingerprint(head)} {corpus.digest}",
         [utterance.id for utterance in corpus.utterances],
         lambda index: head_log_probs(head, _features(encoder, corpus, known, index)),
         lambda done, total: progress("making rows", done, total),
@@ -133,15 +132,6 @@ def make_rows(
     size = write_rows(output, rows, row_seconds=ROW / RATE, lead_seconds=lead_seconds, teacher=name)
     remove_parts(parts)
     return Made(output, len(corpus.utterances), size, errors, lead_seconds)
-
-
-def digest_of(module: nn.Module) -> str:
-    """SHA-256 of a module's weights."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(module.state_dict().items()):
-        digest.update(f"{name} {list(weight.shape)}\n".encode())
-        digest.update(weight.float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _features(
