@@ -44,39 +44,39 @@ def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[L
     root = np.zeros(1, np.int64)
     levels = [Level(root, root, root, np.array([len(stream)]), np.ones(1))]
     shorter = np.zeros(len(stream), np.int64)  # at each place, the id of the n-gram that ends there, or -1
-    places = [shorter]
-    starts = [np.zeros(1, bool)]  # n-grams that begin at the start of a word
     for k in range(1, order + 1):
         whole = position >= k - 1
         before = np.roll(shorter, 1) if k > 1 else np.zeros_like(shorter)
         keys, ids = np.unique((before * symbols + stream)[whole], return_inverse=True)
         suffix = np.zeros(len(keys), np.int64)
         suffix[ids] = shorter[whole]
-        at_start = np.zeros(len(keys), bool)
-        at_start[ids] = position[whole] == k - 1
-        longer = np.full(len(stream), -1)
-        longer[whole] = ids
+        shorter = np.full(len(stream), -1)
+        shorter[whole] = ids
         count = np.bincount(ids, minlength=len(keys))
         levels.append(Level(keys % symbols, keys // symbols, suffix, count, np.empty(0)))
-        starts.append(at_start)
-        places.append(longer)
-        shorter = longer
 
-    for k in range(1, order + 1):
-        level = levels[k]
+    return smooth(levels, symbols)
+
+
+def smooth(levels: Sequence[Level], symbols: int) -> list[Level]:
+    """The same n-grams with their probabilities, from the shortest to the longest."""
+    from_start = np.zeros(1, bool)  # n-grams that begin at the start of a word or a sentence
+    done = [*levels[:1]]
+    for k, level in enumerate(levels[1:], start=1):
+        from_start = level.symbol == START if k == 1 else from_start[level.parent]
         seen = level.counts.astype(float)
-        if k < order:  # in how many contexts: but nothing comes before the start of a word
+        if k + 1 < len(levels):  # in how many contexts: but nothing comes before a start
             contexts = np.bincount(levels[k + 1].suffix, minlength=len(seen))
-            seen = np.where(starts[k], level.counts, contexts).astype(float)
+            seen = np.where(from_start, seen, contexts)
         if k == 1:
             seen[level.symbol == START] = 0  # is never predicted
-        lower = levels[k - 1].prob[level.suffix] if k > 1 else 1 / (symbols - 1)
-        prob = interpolate(seen, level.parent, len(levels[k - 1].symbol), lower)
-        levels[k] = level._replace(prob=np.maximum(prob, 1e-12))
-    return levels
+        lower = done[k - 1].prob[level.suffix] if k > 1 else 1 / (symbols - 1)
+        prob = _interpolate(seen, level.parent, len(levels[k - 1].symbol), lower)
+        done.append(level._replace(prob=np.maximum(prob, 1e-12)))
+    return done
 
 
-def interpolate(seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.ndarray | float) -> np.ndarray:
+def _interpolate(seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.ndarray | float) -> np.ndarray:
     """Discounted counts plus what was taken off, spread in proportion to `lower`."""
     ones, twos, threes, fours = (float((seen == times).sum()) for times in (1, 2, 3, 4))
     scale = ones / (ones + 2 * twos) if ones else 0.0

@@ -7,7 +7,7 @@ counts it, and nothing is kept for each place of the stream but its key.
 import numpy as np
 
 from ..lexicon.g2p import START
-from ..lexicon.ngram import Level, interpolate
+from ..lexicon.ngram import Level, smooth
 from .text import BOUNDARY
 
 BITS = 7  # of a symbol
@@ -42,7 +42,7 @@ def estimate(stream: np.ndarray, symbols: int, order: int) -> list[Level]:
             found, counts = np.arange(symbols, dtype=np.uint64), everything
         levels.append(_level(found, counts, shorter, k))
         shorter = found
-    return _smooth(levels, symbols)
+    return smooth(levels, symbols)
 
 
 def _with_ends(stream: np.ndarray, end: int) -> np.ndarray:
@@ -70,21 +70,3 @@ def _level(keys: np.ndarray, counts: np.ndarray, shorter: np.ndarray, k: int) ->
     parent = np.searchsorted(shorter, keys >> np.uint64(BITS)).astype(np.int32)
     ending = keys & np.uint64((1 << BITS * (k - 1)) - 1)
     return Level(symbol, parent, np.searchsorted(shorter, ending).astype(np.int32), counts, np.empty(0))
-
-
-def _smooth(levels: list[Level], symbols: int) -> list[Level]:
-    """Probabilities, from the shortest n-grams to the longest."""
-    from_start = np.zeros(1, bool)
-    done = levels[:1]
-    for k, level in enumerate(levels[1:], start=1):
-        from_start = level.symbol == START if k == 1 else from_start[level.parent]
-        seen = level.counts.astype(float)
-        if k + 1 < len(levels):  # in how many contexts: but nothing comes before the start of a sentence
-            contexts = np.bincount(levels[k + 1].suffix, minlength=len(seen))
-            seen = np.where(from_start, seen, contexts)
-        if k == 1:
-            seen[START] = 0  # is never predicted
-        lower = done[k - 1].prob[level.suffix] if k > 1 else 1 / (symbols - 1)
-        prob = interpolate(seen, level.parent, len(levels[k - 1].symbol), lower)
-        done.append(level._replace(prob=np.maximum(prob, 1e-12)))
-    return done
