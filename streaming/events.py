@@ -98,15 +98,16 @@ def encode(event: Event) -> dict[str, Any]:
     {'event': 'phone', 'symbol': 'HH', 'start': 0.12, 'end': 0.2, 'confidence': 0.98, 'peak': 0.15}
     """
     if isinstance(event, Tentative):
-        return {"event": "tentative", "phones": [_fields(phone) for phone in event.phones]}
-    return {"event": _NAMES[type(event)], **_fields(event)}
+        return {"event": "tentative", "phones": [fields(phone) for phone in event.phones]}
+    return {"event": _NAMES[type(event)], **fields(event)}
 
 
-def _fields(event: Event) -> dict[str, Any]:
+def fields(value: Any) -> dict[str, Any]:
+    """What a named tuple holds as `json.dumps` takes it: numbers rounded to `DIGITS`, and of a phone what is known."""
     return {
-        name: round(value, DIGITS) if isinstance(value, float) else value
-        for name, value in event._asdict().items()
-        if value is not None or not isinstance(event, Phone)
+        name: round(content, DIGITS) if isinstance(content, float) else content
+        for name, content in value._asdict().items()
+        if content is not None or not isinstance(value, Phone)
     }
 
 

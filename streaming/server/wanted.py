@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import ConfigError
-from ..events import encode
+from ..events import fields as fields_of
 from ..spotting.commands import CommandResult
 from ..spotting.keywords import THRESHOLD, check_threshold
 from ..spotting.spotter import Spotted
@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
             ("commands", self.commands, CommandResult),
         ):
             if phrases:
-                fields[name] = [_plain(event) for event in events if isinstance(event, kind)]
+                fields[name] = [fields_of(event) for event in events if isinstance(event, kind)]
         return fields
 
 
@@ -70,7 +70,3 @@ def _threshold(text: str) -> float:
         return check_threshold(float(text), "threshold")
     except ValueError:
         return check_threshold(text, "threshold")  # which tells what it should be
-
-
-def _plain(event: Spotted | CommandResult) -> dict[str, Any]:
-    return {name: value for name, value in encode(event).items() if name != "event"}

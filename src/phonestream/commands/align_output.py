@@ -140,6 +140,7 @@ def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str
     """
     from ..formats.phone_sets import rename
     from ..formats.units import intervals
+    from ..streaming.events import fields as fields_of
 
     def timed(start: float, end: float, score: float) -> dict[str, float]:
         return {"start": round(start, 3), "end": round(end, 3), "score": round(score, 3)}
@@ -187,21 +188,10 @@ def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str
         ],
     }
     if alignment.lines:
-        fields["lines"] = [
-            {"text": line.text, "start": round(line.start, 3), "end": round(line.end, 3)}
-            for line in alignment.lines
-        ]
+        fields["lines"] = [fields_of(line) for line in alignment.lines]
     if options.visemes is not None:
         shapes = intervals(document(alignment, file), options)
-        fields["visemes"] = [
-            {
-                "symbol": shape.symbol,
-                "start": round(shape.start, 3),
-                "end": round(shape.end, 3),
-                "confidence": round(shape.confidence, 3),
-            }
-            for shape in shapes
-        ]
+        fields["visemes"] = [fields_of(shape) for shape in shapes]
     return fields
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,9 +114,9 @@ class SpotOptions(RunOptions):
         """What is wanted of each recording."""
         from ..batch.task import Settings
         from ..formats.options import Options
-        from ..formats.spotted import find
+        from ..formats.registry import find_among
 
-        formats = self.format_names(lambda name: find(name, self.formats))
+        formats = self.format_names(partial(find_among, self.formats))
         return Settings(formats, Options(folder=self.file_folder), channel=self.channel_number())
 
     def spec(self) -> "SpotSpec":

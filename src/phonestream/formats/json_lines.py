@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..streaming.decode import Phone
+from ..streaming.events import fields
 from .document import Document
 from .options import Options
 from .phone_sets import rename
-from .units import Heard, intervals, phones, tier
+from .units import intervals, phones, tier
 
 
 def write(document: Document, options: Options) -> Iterator[bytes]:
@@ -25,7 +25,7 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     yield f'{json.dumps(before)[:-1]}, "{tier(options)}": ['.encode()
     separator = ""
     for entry in intervals(document, options) if options.visemes else phones(document, options):
-        yield (separator + json.dumps(_entry(entry))).encode()
+        yield (separator + json.dumps(fields(entry))).encode()
         separator = ", "
     yield b"]"
     after: dict[str, Any] = {}
@@ -45,24 +45,10 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
             {
                 "score": round(way.score, 3),
                 "phones": [
-                    _entry(phone._replace(symbol=rename(phone.symbol, options.phone_set)))
+                    fields(phone._replace(symbol=rename(phone.symbol, options.phone_set)))
                     for phone in way.phones
                 ],
             }
             for way in document.alternatives
         ]
     yield f"{', ' if after else ''}{json.dumps(after)[1:]}\n".encode()
-
-
-def _entry(heard: Heard) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "symbol": heard.symbol,
-        "start": round(heard.start, 3),
-        "end": round(heard.end, 3),
-        "confidence": round(heard.confidence, 3),
-    }
-    if isinstance(heard, Phone) and heard.word_start is not None:
-        fields["word_start"] = heard.word_start
-    if isinstance(heard, Phone) and heard.peak is not None:
-        fields["peak"] = round(heard.peak, 3)
-    return fields

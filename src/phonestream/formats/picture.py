@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import write_atomically
 from ..errors import ConfigError, PhonestreamError
 from ..streaming.decode import Phone
 from .document import Interval
@@ -130,16 +131,12 @@ def save(figure: "Figure", path: Path, dpi: int) -> None:
             figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
         except ValueError as error:  # matplotlib draws at most 2^16 pixels in either direction
             raise ConfigError(f"{path}: cannot be drawn at {dpi} dpi ({error}); give fewer") from None
-    part = path.with_name(path.name + ".part")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe cannot be put in the place of another
             path.write_bytes(content.getvalue())
-            return
-        part.write_bytes(content.getvalue())
-        part.replace(path)
+        else:
+            write_atomically(path, content.getvalue())
     except OSError as error:
-        if part.is_file():
-            part.unlink(missing_ok=True)
         raise PhonestreamError(
             f"{path}: cannot be written: {error.strerror}; give another --output"
         ) from None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 from ..errors import ConfigError
 from . import (
@@ -22,7 +23,9 @@ from . import (
 from .document import Document
 from .options import Options
 
-__all__ = ["FORMATS", "Format", "Options", "find", "needs_intervals"]
+__all__ = ["FORMATS", "Format", "Options", "find", "find_among", "needs_intervals"]
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,14 @@ def find(name: str) -> Format:
     Raises:
         ConfigError: there is none; the message lists those that there are.
     """
-    form = FORMATS.get(name.lower())
+    return find_among(FORMATS, name)
+
+
+def find_among(formats: Mapping[str, F], name: str) -> F:
+    """`find` among other formats than `FORMATS`."""
+    form = formats.get(name.lower())
     if form is None:
-        raise ConfigError(f"unknown format {name!r}: choose from {', '.join(FORMATS)}")
+        raise ConfigError(f"unknown format {name!r}: choose from {', '.join(formats)}")
     return form
 
 

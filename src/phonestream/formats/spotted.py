@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import ConfigError, printable
+from ..errors import printable
 from ..streaming.spotting.commands import CommandResult
 from ..streaming.spotting.spotter import Spotted
 from . import audacity, eaf, subtitles, textgrid
@@ -195,15 +195,3 @@ COMMAND_FORMATS = _table(
     SpotFormat("csv", _command_csv, COMMAND_CSV_HEADER),
 )
 """For commands."""
-
-
-def find(name: str, known: Mapping[str, SpotFormat]) -> SpotFormat:
-    """The format called `name`, in any case.
-
-    Raises:
-        ConfigError: there is none; the message lists those that there are.
-    """
-    form = known.get(name.lower())
-    if form is None:
-        raise ConfigError(f"unknown format {name!r}: choose from {', '.join(known)}")
-    return form

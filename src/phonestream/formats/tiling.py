@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ..streaming.decode import Phone
 from .document import Interval
+from .units import milliseconds
 
 
 def tile(phones: Iterable[Phone], seconds: float) -> tuple[Interval, ...]:
@@ -24,16 +25,16 @@ def tile(phones: Iterable[Phone], seconds: float) -> tuple[Interval, ...]:
 
     def put(symbol: str, end: float, confidence: float = 1.0) -> None:
         nonlocal edge
-        edge = max(_ms(end), edge + 1)
+        edge = max(milliseconds(end), edge + 1)
         parts.append((symbol, edge, confidence))
 
     for phone in phones:
         if phone.start > seconds or seconds <= 0:
             raise ValueError(f"{phone.symbol} at {phone.start} s lies beyond the recording's {seconds} s")
-        if _ms(phone.start) > edge:
+        if milliseconds(phone.start) > edge:
             put("", phone.start)
         put(phone.symbol, phone.end, phone.confidence)
-    if _ms(seconds) > edge or (seconds > 0 and not parts):
+    if milliseconds(seconds) > edge or (seconds > 0 and not parts):
         put("", seconds)
     ends = _ends([end for _, end, _ in parts], seconds)
     return tuple(
@@ -48,13 +49,9 @@ def _ends(planned: list[int], seconds: float) -> list[float]:
     Phones are clipped to the recording, so that several may lie at its very end.
     """
     count = len(planned)
-    if count > _ms(seconds):  # less than a millisecond for each
+    if count > milliseconds(seconds):  # less than a millisecond for each
         return [seconds * number / count for number in range(1, count)] + [seconds] * bool(count)
-    latest = [_ms(seconds) - (count - 1 - number) for number in range(count)]
+    latest = [milliseconds(seconds) - (count - 1 - number) for number in range(count)]
     return [min(end, most) / 1000 for end, most in zip(planned, latest, strict=True)][:-1] + [seconds] * bool(
         count
     )
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
