@@ -347,9 +347,8 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
 def test_help_says_of_every_option_what_it_expects() -> None:
     for name, command in typer.main.get_command(app).commands.items():
         for option in command.get_params(typer.Context(command)):
-            chosen = (
-                isinstance(option.default, Enum) or "--decoder" in option.opts
-            )  # then its values are shown
+            # Then its values are shown
+            chosen = isinstance(option.default, Enum) or option.name in ("decoder", "encoding", "provider")
             assert option.param_type_name == "argument" or chosen or option.metavar is not None, (
                 name,
                 option,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .output import Format, native_remarks_off
-from .shared_options import DecoderOption, ModelOption, chosen
+from .shared_options import DecoderOption, ModelOption
 
 if TYPE_CHECKING:
     from ..streaming.audio.microphone import Chunk
@@ -114,7 +114,7 @@ def listen(
             Microphone(find(device, devices()), chunk_ms=chunk, buffer_seconds=buffer)
         )
         rate = microphone.sample_rate
-        recognizer = Recognizer(model, decoder=chosen(decoder))
+        recognizer = Recognizer(model, decoder=decoder)
         called = names(recognizer.phones, phones)
         if visemes is not None:
             check_visemes(visemes, recognizer.phones)

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import typer
 
@@ -14,20 +13,6 @@ from .shared_options import ModelOption, ThreadsOption, channel_number, existing
 if TYPE_CHECKING:
     from ..batch.plan import Existing
     from ..batch.raw import Raw
-
-
-class Provider(StrEnum):
-    """What runs the model."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Encoding(StrEnum):
-    """Of samples without a header."""
-
-    s16le = "s16le"
-    f32le = "f32le"
 
 
 class Form(Protocol):
@@ -98,13 +83,13 @@ class RunOptions:
         int | None,
         typer.Option(metavar="HZ", help="Standard input is raw samples, without a header, at this rate."),
     ] = None
-    encoding: Annotated[Encoding, typer.Option(help="Sample format of raw input.")] = Encoding.s16le
+    encoding: Annotated[Literal["s16le", "f32le"], typer.Option(help="Sample format of raw input.")] = "s16le"
     channels: Annotated[
         int, typer.Option(min=1, max=64, help="Number of interleaved channels in raw input.")
     ] = 1
     model: ModelOption = "default"
     threads: ThreadsOption = 1
-    provider: Annotated[Provider, typer.Option(help="What runs the model.")] = Provider.cpu
+    provider: Annotated[Literal["cpu", "cuda"], typer.Option(help="What runs the model.")] = "cpu"
 
     @property
     def file(self) -> str | None:
@@ -162,7 +147,7 @@ class RunOptions:
 
         if self.rate is None:
             for option, given in (
-                ("--encoding", self.encoding is not Encoding.s16le),
+                ("--encoding", self.encoding != "s16le"),
                 ("--channels", self.channels != 1),
             ):
                 if given:
@@ -172,4 +157,4 @@ class RunOptions:
             return None
         if "-" not in (self.files or []):
             raise typer.BadParameter("is about standard input; give - as FILE", param_hint="--rate")
-        return Raw(check_rate(self.rate), self.encoding.value, self.channels)
+        return Raw(check_rate(self.rate), self.encoding, self.channels)

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError
 from .output import complain, write
-from .shared_options import DecoderOption, ModelOption, chosen
+from .shared_options import DecoderOption, ModelOption
 
 SECOND_SIGNAL = 3  # exit status
 TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
@@ -113,7 +113,7 @@ def serve(
         idle_seconds=max_idle,
         duration_seconds=max_duration,
     )
-    recognizer = Recognizer(model, decoder=chosen(decoder))
+    recognizer = Recognizer(model, decoder=decoder)
     ending = run(
         recognizer,
         host=host,

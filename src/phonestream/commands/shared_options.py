@@ -1,7 +1,6 @@
 """Options that several commands have, and the checks of their values."""
 
 from collections.abc import Collection
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -30,26 +29,14 @@ FrameRateOption = Annotated[
 ]
 
 
-class Decoding(StrEnum):
-    """How rows of log-probabilities become phones."""
-
-    beam = "beam"
-    greedy = "greedy"
-
-
 DecoderOption = Annotated[
-    Decoding | None,
+    Literal["beam", "greedy"] | None,
     typer.Option(
         help="beam weighs whole sequences with a language model of phones; greedy takes each row's best: sooner, and "
         "what was said rather than what should have been.",
         show_default="beam, where the language model has the model's phones",
     ),
 ]
-
-
-def chosen(decoder: Decoding | None) -> Literal["beam", "greedy"] | None:
-    """What `Recognizer` takes."""
-    return None if decoder is None else decoder.value
 
 
 def channel_number(channel: str, *words: str) -> str | int:

@@ -140,7 +140,7 @@ class SpotOptions(RunOptions):
             else:
                 threshold = words.THRESHOLD if self.threshold is None else self.threshold
             sought = words.Keywords(phrases, threshold=threshold, thresholds=thresholds)
-        return SpotSpec(self.model, self.threads, self.provider.value, sought)
+        return SpotSpec(self.model, self.threads, self.provider, sought)
 
     @cached_property
     def phrases(self) -> tuple[list[str], dict[str, float]]:

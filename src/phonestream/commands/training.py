@@ -9,7 +9,7 @@ import typer
 
 from .output import audio_warnings_told, complain, write
 from .progress import Bar
-from .shared_options import MAX_THREADS, DecoderOption, TorchThreadsOption, chosen
+from .shared_options import MAX_THREADS, DecoderOption, TorchThreadsOption
 
 if TYPE_CHECKING:
     from ..asr.corpora.corpus import Problem
@@ -195,7 +195,7 @@ def evaluate(
             json=json,
             confusions=confusions,
             page=report_folder,
-            decoder=chosen(decoder),
+            decoder=decoder,
             threads=threads,
             progress=bar,
         )

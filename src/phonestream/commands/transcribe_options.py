@@ -7,7 +7,7 @@ import typer
 
 from .output import styled
 from .run_options import RunOptions
-from .shared_options import DecoderOption, Decoding, FrameRateOption, VisemesOption, chosen, phone_names
+from .shared_options import DecoderOption, FrameRateOption, VisemesOption, phone_names
 
 if TYPE_CHECKING:
     from ..batch.task import ModelSpec, Settings
@@ -100,7 +100,7 @@ class TranscribeOptions(RunOptions):
         """What transcribes them."""
         from ..batch.task import ModelSpec
 
-        return ModelSpec(self.model, self.threads, self.provider.value, self._decoding())
+        return ModelSpec(self.model, self.threads, self.provider, self._decoding())
 
     def _decoding(self) -> "Decoder | None":
         """How to decode; None where nothing is asked for."""
@@ -111,10 +111,10 @@ class TranscribeOptions(RunOptions):
             "--n-best": None if self.n_best == 1 else self.n_best,
         }
         asked = [option for option, value in given.items() if value is not None]
-        if self.decoder is Decoding.greedy and asked:
+        if self.decoder == "greedy" and asked:
             raise typer.BadParameter("is about beam search; leave out --decoder greedy", param_hint=asked[0])
         if not asked:
-            return chosen(self.decoder)
+            return self.decoder
         from ..streaming.decoding.config import N_BEST, BeamSearch
 
         usual = N_BEST if self.n_best > 1 else BeamSearch()
