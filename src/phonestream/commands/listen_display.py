@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from ..formats.text import boundary
 from ..streaming.decode import Phone
@@ -30,28 +30,8 @@ LOUD_DB, CLIPPING_DB = -12, -1  # of the peak
 MUTED_SECONDS = 3.0  # of exact silence that no open microphone gives
 
 
-class Display(Protocol):
-    """Something that shows a stream as it goes on."""
-
-    def show(self, event: Event) -> None:
-        """An event, in order."""
-
-    def status(self, status: Status) -> None:
-        """How things stand after a chunk."""
-
-    def tentative(self, phones: Sequence[Phone]) -> None:
-        """What may follow the phones that were shown; each call takes back what the one before said."""
-
-    def remark(self, text: str) -> None:
-        """Something that the person should know and that is no event."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exception: object) -> None: ...
-
-
-class Plain:
-    """Lines that are done, for a file, a pipe or a terminal that cannot move its cursor."""
+class Display:
+    """A stream as it goes on: lines that are done, for a file, a pipe or a terminal that cannot move its cursor."""
 
     def __init__(self, called: Mapping[str, str]) -> None:
         self._called = called  # the name of each symbol
@@ -60,6 +40,7 @@ class Plain:
         self._look_ahead = 0.0
 
     def show(self, event: Event) -> None:
+        """An event, in order."""
         done: list[str] = []
         match event:
             case Listening():
@@ -87,14 +68,16 @@ class Plain:
             self._put(line)
 
     def status(self, status: Status) -> None:
+        """How things stand after a chunk."""
         done, self._lines = listen_lines.settle(self._lines, status.seconds - self._look_ahead)
         for line in done:
             self._put(line)
 
     def tentative(self, phones: Sequence[Phone]) -> None:
-        pass
+        """What may follow the phones that were shown; each call takes back what the one before said."""
 
     def remark(self, text: str) -> None:
+        """Something that the person should know and that is no event."""
         complain(text)
 
     def __enter__(self) -> Self:
@@ -107,7 +90,7 @@ class Plain:
         write(line)
 
 
-class Json(Plain):
+class Json(Display):
     """Each event on a line, at once."""
 
     def __init__(self) -> None:
@@ -120,7 +103,7 @@ class Json(Plain):
         pass
 
 
-class Animated(Plain):
+class Animated(Display):
     """On a terminal: lines that are done scroll away; below them the line that grows, and how things stand."""
 
     def __init__(self, called: Mapping[str, str]) -> None:
@@ -211,7 +194,7 @@ def display_for(as_json: bool, called: Mapping[str, str]) -> Display:
     """What suits standard output."""
     if as_json:
         return Json()
-    return Animated(called) if _animated() else Plain(called)
+    return Animated(called) if _animated() else Display(called)
 
 
 def meter(status: Status, muted: bool, plain: bool) -> "Text":
