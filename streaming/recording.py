@@ -6,12 +6,14 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from ..errors import AudioError
+from .arrays import FloatArray
 from .audio.channels import Mixed, warn_of_audio
 from .audio.files import open_audio
+from .audio.recording import Audio
 from .audio.samples import mix_block
 from .decode import Phone
 from .decoding.config import Decoding
-from .stream import Stream
+from .stream import E, Stream
 
 if TYPE_CHECKING:
     from .recognizer import Recognizer
@@ -57,10 +59,18 @@ def transcribe_with(stream: Stream, path: str | PathLike[str], channel: int | No
         if channel is not None and not 1 <= channel <= audio.channels:
             raise AudioError(f"{name}: channel={channel!r}: expected a number from 1 to {audio.channels}")
         for block in audio.blocks():
-            chosen = block if channel is None else block[:, [channel - 1]]
-            try:
-                phones += stream.accept(mix_block(chosen), audio.sample_rate)
-            except AudioError as error:
-                raise AudioError(f"{name}: from {stream.seconds:.2f} s on: {error}") from None
+            phones += accept_block(stream, audio, block if channel is None else block[:, [channel - 1]])
         warn_of_audio(*(f"{name}: {remark}" for remark in audio.remarks))
     return phones + stream.finish()
+
+
+def accept_block(stream: Stream[E], audio: Audio, block: FloatArray) -> list[E]:
+    """What a stream gives for the next block `[n, channels]` of a recording.
+
+    Raises:
+        AudioError: it cannot be heard; the message says of which recording it is, and where.
+    """
+    try:
+        return stream.accept(mix_block(block), audio.sample_rate)
+    except AudioError as error:
+        raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None

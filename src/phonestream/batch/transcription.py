@@ -10,10 +10,11 @@ from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.files import open_audio
 from ..streaming.audio.recording import Audio, unexpected
-from ..streaming.audio.samples import MAX_CHANNELS, mix_block
+from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 from ..streaming.recognizer import Recognizer
+from ..streaming.recording import accept_block
 from ..streaming.spotting.keywords import Keywords
 from ..streaming.spotting.spotter import Spotted
 from ..streaming.stream import Stream
@@ -132,7 +133,7 @@ def _transcribe(
             level = level.add(block if columns is None else block[:, columns])
         for index, (_, own) in enumerate(chosen):
             samples = block if own is None else block[:, own]
-            keep(index, _accept(streams[index], samples, audio))
+            keep(index, accept_block(streams[index], audio, samples))
             pass_on_rows(index)
         progress(streams[0].seconds, length)
     alternatives = []
@@ -193,13 +194,6 @@ def source_blocks(source: Source, audio: Audio) -> Iterator[FloatArray]:
     first = round(source.start * audio.sample_rate)
     count = None if source.seconds is None else round(source.seconds * audio.sample_rate)
     return audio.blocks(first, None if count is None else first + count)
-
-
-def _accept(stream: Stream[Any], block: FloatArray, audio: Audio) -> "list[Phone | Spotted]":
-    try:
-        return stream.accept(mix_block(block), audio.sample_rate)
-    except AudioError as error:
-        raise AudioError(f"{audio.path}: from {stream.seconds:.2f} s on: {error}") from None
 
 
 def _check_length(source: Source, audio: Audio, seconds: float) -> None:

@@ -107,7 +107,8 @@ def hear_excerpt(
     from ..formats.tiling import tile
     from ..streaming.audio.channels import Mixed
     from ..streaming.audio.files import open_audio
-    from ..streaming.audio.samples import mix_block, mono
+    from ..streaming.audio.samples import mono
+    from ..streaming.recording import accept_block
 
     with native_remarks_off():
         opened = Mixed(open_audio(file))
@@ -125,10 +126,7 @@ def hear_excerpt(
         heard, samples, rows = [], [], []
         received, first_row = 0, 0
         for block in opened.blocks():
-            try:
-                heard += stream.accept(mix_block(block), rate)
-            except AudioError as error:
-                raise AudioError(f"{file}: from {stream.seconds:.2f} s on: {error}") from None
+            heard += accept_block(stream, opened, block)
             received += len(block)
             if received > start * rate:
                 samples.append(mono(block)[max(0, round(start * rate) - received + len(block)) :])
