@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib.resources import files
+from pathlib import PurePath
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,30 +13,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from . import alignment, upload
+from . import alignment, page, upload
 from . import websocket as session
 from .access import Guard
 from .metrics import CONTENT_TYPE
 from .middleware import Prefix, RequestLog
 from .protocol import STREAM_PATH
 from .service import Service
-
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/style.css": ("style.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/audio.js": ("audio.js", "text/javascript"),
-    "/wave.js": ("wave.js", "text/javascript"),
-    "/ipa.js": ("ipa.js", "text/javascript"),
-    "/spectrum.js": ("spectrum.js", "text/javascript"),
-    "/server.js": ("server.js", "text/javascript"),
-    "/view.js": ("view.js", "text/javascript"),
-    "/player.js": ("player.js", "text/javascript"),
-    "/transcript.js": ("transcript.js", "text/javascript"),
-    "/capture.js": ("capture.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-"""Every file that is served, by its path: no path of a request ever reaches the file system."""
 
 
 def application(service: Service, root_path: str = "", request_log: bool = False) -> ASGIApp:
@@ -90,7 +73,8 @@ def application(service: Service, root_path: str = "", request_log: bool = False
         *([Route("/v1/align", align, methods=["POST"])] if service.align else []),
         Route("/health", health),
         Route("/metrics", metrics),
-        *(Route(path, _static(name, kind)) for path, (name, kind) in PAGE.items()),
+        # No path of a request ever reaches the file system.
+        *(_static(name, content) for name, content in page.contents().items()),
     ]
     handlers = {HTTPException: _failed, Exception: _bug}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
@@ -109,13 +93,11 @@ def application(service: Service, root_path: str = "", request_log: bool = False
     return RequestLog(served) if request_log else served
 
 
-def _static(name: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (files(__package__) / "page" / name).read_bytes()
-
+def _static(name: str, content: bytes) -> Route:
     async def file(_: Request) -> Response:
-        return Response(content, media_type=kind)
+        return Response(content, media_type=page.KINDS[PurePath(name).suffix])
 
-    return file
+    return Route("/" if name == "index.html" else f"/{name}", file)
 
 
 async def _failed(_: Request, error: Exception) -> Response:

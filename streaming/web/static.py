@@ -29,6 +29,7 @@ from ..decoding.decoder import BeamDecoder
 from ..decoding.load import read_bytes, speaks
 from ..metadata import FORMAT_KEY, ModelMetadata
 from ..model import Model, bundled_models
+from ..server import page
 from ..spotting.spotter import boundary_model
 from .spotting import packed_dictionary, parameters
 
@@ -46,35 +47,6 @@ RUNTIME = {
 DESCRIPTION = "model.json"
 LANGUAGE_MODEL, SPOTTING_MODEL, DICTIONARY = "phones.lm", "spotting.lm", "dictionary.deflate"
 MARK = f'"{FORMAT_KEY}"'.encode()
-SHARED = (
-    "page.js",
-    "view.js",
-    "player.js",
-    "transcript.js",
-    "spectrum.js",
-    "audio.js",
-    "wave.js",
-    "capture.js",
-    "ipa.js",
-    "style.css",
-    "icon.svg",
-)
-OWN = (
-    "engine.js",
-    "phonestream.js",
-    "worker.js",
-    "recognizer.js",
-    "silence.js",
-    "beam.js",
-    "phone_lm.js",
-    "decode.js",
-    "spotter.js",
-    "context.js",
-    "keyword_search.js",
-    "keywords.js",
-    "tiling.js",
-    "resample.js",
-)
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
@@ -146,7 +118,7 @@ def _open(model: str | PathLike[str]) -> tuple[bytes, ModelMetadata]:
 
 def _parts(model: bytes, metadata: ModelMetadata, search: BeamSearch | None) -> dict[str, bytes]:
     """The content of each file, in the order in which they are to be written."""
-    here, shared = files(__package__), files("phonestream.streaming.server") / "page"
+    here, shared = files(__package__), page.contents()
     runtime = {name: (here / "onnxruntime" / origin).read_bytes() for name, origin in RUNTIME.items()}
     description = _description(model, metadata, len(runtime[WASM]))
     language_model: dict[str, bytes] = {}
@@ -163,10 +135,11 @@ def _parts(model: bytes, metadata: ModelMetadata, search: BeamSearch | None) -> 
         **language_model,
     }
     parts["licences.txt"] = _licences(metadata).encode()
-    parts |= {name: (here / "page" / name).read_bytes() for name in OWN}
-    parts |= {name: (shared / name).read_bytes() for name in SHARED}
-    parts["index.html"] = edited((shared / "index.html").read_text(encoding="utf-8"), spotting).encode()
-    return parts
+    scripts = {entry.name: entry for entry in (here / "page").iterdir() if entry.name.endswith(".js")}
+    parts |= {name: scripts[name].read_bytes() for name in sorted(scripts)}
+    index = edited(shared.pop("index.html").decode(), spotting).encode()
+    del shared["server.js"]  # engine.js is in its place
+    return parts | shared | {"index.html": index}
 
 
 def _description(model: bytes, metadata: ModelMetadata, wasm: int) -> dict[str, object]:
