@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from ...errors import AudioError, DataError
 from .protocol import Close, RefusedError
 from .service import STOPS, Service
-from .upload import in_thread, kept_file, printable, received_form, respond
+from .upload import in_thread, is_form, keep, kept_file, printable, received_form, respond
 
 LOOK_SECONDS = 0.2  # between two looks at whether the client is still there
 FIELDS = ("file", "transcript", "phonemes", "refuse", "time_shifts")
@@ -65,19 +65,14 @@ async def _alignment(request: Request, service: Service) -> Response:
 
 async def _receive(request: Request, file: Any, service: Service) -> tuple[str, AlignRequest]:
     """Write the recording into `file`; its name, and what is asked of it."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if not is_form(request):
         raise HTTPException(
             400, "expected a form: curl -F file=@speech.wav -F transcript='what was said' does it"
         )
     async with received_form(request, service, max_files=2) as form:
         asked = await _asked(form)
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
-        while chunk := await upload.read(1 << 20):
-            await in_thread(service, file.write, chunk)
-        return printable(upload.filename or "recording"), asked
+        name = await keep(form.get("file"), file, service)
+        return printable(name or "recording"), asked
 
 
 async def _asked(form: FormData) -> AlignRequest:

@@ -58,9 +58,8 @@ async def respond(
     Raises:
         HTTPException: 413, 503: the server refuses it.
     """
-    client = request.client and (request.client.host, request.client.port)
     try:
-        with service.upload(client), service.connections.holding(client):
+        with service.upload(request.client), service.connections.holding(request.client):
             return await answer(request, service)
     except RefusedError as refusal:
         busy = refusal.code in (Close.BUSY, Close.RESTART)
@@ -125,19 +124,34 @@ async def in_thread(service: Service, function: Callable[..., T], *arguments: An
 
 async def _receive(request: Request, file: Any, service: Service) -> tuple[str | None, list[tuple[str, str]]]:
     """Write the recording into `file`; returns its name in a form, and the form's other fields."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if not is_form(request):
         async for chunk in _Bounded(request, service.limits).stream():
             await in_thread(service, file.write, chunk)
         return None, []
     async with received_form(request, service) as form:
         upload = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
-        if upload is None:
-            raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
-        while chunk := await upload.read(1 << 20):
-            await in_thread(service, file.write, chunk)
+        called = await keep(upload, file, service)
         fields = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-        return upload.filename, fields
+        return called, fields
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body of a request is a form, which may hold files."""
+    kind: str = request.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == "multipart/form-data"
+
+
+async def keep(upload: UploadFile | str | None, file: Any, service: Service) -> str | None:
+    """Write the recording of a form into `file`; its name there.
+
+    Raises:
+        HTTPException: 400, it is no file.
+    """
+    if not isinstance(upload, UploadFile):
+        raise HTTPException(400, "the form has no file: send one, as curl -F file=@speech.wav does")
+    while chunk := await upload.read(1 << 20):
+        await in_thread(service, file.write, chunk)
+    return upload.filename
 
 
 @asynccontextmanager
@@ -225,12 +239,11 @@ async def _recognize(
             events.put_nowait(event)
 
     heard: list[Event] = []
-    client = request.client and (request.client.host, request.client.port)
     audio = Mixed(await in_thread(service, open_audio, path), "send one of them alone")
     try:
         rate, longest = audio.sample_rate, service.limits.duration_seconds
         blocks = audio.blocks()
-        async with service.stream(wanted.opening(rate), listen, client, uploaded=True) as stream:
+        async with service.stream(wanted.opening(rate), listen, request.client, uploaded=True) as stream:
             done = 0
             while (block := await in_thread(service, next, blocks, None)) is not None:
                 done += len(block)

@@ -80,7 +80,7 @@ class Session:
     """The two directions of a connection."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
-        self.client = websocket.client and (websocket.client.host, websocket.client.port)
+        self.client = websocket.client
         self._socket = websocket
         self._service = service
         self._limits = service.limits
