@@ -44,28 +44,18 @@ class BeamSearch:
         _require(
             "size", self.size, f"a whole number from 1 to {MAX_SIZE}", is_integer(self.size, 1, MAX_SIZE)
         )
-        _require("lm_weight", self.lm_weight, "a number from 0 to 100", is_number(self.lm_weight, 0, 100))
-        _require(
-            "blank_score",
-            self.blank_score,
-            "a number from -100 to 100",
-            self.blank_score is None or is_number(self.blank_score, -100, 100),
-        )
-        _require(
-            "acoustic_scale",
-            self.acoustic_scale,
-            "a number from 0.01 to 100",
-            is_number(self.acoustic_scale, 0.01, 100),
-        )
-        _require(
-            "threshold", self.threshold, "a number from 0.1 to 1000", is_number(self.threshold, 0.1, 1000)
-        )
-        _require(
-            "delay_seconds",
-            self.delay_seconds,
-            f"a number from 0.1 to {MAX_DELAY_SECONDS:g}",
-            is_number(self.delay_seconds, 0.1, MAX_DELAY_SECONDS),
-        )
+        for name, low, high in (
+            ("lm_weight", 0, 100),
+            ("blank_score", -100, 100),
+            ("acoustic_scale", 0.01, 100),
+            ("threshold", 0.1, 1000),
+            ("delay_seconds", 0.1, MAX_DELAY_SECONDS),
+        ):
+            value = getattr(self, name)
+            default = name == "blank_score" and value is None
+            _require(
+                name, value, f"a number from {low:g} to {high:g}", default or is_number(value, low, high)
+            )
 
 
 def _require(name: str, value: object, expected: str, holds: bool) -> None:
