@@ -218,7 +218,6 @@ def _make_cuts(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, list["MonoCut"]], list[Problem]]:
     """Cuts by split, and all problems, both in the order of the rows."""
-    pronounce = _Pronouncer()
     cuts: dict[str, list[MonoCut]] = {}
     problems: list[Problem] = []
     first: dict[tuple[str, str], str] = {}
@@ -229,7 +228,7 @@ def _make_cuts(
             problems.append(Problem(row.where, f"id {row.id} is also at {first[row.split, row.id]}"))
         else:
             try:
-                cuts.setdefault(row.split, []).append(make_cut(row, pronounce, decode=decode))
+                cuts.setdefault(row.split, []).append(make_cut(row, _pronounce, decode=decode))
                 first[row.split, row.id] = row.where
             except PhonestreamError as error:
                 problems.append(Problem(row.where, str(error)))
@@ -237,20 +236,13 @@ def _make_cuts(
     return {split: members for split, members in cuts.items() if members}, problems
 
 
-class _Pronouncer:
+def _pronounce(text: str) -> list[str]:
     """Phones of a text by the lexicon, which is loaded at the first text."""
+    if not text.strip():
+        return []
+    from ..lexicon.lexicon import bundled
 
-    def __init__(self) -> None:
-        self._phones: Callable[[str], list[str]] | None = None
-
-    def __call__(self, text: str) -> list[str]:
-        if not text.strip():
-            return []
-        if self._phones is None:
-            from ..lexicon.lexicon import Lexicon
-
-            self._phones = Lexicon().phones
-        return self._phones(text)
+    return bundled().phones(text)
 
 
 def _write_all(cuts: dict[Path, list["MonoCut"]]) -> None:

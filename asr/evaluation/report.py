@@ -14,7 +14,7 @@ from ...errors import DataError
 from ...streaming.decode import Phone
 from ..corpora.rows import Problem
 from ..lexicon.phones import PHONES
-from .score import Confusion, Edit, PhoneErrors, confusion_table, count_errors, top_confusions
+from .score import Edit, PhoneErrors, confusion_table, count_errors, top_confusions
 
 GAP = "-"  # in the listing, where the other side has a phone
 SHOWN_GROUPS = 10  # speakers or corpora in the text; JSON has all
@@ -193,6 +193,7 @@ def format_confusions(report: Report) -> str:
 
 def format_json(report: Report) -> str:
     """All of a report as one JSON object."""
+    confusions = top_confusions(report.confusions, report.confusions.size)
     content = {
         "model": report.model,
         "model_sha256": report.sha256,
@@ -205,7 +206,7 @@ def format_json(report: Report) -> str:
         "threads": report.threads,
         "corpora": {name: _counts(errors) for name, errors in report.by_corpus.items()},
         "speakers": {name: _counts(errors) for name, errors in report.by_speaker.items()},
-        "confusions": [confusion._asdict() for confusion in _all_confusions(report)],
+        "confusions": [confusion._asdict() for confusion in confusions],
         "recordings": [
             {
                 "id": recording.id,
@@ -221,10 +222,6 @@ def format_json(report: Report) -> str:
         "problems": [{"where": problem.where, "reason": problem.reason} for problem in report.problems],
     }
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-
-
-def _all_confusions(report: Report) -> list[Confusion]:
-    return top_confusions(report.confusions, report.confusions.size)
 
 
 def _counts(errors: PhoneErrors) -> dict[str, Any]:

@@ -16,11 +16,6 @@ SETTINGS = {
 }
 
 
-def missing_settings() -> dict[str, str]:
-    """Those of `SETTINGS` for which the environment has no value of its own."""
-    return {name: value for name, value in SETTINGS.items() if name not in os.environ}
-
-
 def restart_with_settings(arguments: list[str]) -> None:
     """Start `python -m phonestream ARGUMENTS` in this process's place with `SETTINGS`; return if they are made.
 
@@ -35,6 +30,6 @@ def restart_script_with_settings() -> None:
 
 
 def _restart(arguments: list[str]) -> None:
-    missing = missing_settings()
+    missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     if missing and sys.platform == "linux" and sys.executable:
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **missing})

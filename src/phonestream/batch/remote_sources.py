@@ -21,10 +21,10 @@ def expand_url(name: str, root: str | None) -> Iterator[Entry]:
         ModuleNotFoundError: fsspec is not installed.
     """
     url = parse(name)
-    above = url._replace(path=_without_query(url).rpartition("/")[0])
-    suffix = PurePosixPath(_without_query(url)).suffix.lower()
-    pattern = _is_pattern(url)
-    if suffix in SUFFIXES and not pattern:
+    path = _without_query(url)
+    above = url._replace(path=path.rpartition("/")[0])
+    pattern = glob.has_magic(path)
+    if PurePosixPath(path).suffix.lower() in SUFFIXES and not pattern:
         yield _source(url, above, root, None)
         return
     try:
@@ -67,10 +67,6 @@ def _source(url: Url, above: Url, root: str | None, size: int | None) -> Entry:
         return Failure.of(str(url), "cannot name a result below the output folder; rename it")
     name = f"{url.scheme}://{_without_query(url)}"
     return Source(name, str(url), str(without_ending(stem)), size=size)
-
-
-def _is_pattern(url: Url) -> bool:
-    return glob.has_magic(_without_query(url))
 
 
 def _without_query(url: Url) -> str:
