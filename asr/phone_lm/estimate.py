@@ -134,13 +134,18 @@ def save(data: bytes, path: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    if path.name.endswith((".arpa", ".arpa.gz")):
+    if is_arpa(path):
         data = ("\n".join(arpa.lines(trie.read(data))) + "\n").encode()
         data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
     try:
         write_atomically(path, data)
     except OSError as error:
         raise DataError(f"{path}: the language model cannot be written: {error.strerror}") from None
+
+
+def is_arpa(path: Path) -> bool:
+    """Whether a language model is written to this file as ARPA text, which has no word boundaries."""
+    return path.name.endswith((".arpa", ".arpa.gz"))
 
 
 def perplexity(data: bytes, streams: Iterable[np.ndarray]) -> float:

@@ -91,7 +91,8 @@ def phone_lm(
         parts.append(corpus)
     held_out = None if measure is None else _corpus(data, measure)[0]
     sentences = join(parts)
-    model = estimate.learn(sentences.stream, order=order, prune=prune, size=size, word_marks=_marks(output))
+    word_marks = not estimate.is_arpa(output)
+    model = estimate.learn(sentences.stream, order=order, prune=prune, size=size, word_marks=word_marks)
     estimate.save(model.data, output)
     count = int((sentences.stream == BOUNDARY).sum())
     write(
@@ -104,10 +105,6 @@ def phone_lm(
         complain(problem)
     if problems:
         raise typer.Exit(1)
-
-
-def _marks(output: Path) -> bool:
-    return not output.name.endswith((".arpa", ".arpa.gz"))
 
 
 def _corpus(data: Path | None, split: str) -> "tuple[Sentences, list[str]]":
