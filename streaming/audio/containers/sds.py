@@ -8,6 +8,13 @@ HEADER, PACKET = 21, 127  # bytes
 FIRST = 0xF0  # of a packet
 
 
+def packets_of(header: bytes) -> int | None:
+    """Packets of a dump, of which each has 120 bytes of samples, 7 bits in each; None where it does not say."""
+    width = (header[6] + 6) // 7  # bytes of a sample
+    count = header[10] | header[11] << 7 | header[12] << 14
+    return -(-count // (120 // width)) if 2 <= width <= 4 else None
+
+
 def check_packets(file: BinaryIO) -> None:
     """Refuse a dump of which a packet does not begin as one; a file of another kind is left alone.
 
@@ -21,9 +28,7 @@ def check_packets(file: BinaryIO) -> None:
     header = file.read(HEADER)
     if len(header) < HEADER or header[:2] != b"\xf0\x7e" or header[2] > 127 or header[3] != 1:
         return
-    width = (header[6] + 6) // 7  # bytes of a sample
-    count = header[10] | header[11] << 7 | header[12] << 14
-    packets = -(-count // (120 // width)) if 2 <= width <= 4 else 0
+    packets = packets_of(header) or 0
     for number in range(1, packets + 1):
         packet = file.read(PACKET)
         if not packet:  # it breaks off, which is found later

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from ....errors import AudioError
+from . import sds
 from .tags import behind_tags
 from .view import Piece
 
@@ -313,15 +314,12 @@ MATLAB_MATRIX = 14
 
 
 def _sds(file: BinaryIO) -> Extent | None:
-    """MIDI sample dump: 21 bytes of header, packets of 127 bytes with 120 of samples, 7 bits in each."""
-    header = file.read(21)
-    if len(header) < 21 or header[3] != 1:
+    """MIDI sample dump: a header and packets."""
+    header = file.read(sds.HEADER)
+    if len(header) < sds.HEADER or header[3] != 1:
         return None
-    width = (header[6] + 6) // 7
-    count = header[10] | header[11] << 7 | header[12] << 14
-    if not 2 <= width <= 4:
-        return None
-    return Extent(21, 21 + -(-count // (120 // width)) * 127)
+    packets = sds.packets_of(header)
+    return None if packets is None else Extent(sds.HEADER, sds.HEADER + packets * sds.PACKET)
 
 
 READERS: dict[bytes, Callable[[BinaryIO], Extent | None]] = {
