@@ -28,7 +28,7 @@ from ..decoding.config import BeamSearch, Decoding, check_decoding
 from ..decoding.decoder import BeamDecoder
 from ..decoding.load import read_bytes, speaks
 from ..metadata import FORMAT_KEY, ModelMetadata
-from ..model import Model, bundled_models
+from ..model import Model, read_model
 from ..server import page
 from ..spotting.spotter import boundary_model
 from .spotting import packed_dictionary, parameters
@@ -108,9 +108,7 @@ def export_page(model: str | PathLike[str], folder: Path, *, decoder: Decoding |
 def _open(model: str | PathLike[str]) -> tuple[bytes, ModelMetadata]:
     """The bytes of a model that runs, and what they say of themselves."""
     opened = Model(model)
-    bundled = isinstance(model, str) and model in bundled_models()
-    file = files("phonestream.models") / f"{model}.onnx" if bundled else Path(model)
-    content = file.read_bytes()
+    content = read_model(model)
     if hashlib.sha256(content).hexdigest() != opened.sha256:
         raise ModelError(f"{opened.source}: changed while it was read; try again when it is complete")
     return content, opened.metadata

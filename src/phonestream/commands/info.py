@@ -4,8 +4,6 @@ import json
 import math
 import textwrap
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,13 +33,12 @@ def describe(model: str) -> dict[str, Any]:
     Raises:
         ModelError: it cannot be used.
     """
-    from ..streaming.model import bundled_models
+    from ..streaming.model import read_model
     from ..streaming.recognizer import Recognizer
     from ..streaming.silence import remembered_shape
 
     recognizer = Recognizer(model)
     metadata = recognizer.metadata
-    file = files("phonestream.models") / f"{model}.onnx" if model in bundled_models() else Path(model)
     rule = metadata.silence
     frame = 1000 * metadata.frame_samples / metadata.sample_rate
     return {
@@ -59,7 +56,7 @@ def describe(model: str) -> dict[str, Any]:
             for state in metadata.states
             if rule and state.name in rule.states
         ),
-        "file_mib": round(len(file.read_bytes()) / 2**20, 2),
+        "file_mib": round(len(read_model(model)) / 2**20, 2),
         "sha256": recognizer.sha256,
     }
 
