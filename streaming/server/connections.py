@@ -9,10 +9,12 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from .limits import Limits
 
 Address = tuple[str, int]
+K = TypeVar("K")
 
 
 class Connections:
@@ -55,13 +57,8 @@ class Connections:
         if address is None:
             yield
             return
-        self._holding[address] += 1
-        try:
+        with counted(self._holding, address):
             yield
-        finally:
-            self._holding[address] -= 1
-            if not self._holding[address]:
-                del self._holding[address]
 
     def abort(self, address: Address | None) -> None:
         """Drop a connection, unsent data and all."""
@@ -77,6 +74,18 @@ class Connections:
                 self.abort(address)
                 return True
         return False
+
+
+@contextmanager
+def counted(counter: Counter[K], key: K) -> Iterator[None]:
+    """One more of `key`, for a while; of what there is none nothing is kept."""
+    counter[key] += 1
+    try:
+        yield
+    finally:
+        counter[key] -= 1
+        if not counter[key]:
+            del counter[key]
 
 
 def network_of(host: str) -> str:

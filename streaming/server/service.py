@@ -11,7 +11,7 @@ from ..audio import resample
 from ..decode import Phone
 from ..pool.stream import PooledStream
 from .access import Access, is_loopback
-from .connections import Address, Connections, network_of
+from .connections import Address, Connections, counted, network_of
 from .engine import Engine, Listener, put
 from .limits import Limits
 from .metrics import Metrics
@@ -63,7 +63,6 @@ class Service:
         self.idle = asyncio.Event()  # nobody is being served
         self.idle.set()
         self.connections = Connections(limits)
-        self._streams = 0
         self._of_network: Counter[str] = Counter()  # of the streams
         self._waiting: dict[Address, None] = {}  # a set that keeps the order
         self.serving = 0  # connections that have not come to their end
@@ -81,7 +80,7 @@ class Service:
     @property
     def streams(self) -> int:
         """Streams and files that are being heard."""
-        return self._streams
+        return self._of_network.total()
 
     def status(self) -> str:
         """`ok`, or why another stream would be refused: `busy` or `stopping`."""
@@ -204,15 +203,8 @@ class Service:
         if full:
             self.metrics.refused()
             raise RefusedError(Close.BUSY, f"{full}; try again later or elsewhere")
-        self._streams += 1
-        self._of_network[network] += 1
-        try:
+        with counted(self._of_network, network):
             yield
-        finally:
-            self._streams -= 1
-            self._of_network[network] -= 1
-            if not self._of_network[network]:
-                del self._of_network[network]
 
     @contextmanager
     def _odd_rate(self, rate: int) -> Iterator[Executor | None]:
@@ -238,8 +230,8 @@ class Service:
 
     def _full(self) -> str | None:
         """Why another stream would be one too many; None if it would not."""
-        if self._streams >= self.limits.streams:
-            return f"the server hears {self._streams} streams already, as many as it may"
+        if self.streams >= self.limits.streams:
+            return f"the server hears {self.streams} streams already, as many as it may"
         lag = self.engine.lag_seconds
         if lag > self.limits.lag_seconds:
             return f"the server is overloaded: audio waits {lag:.1f} s for its turn"
