@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import soundfile
 
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
+from .closing import Closing
 from .containers.sds import check_packets
 from .containers.view import Piece
 from .input_file import open_input
@@ -88,7 +89,7 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
         return False
 
 
-class AudioFile:
+class AudioFile(Closing):
     """An audio file open for reading, of any format that libsndfile knows.
 
     A pipe is copied to a temporary file first: most formats can be neither checked nor decoded without
@@ -215,12 +216,6 @@ class AudioFile:
     def _close_decoder(self) -> None:
         if hasattr(self, "_sound"):
             self._sound.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _decoder(self) -> _Sequential:
         """libsndfile on the open file, by descriptor: a name that is not UTF-8 never reaches it."""

@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import Iterator
 from threading import Event
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import AudioError
+from .closing import Closing
 from .devices import Device, devices, explained, portaudio
 from .ring import Ring, Samples
 from .wall_clock import WallClock
@@ -35,7 +36,7 @@ class MicrophoneGoneError(AudioError):
     """No more audio comes: it was unplugged, or the system took it away."""
 
 
-class Microphone:
+class Microphone(Closing):
     """An open microphone. Capture begins at once and goes on whether or not anybody reads.
 
         with Microphone(find(None, devices())) as microphone:
@@ -158,12 +159,6 @@ class Microphone:
 
     def close(self) -> None:
         self.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _open(self, device: Device) -> None:
         sounddevice = portaudio()

@@ -5,8 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from threading import Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from numpy.typing import ArrayLike
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -16,6 +15,7 @@ from websockets.sync.connection import Connection
 
 from ...errors import PhonestreamError
 from ..audio.channels import InputChannels
+from ..audio.closing import Closing
 from ..audio.samples import check_samples, mono, slices
 from ..events import Failure, Final, decode
 from ..pool.results import Snapshot
@@ -51,7 +51,7 @@ class ServerError(PhonestreamError):
         """The last snapshot that the server sent, to go on elsewhere; None if there was none."""
 
 
-class Client:
+class Client(Closing):
     """A server of `phonestream serve`, for any number of streams, each with a connection of its own.
 
     Examples:
@@ -168,16 +168,8 @@ class Client:
         while self._open:
             self._open.pop().close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class RemoteStream:
+class RemoteStream(Closing):
     """One stream on a server; `Client.open` makes it. One thread may send while another iterates.
 
     Attributes:
@@ -263,14 +255,6 @@ class RemoteStream:
         """Leave, whatever is still to come. Closing twice is no error."""
         self.closed = True
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _send(self, message: str | bytes) -> None:
         try:

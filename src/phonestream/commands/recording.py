@@ -8,11 +8,11 @@ the header becomes that of RF64 (EBU Tech 3306), for which a `JUNK` chunk keeps 
 """
 
 import struct
-from typing import Self
 
 import numpy as np
 
 from ..errors import AudioError, reason_of
+from ..streaming.audio.closing import Closing
 from ..streaming.audio.ring import Samples
 
 HEADER = 80  # bytes before the first sample
@@ -22,7 +22,7 @@ ZEROS = 1 << 15  # samples of silence that are written at a time
 _UNKNOWN = (1 << 32) - 1
 
 
-class Recording:
+class Recording(Closing):
     """One channel of 16-bit samples, written to `path` as they come.
 
     Attributes:
@@ -74,12 +74,6 @@ class Recording:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def _put(self, offset: int, data: bytes) -> None:
         """All of `data`: a call of the system may write less, when the disk is nearly full."""
