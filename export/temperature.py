@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..asr.evaluation.score import align
-from ..asr.lexicon.phones import BLANK, PHONES
+from ..asr.model.offline import greedy_decode, greedy_phones
 from ..errors import DataError
-from ..streaming.decode import Decoder, DecoderState, Phone
 
 COLDEST, HOTTEST = 0.25, 8.0
 GRID = 12  # temperatures to bracket the best one with, evenly spread in their logarithm
@@ -38,7 +37,7 @@ def fit_temperature(log_probs: Sequence[NDArray[np.float32]], references: Sequen
         [
             edit.operation == "equal"
             for rows, reference in zip(log_probs, references, strict=True)
-            for edit in align(reference, [phone.symbol for phone in _emitted(rows, 1.0)])
+            for edit in align(reference, greedy_phones(rows))
             if edit.hypothesis is not None
         ]
     )
@@ -50,7 +49,9 @@ def fit_temperature(log_probs: Sequence[NDArray[np.float32]], references: Sequen
 
     def loss(log_temperature: float) -> float:
         temperature = math.exp(log_temperature)
-        sure = np.array([phone.confidence for rows in log_probs for phone in _emitted(rows, temperature)])
+        sure = np.array(
+            [phone.confidence for rows in log_probs for phone in greedy_decode(rows, temperature)]
+        )
         sure = sure.clip(SUREST, 1 - SUREST)
         return float(-np.where(right, np.log(sure), np.log1p(-sure)).mean())
 
@@ -75,11 +76,3 @@ def _lowest(loss: Callable[[float], float], low: float, high: float) -> float:
             right = low + golden * (high - low)
             at_right = loss(right)
     return (low + high) / 2
-
-
-def _emitted(rows: NDArray[np.float32], temperature: float) -> list[Phone]:
-    """The phones of a recording as a stream would give them; which they are does not depend on the temperature."""
-    symbols = (*PHONES[:BLANK], "", *PHONES[BLANK:])
-    decoder = Decoder(symbols=symbols, blank=BLANK, row_seconds=1.0, temperature=temperature)
-    phones, state = decoder.decode(DecoderState(), rows)
-    return [*phones, *decoder.finish(state)]

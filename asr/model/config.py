@@ -1,7 +1,6 @@
 """Shape of the acoustic model, and configurations as dataclasses from plain values: every wrong key is an error."""
 
 import dataclasses
-import types
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -98,8 +97,6 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{key} is {value!r}: expected a table")
         return {name: _convert(arguments[1], item, f"{key}.{name}") for name, item in value.items()}
-    if isinstance(origin, types.UnionType):
-        raise TypeError(f"no rule for {hint}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

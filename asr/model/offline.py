@@ -1,6 +1,7 @@
 """Whole recordings through a torch encoder, in batches: how training and evaluation measure error rates."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -72,16 +73,17 @@ def greedy_phones(log_probs: NDArray[np.float32]) -> list[str]:
     return [phone.symbol for phone in greedy_decode(log_probs)]
 
 
-def greedy_decode(log_probs: NDArray[np.float32]) -> list[Phone]:
+def greedy_decode(log_probs: NDArray[np.float32], temperature: float = 1.0) -> list[Phone]:
     """Phones of the best path, decoded as a stream is: runs of equal rows are one phone, blanks none.
 
-    Times count a row as one encoder frame; confidences are of temperature 1.
+    Times count a row as one encoder frame; confidences are of `temperature`.
 
     Args:
         log_probs: [rows, phones + 1].
     """
-    phones, state = _DECODER.decode(DecoderState(), log_probs)
-    return phones + _DECODER.finish(state)
+    decoder = replace(_DECODER, temperature=temperature)
+    phones, state = decoder.decode(DecoderState(), log_probs)
+    return phones + decoder.finish(state)
 
 
 def _batches(lengths: dict[int, int], budget: int, alike: bool) -> Iterator[list[int]]:
