@@ -44,20 +44,17 @@ def application(service: Service, root_path: str = "", request_log: bool = False
             await websocket.accept()
             await session.serve(websocket, service)
 
-    async def answered(
-        request: Request, answer: Callable[[Request, Service], Awaitable[Response]]
-    ) -> Response:
-        with service.serve():
-            try:
-                return await answer(request, service)
-            except ClientDisconnect:
-                return Response(status_code=499)  # nobody reads it
+    def answered(
+        answer: Callable[[Request, Service], Awaitable[Response]],
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer_request(request: Request) -> Response:
+            with service.serve():
+                try:
+                    return await answer(request, service)
+                except ClientDisconnect:
+                    return Response(status_code=499)  # nobody reads it
 
-    async def transcribe(request: Request) -> Response:
-        return await answered(request, upload.transcribe)
-
-    async def align(request: Request) -> Response:
-        return await answered(request, alignment.align)
+        return answer_request
 
     async def health(_: Request) -> Response:
         status = service.status()
@@ -69,8 +66,8 @@ def application(service: Service, root_path: str = "", request_log: bool = False
 
     routes: list[BaseRoute] = [
         WebSocketRoute(STREAM_PATH, stream),
-        Route("/v1/transcribe", transcribe, methods=["POST"]),
-        *([Route("/v1/align", align, methods=["POST"])] if service.align else []),
+        Route("/v1/transcribe", answered(upload.transcribe), methods=["POST"]),
+        *([Route("/v1/align", answered(alignment.align), methods=["POST"])] if service.align else []),
         Route("/health", health),
         Route("/metrics", metrics),
         # No path of a request ever reaches the file system.
