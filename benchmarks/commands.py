@@ -38,10 +38,10 @@ from tables import Report, add_option
 
 from phonestream import Commands, Recognizer
 from phonestream.asr.corpora.corpus import speech_root
+from phonestream.asr.lexicon.lexicon import bundled
 from phonestream.streaming.spotting import command_level
 from phonestream.streaming.spotting.command_clip import hear_clip
 from phonestream.streaming.spotting.commands import CommandRecognizer
-from phonestream.streaming.spotting.keywords import bundled_lexicon
 
 TEN = ("up", "yes", "left", "stop", "down", "no", "off", "go", "right", "on")
 FALSE_ACCEPTS = (0.01, 0.02, 0.05, 0.1)
@@ -184,7 +184,7 @@ def on_splits(options: argparse.Namespace) -> None:
         "as in a stream": [(recognizer.log_probs(samples, RATE),) for _, samples in clips],
     }
     for name, rows in passes.items():
-        lists = Lists(recognizer.metadata.decoder, bundled_lexicon(), words, rows)
+        lists = Lists(recognizer.metadata.decoder, bundled(), words, rows)
         judged = [lists.judge(chosen) for chosen in lists.draw(options.lists)]
         found = np.array([at_shares(one.right, one.known, one.others, one.levels) for one in judged])
         refused = np.concatenate([one.levels[one.others] for one in judged])

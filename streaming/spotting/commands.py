@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...asr.lexicon.lexicon import Lexicon
+from ...asr.lexicon.lexicon import Lexicon, bundled
 from ...errors import ConfigError, DataError
 from ...text_file import read_text
 from ..arrays import AnyArray, FloatArray
@@ -23,7 +23,7 @@ from ..decode import Decoder
 from ..metadata import ModelMetadata
 from . import command_level, jsgf
 from .grammar import MAX_SENTENCES
-from .keywords import Keyword, bundled_lexicon, check_threshold, columns, parse_keyword, uncommented
+from .keywords import Keyword, check_threshold, columns, parse_keyword, uncommented
 from .phone_tree import STEEPEST, PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
@@ -121,7 +121,7 @@ class Commands:
                 f"{len(sentences):,} commands, at most {MAX_SENTENCES:,} can be had: split the list"
             )
         self.threshold = check_threshold(threshold, "threshold")
-        lexicon = lexicon or bundled_lexicon()
+        lexicon = lexicon or bundled()
         self._commands = tuple(parse_keyword(sentence, lexicon, "command") for sentence in sentences)
         seen = set[str]()
         for command in self._commands:
@@ -267,6 +267,6 @@ def open_commands(meta: ModelMetadata, commands: Commands | None) -> CommandReco
 def common_words() -> tuple[tuple[str, ...], ...]:
     """Pronunciations of the 1,000 most usual words of English books: what is said that is no command."""
     text = files("phonestream.asr.lexicon.data").joinpath("common_words.txt").read_text("utf-8")
-    lexicon = bundled_lexicon()
+    lexicon = bundled()
     words = (line for line in text.splitlines() if line and not line.startswith("#"))
     return tuple(dict.fromkeys(said.phones for word in words for said in lexicon.pronunciations(word)))

@@ -4,12 +4,11 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from os import PathLike
 from typing import NamedTuple
 from unicodedata import category
 
-from ...asr.lexicon.lexicon import Lexicon, normalise
+from ...asr.lexicon.lexicon import Lexicon, bundled, normalise
 from ...asr.lexicon.phones import PHONES
 from ...errors import ConfigError, DataError
 from ...text_file import read_text
@@ -80,7 +79,7 @@ class Keywords:
                 f"{len(phrases):,} keywords, at most {MAX_KEYWORDS:,} can be had: spot them in several runs"
             )
         self.threshold = check_threshold(threshold, "threshold")
-        lexicon = lexicon or bundled_lexicon()
+        lexicon = lexicon or bundled()
         found = [parse_keyword(phrase, lexicon) for phrase in phrases]
         twice = next(
             (word.phrase for word in found if sum(word.phrase == other.phrase for other in found) > 1), None
@@ -106,7 +105,7 @@ class Keywords:
             DataError: the file cannot be read, or a keyword of it is unusable (the message gives the line).
             ConfigError: as for `Keywords`.
         """
-        lexicon = lexicon or bundled_lexicon()
+        lexicon = lexicon or bundled()
         phrases, thresholds = read_lines(path, lexicon)
         return cls(phrases, threshold=threshold, thresholds=thresholds, lexicon=lexicon)
 
@@ -127,12 +126,6 @@ class Keywords:
     def __repr__(self) -> str:
         shown = ", ".join(repr(word.phrase) for word in self._keywords[:3])
         return f"<{len(self)} keywords: {shown}{', …' if len(self) > 3 else ''}>"
-
-
-@lru_cache(maxsize=1)
-def bundled_lexicon() -> Lexicon:
-    """CMUdict, read once."""
-    return Lexicon()
 
 
 def check_threshold(value: object, name: str) -> float:
@@ -255,7 +248,7 @@ def read_lines(
         DataError: it cannot be read, is not UTF-8, or a line has an unusable keyword or a threshold that is no number
             from 0 to 1; the message gives the line.
     """
-    lexicon = lexicon or bundled_lexicon()
+    lexicon = lexicon or bundled()
     text = read_text(path, "list of keywords")
     phrases, thresholds = [], {}
     for number, line in uncommented(text):
