@@ -22,6 +22,7 @@ from .shared_options import (
     channel_number,
     existing_results,
     phone_names,
+    refuse_given,
 )
 
 if TYPE_CHECKING:
@@ -131,12 +132,6 @@ def align(
     threads: ThreadsOption = 1,
 ) -> None:
     """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
-    given = (
-        ("--resume", resume),
-        ("--overwrite", overwrite),
-        ("--jobs", jobs is not None),
-        ("--failures", failures is not None),
-    )
     existing = existing_results(resume, overwrite)
     if tier is not None and channel == "tiers":
         raise typer.BadParameter("is one, and --channel tiers takes all; leave one out", param_hint="--tier")
@@ -172,10 +167,11 @@ def align(
         return
     if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
         raise typer.BadParameter(f"{audio}: there is no such file or folder", param_hint="AUDIO")
-    for option, is_given in given:
-        if is_given and (option != "--overwrite" or output is None):
-            needs = "--output" if option == "--overwrite" else "a folder of recordings"
-            raise typer.BadParameter(f"needs {needs}", param_hint=option)
+    refuse_given({"--overwrite": overwrite and output is None}, "needs --output")
+    refuse_given(
+        {"--resume": resume, "--jobs": jobs is not None, "--failures": failures is not None},
+        "needs a folder of recordings",
+    )
     if tier is not None and text is not None:
         raise typer.BadParameter("is of a TextGrid, and --text is none", param_hint="--tier")
     if (transcript is None) == (text is None):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from .output import write
+from .shared_options import refuse_given
 
 OF_A_RUN = (
     "run",
@@ -82,17 +83,15 @@ def export(
     """Write a trained model as one ONNX file, verified against torch; or, with --web, a page that runs a model."""
     given = {name for name in context.params if _given(context, name)}
     if web is not None:
-        for parameter in OF_A_RUN:
-            if parameter in given:
-                raise typer.BadParameter(
-                    "is about a run, and --web takes a model file: export the run first, then give --model",
-                    param_hint=_hint(parameter),
-                )
+        refuse_given(
+            {_hint(parameter): parameter in given for parameter in OF_A_RUN},
+            "is about a run, and --web takes a model file: export the run first, then give --model",
+        )
         _page(Path(web), model, decoder if "decoder" in given else None)
         return
-    for parameter in ("model", "decoder"):
-        if parameter in given:
-            raise typer.BadParameter("is about a page; give --web too", param_hint=_hint(parameter))
+    refuse_given(
+        {"--model": "model" in given, "--decoder": "decoder" in given}, "is about a page; give --web too"
+    )
     if run is None:
         raise typer.BadParameter("give a training run's folder, or --web", param_hint="RUN")
     if output is None:
@@ -100,12 +99,10 @@ def export(
     from ..export import export, export_again
 
     if run.suffix == ".onnx" or run.is_file():
-        for parameter in OF_A_RUN:
-            if parameter in given - {"run", "output"}:
-                raise typer.BadParameter(
-                    "is about a run; a model file that is written anew keeps its weights and what it says of itself",
-                    param_hint=_hint(parameter),
-                )
+        refuse_given(
+            {_hint(parameter): parameter in given - {"run", "output"} for parameter in OF_A_RUN},
+            "is about a run; a model file that is written anew keeps its weights and what it says of itself",
+        )
         write(str(export_again(run, output)))
         return
     summary = export(

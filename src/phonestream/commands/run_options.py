@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import typer
 
 from .one_file import format_of
-from .shared_options import ModelOption, ThreadsOption, channel_number, existing_results
+from .shared_options import ModelOption, ThreadsOption, channel_number, existing_results, refuse_given
 
 if TYPE_CHECKING:
     from ..batch.plan import Existing
@@ -105,13 +105,15 @@ class RunOptions:
 
     def check_files(self) -> None:
         """Refuse options about files that do not go together."""
-        for option, given, needs in (
-            ("--overwrite", self.overwrite, self.output is None),
-            ("--resume", self.resume, self.output is None or self.file),
-            ("--root", self.root, self.output is None or self.file),
-        ):
-            if given and needs:
-                raise typer.BadParameter("needs --output, a folder", param_hint=option)
+        no_folder = self.output is None or self.file
+        refuse_given(
+            {
+                "--overwrite": self.overwrite and self.output is None,
+                "--resume": self.resume and no_folder,
+                "--root": self.root and no_folder,
+            },
+            "needs --output, a folder",
+        )
 
     @property
     def existing(self) -> "Existing":
@@ -146,14 +148,10 @@ class RunOptions:
         from ..streaming.audio.samples import check_rate
 
         if self.rate is None:
-            for option, given in (
-                ("--encoding", self.encoding != "s16le"),
-                ("--channels", self.channels != 1),
-            ):
-                if given:
-                    raise typer.BadParameter(
-                        "is about samples without a header; give --rate", param_hint=option
-                    )
+            refuse_given(
+                {"--encoding": self.encoding != "s16le", "--channels": self.channels != 1},
+                "is about samples without a header; give --rate",
+            )
             return None
         if "-" not in (self.files or []):
             raise typer.BadParameter("is about standard input; give - as FILE", param_hint="--rate")

@@ -1,6 +1,6 @@
 """Options that several commands have, and the checks of their values."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -37,6 +37,17 @@ DecoderOption = Annotated[
         show_default="beam, where the language model has the model's phones",
     ),
 ]
+
+
+def refuse_given(options: Mapping[str, object], reason: str) -> None:
+    """Refuse the first of `options`, by their names, that is given.
+
+    Raises:
+        typer.BadParameter: one is.
+    """
+    for option, given in options.items():
+        if given:
+            raise typer.BadParameter(reason, param_hint=option)
 
 
 def channel_number(channel: str, *words: str) -> str | int:

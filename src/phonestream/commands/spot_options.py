@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .run_options import RunOptions
+from .shared_options import refuse_given
 
 if TYPE_CHECKING:
     from ..batch.spot_task import SpotSpec
@@ -96,19 +97,20 @@ class SpotOptions(RunOptions):
 
     def _check_tune(self) -> None:
         """Refuse what has no meaning while thresholds are chosen."""
-        for option, given in (
-            ("FILE", self.files),
-            ("--commands", self.commands),
-            ("--threshold", self.threshold is not None),
-            ("--format", self.form),
-            ("--root", self.root),
-            ("--resume", self.resume),
-            ("--ray", self.ray),
-            ("--channel", self.channel != "mix"),
-            ("--rate", self.rate),
-        ):
-            if given:
-                raise typer.BadParameter("does not go with --tune; leave it out", param_hint=option)
+        refuse_given(
+            {
+                "FILE": self.files,
+                "--commands": self.commands,
+                "--threshold": self.threshold is not None,
+                "--format": self.form,
+                "--root": self.root,
+                "--resume": self.resume,
+                "--ray": self.ray,
+                "--channel": self.channel != "mix",
+                "--rate": self.rate,
+            },
+            "does not go with --tune; leave it out",
+        )
 
     def settings(self) -> "Settings":
         """What is wanted of each recording."""
