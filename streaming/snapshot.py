@@ -31,7 +31,7 @@ from .spotting import snapshot as spotting_snapshot
 from .spotting.command_state import Commanding
 from .spotting.commands import CommandRecognizer
 from .spotting.spotter import Spotter, Spotting
-from .stream_state import Gap, StreamState
+from .stream_state import MAX_ROWS, Gap, StreamState
 from .tiling import TilingState
 
 FORMAT = 1
@@ -55,6 +55,7 @@ MODEL, SUMS = "model.", "silence."  # prefixes
 OPTIONAL = {"endpoints", "search", "spotting", "commands"}  # fields
 
 MAX_SAMPLES = 2**48  # 11 years at 768 kHz
+LAST_ROW = MAX_ROWS + MAX_ROWS // 2  # of a stream that was let go on to `MAX_ROWS`, and then heard a long gap
 MAX_FILTERED = 4 * MAX_LEVEL  # what the resampler's filter can make of accepted samples, and then some
 
 
@@ -250,7 +251,7 @@ def _check_fields(model: Model, fields: Mapping[str, Any]) -> None:
     meta = model.metadata
     _require(fields, "frames", is_integer(fields["frames"], frames, frames))
     row = max(0, frames - meta.look_ahead_frames) * meta.rows_per_frame
-    _require(fields, "row", is_integer(fields["row"], row, row))
+    _require(fields, "row", is_integer(fields["row"], row, min(row, LAST_ROW)))
     _require(fields, "quiet", is_integer(fields["quiet"], 0, frames))
     _require(
         fields, "run", fields["run"] is None or (not finished and parts.is_run(model, fields["run"], row))

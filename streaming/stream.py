@@ -19,9 +19,9 @@ from .model import MAX_BLOCK_SECONDS, Model
 from .spotting.commands import Commands, open_commands
 from .spotting.keywords import Keywords
 from .spotting.spotter import open_spotter
+from .stream_state import MAX_ROWS, StreamState
 from .stream_state import Event as Event
 from .stream_state import Lost as Lost
-from .stream_state import StreamState
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -96,7 +96,8 @@ class Stream(Generic[E]):
 
         Raises:
             AudioError: samples of another type or shape, NaN, infinite or far beyond [-1, 1]; a rate out of
-                range or not the stream's; a stream that is finished. The stream is unchanged.
+                range or not the stream's; a stream that is finished, or has 2**30 rows (497 days at 40 ms). The stream
+                is unchanged.
         """
         rate = check_rate(sample_rate)
         array = check_samples(samples, self._channels.width)
@@ -296,14 +297,29 @@ def check_open(current: StreamState, rate: int | None = None) -> None:
     """Refuse what a stream that is finished cannot take, and audio at `rate` Hz that is not its own.
 
     Raises:
-        AudioError: the stream is finished, or began with another rate.
+        AudioError: the stream is finished, began with another rate, or is so long that its rows are no longer counted.
     """
     if current.finished:
         raise AudioError("the stream is finished: start another with recognizer.stream()")
+    if rate is not None:
+        check_length(current)
     if rate is not None and current.resampler is not None and current.resampler.rate != rate:
         raise AudioError(
             f"sample rate {rate} in a stream that began with {current.resampler.rate}: "
             "the rate is fixed for a stream; start another with recognizer.stream()"
+        )
+
+
+def check_length(current: StreamState) -> None:
+    """Refuse more audio in a stream of `MAX_ROWS` rows.
+
+    Raises:
+        AudioError: it is so long.
+    """
+    if current.decoder.row >= MAX_ROWS:
+        raise AudioError(
+            f"the stream is {current.seconds / 86400:.0f} days long, and no row after row {MAX_ROWS:,} is counted: "
+            "finish it and start another"
         )
 
 

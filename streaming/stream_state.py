@@ -14,6 +14,9 @@ from .spotting.command_state import Commanding
 from .spotting.commands import CommandResult
 from .spotting.spotter import Spotted, Spotting
 
+MAX_ROWS = 2**30
+"""Rows that a stream may have when more audio comes: 497 days where a row is 40 ms. Searches count in 32 bits."""
+
 
 class Lost(NamedTuple):
     """Audio that never arrived, in seconds from the start of the stream."""

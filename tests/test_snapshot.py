@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_tensors
 from snapshots import KEY, sealed, unpacked
 from toy_model import levels, toy_model
 
-from phonestream import Lost, Recognizer, SnapshotError
+from phonestream import AudioError, BeamSearch, Lost, Recognizer, SnapshotError, StreamPool
 
 RECORDING = Path(__file__).parent / "data/speech/test/121-121726-0000.opus"
 
@@ -296,6 +296,44 @@ def test_samples_out_of_all_bounds_are_refused_even_when_sealed(toy: Recognizer)
     fields, tensors = unpacked(saved(toy))
     with pytest.raises(SnapshotError, match="is no audio"):
         toy.restore(sealed(fields, tensors | {"pending": np.full_like(tensors["pending"], 1e30)}))
+
+
+def after(toy: Recognizer, frames: int) -> bytes:
+    """A valid snapshot of a stream whose clock is `frames` further on."""
+    stream = toy.stream(decoder=BeamSearch(lm=None))
+    stream.accept(levels(1, 2, 3, 0, 0, 0, 0))
+    fields, tensors = unpacked(stream.save())
+    fields |= {key: fields[key] + frames for key in ("frames", "row")}
+    fields |= {"received": fields["received"] + 640 * frames, "tiling": fields["tiling"] | {"held": None}}
+    return sealed(fields, tensors)
+
+
+@pytest.mark.parametrize("rows", [2**31 - 10, 2**31, 2**32, 2**37])
+def test_a_clock_with_more_rows_than_are_counted_is_refused_even_when_sealed(
+    toy: Recognizer, rows: int
+) -> None:
+    """The searches count rows in 32 bits: such a stream could not be heard."""
+    with pytest.raises(SnapshotError, match="'row' cannot be"):
+        toy.restore(after(toy, rows))
+
+
+def test_a_stream_of_as_many_rows_as_are_counted_takes_no_more_audio(toy: Recognizer) -> None:
+    young, old = toy.restore(after(toy, 2**30 - 100)), toy.restore(after(toy, 2**30))
+    assert young.accept(levels(1, 2, 3, 0, 0, 0, 0, 0))
+    pooled = StreamPool(toy).open(snapshot=old.save())
+    refused: list[Callable[[], Any]] = [
+        lambda: old.accept(levels(1)),
+        lambda: old.gap(640),
+        lambda: pooled.push(levels(1)),
+        lambda: pooled.gap(640),
+    ]
+    for call in refused:
+        with pytest.raises(AudioError, match="start another"):
+            call()
+    ((_, error),) = toy.accept_many([(old, levels(1))])
+    assert isinstance(error, AudioError)
+    old.finish()
+    assert toy.restore(old.save()).finished
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900, 3000, 100_000])

@@ -20,7 +20,7 @@ from ..spotting.change import CommandsSet, KeywordsSet
 from ..spotting.commands import Commands, open_commands
 from ..spotting.keywords import Keywords
 from ..spotting.spotter import open_spotter
-from ..stream import check_gap
+from ..stream import check_gap, check_length
 from ..stream_state import Event, Gap, StreamState
 from .inbox import CommandChange, Demand, Entry, Inbox, KeywordChange, Request
 from .results import PoolEvent, Posteriors, Snapshot
@@ -208,6 +208,8 @@ class PooledStream:
             raise AudioError(
                 f"the stream is {'closed' if self.closed else 'finished'}: open another with pool.open()"
             )
+        if isinstance(entry, np.ndarray | Gap):
+            check_length(self.state)
         self.inbox.put(entry)
         self._pool.note(self)
 
