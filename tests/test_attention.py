@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from triton_interpreter import DEVICE
 
 from phonestream.kernels import BACKENDS, EPS, State, blocks, causal_linear_attention, feature_map
+from phonestream.kernels.quadratic import quadratic
 
 TOLERANCE = {
     torch.float64: 1e-12,
@@ -100,6 +101,18 @@ def by_loops(given: dict[str, Tensor]) -> dict[str, np.ndarray]:
 def test_outputs_are_those_of_the_equations(backend: str, decay: bool, state: bool, lengths: bool) -> None:
     given = arguments(Case(5, 65, 2, 3, 4, decay, state, lengths))
     y, (s, z) = attend(backend, given)
+    for actual, expected in zip((y, s, z), by_loops(given).values(), strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [False, True], ids=["whole", "lengths"])
+def test_the_quadratic_form_takes_a_decay_of_zero(lengths: bool) -> None:
+    """As in a graph, where nobody checks. The head hears the present frame alone; 0 times its logarithm is NaN."""
+    given = arguments(Case(5, 65, 2, 3, 4, decay=True, state=True, lengths=lengths))
+    given["decay"] = torch.tensor([0.0, 0.9], dtype=given["q"].dtype)
+    before = given["s0"], given["z0"]
+    ends = given.get("lengths")
+    y, (s, z) = quadratic(given["q"], given["k"], given["v"], given["decay"], before, ends)
     for actual, expected in zip((y, s, z), by_loops(given).values(), strict=True):
         np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-12, atol=1e-12)
 
