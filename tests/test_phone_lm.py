@@ -116,6 +116,16 @@ def test_words_begin_where_the_transcript_says(corpus: Sentences) -> None:
     assert pronounce(rare, lexicon, rare=1) == (pytest.approx(said.stream), 2, 1)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+def test_a_text_whose_line_does_not_end_is_refused(packed: bool, tmp_path: Path) -> None:
+    """It may be of a pipe that never ends: no more of it is kept than a line may have."""
+    path = tmp_path / ("text.gz" if packed else "text")
+    content = b"one line\n" + b"y" * (1 << 22)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(DataError, match="after line 1: a line is longer than 1 MiB"):
+        list(read_lines(path))
+
+
 @pytest.mark.parametrize("name", ["text", "text.gz", "text.xz"])
 def test_texts_are_read_however_they_are_compressed(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

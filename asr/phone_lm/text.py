@@ -19,6 +19,9 @@ from ...text_file import check_ends
 from ..lexicon.lexicon import Lexicon, normalise
 from ..lexicon.phones import PHONES, encode
 
+MAX_LINE_BYTES = 1 << 20
+"""Of a text's line, which is a sentence: what has no line ends is no text, and need not end either."""
+
 BOUNDARY = 0  # between sentences, in a stream of symbols
 
 
@@ -36,13 +39,17 @@ def read_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text, compressed if its name ends in .gz or .xz.
 
     Raises:
-        DataError: the file cannot be read, or is not UTF-8.
+        DataError: the file cannot be read, is not UTF-8, or has a line of more than `MAX_LINE_BYTES`.
     """
     number = 0
     try:
         with open(path, "rb") as packed, _unpacked(path, packed) as file:
             check_ends(packed)
-            for line in file:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                if len(line) > MAX_LINE_BYTES:
+                    raise ValueError(
+                        f"a line is longer than {MAX_LINE_BYTES >> 20} MiB; put each sentence on its own"
+                    )
                 number += 1
                 yield line.decode()
     except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
