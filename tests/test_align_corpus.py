@@ -103,6 +103,31 @@ def test_a_folder_is_aligned_with_the_transcripts_beside_its_recordings(
     assert {path: path.read_bytes() for path in output.rglob("*.TextGrid")} == before
 
 
+def test_a_dictionary_comes_through_a_pipe_to_all_processes(
+    run: Run, texts: dict[Path, str], tmp_path: Path
+) -> None:
+    """It can be read once, and its name, as in `--dictionary <(…)`, means something in one process alone."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for file, said in texts.items():
+        (corpus / file.name).write_bytes(file.read_bytes())
+        (corpus / file.name).with_suffix(".txt").write_text(f"{said}", "utf-8")
+    from_pipe, into = os.pipe()
+    lines = "".join(f"{word} AA\n" for said in texts.values() for word in sorted({*said.lower().split()}))
+    os.write(into, lines.encode())
+    os.close(into)
+    status, err = run(
+        corpus, "--output", tmp_path / "out", "--dictionary", f"/dev/fd/{from_pipe}", "--jobs", "2",
+        "--format", "json", "--no-refuse",
+    )  # fmt: skip
+    os.close(from_pipe)
+    assert "cannot be read" not in err
+    assert status in (0, 1)
+    found = [json.loads(path.read_text("utf-8")) for path in sorted((tmp_path / "out").glob("*.json"))]
+    assert len(found) == len(texts)
+    assert {phone["symbol"] for one in found for word in one["words"] for phone in word["phones"]} == {"AA"}
+
+
 def test_each_channel_is_aligned_with_its_tier(
     run: Run, texts: dict[Path, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

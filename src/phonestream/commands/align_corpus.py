@@ -35,7 +35,8 @@ class Settings(NamedTuple):
     """The name of a format."""
     options: "Options"
     phonemes: bool
-    dictionary: str | None
+    dictionary: "str | Lexicon | None"
+    """Its file, or what was read of it; None for the bundled one."""
     time_shifts: int
     channel: Channel
     tier: str | None
@@ -52,7 +53,9 @@ class Settings(NamedTuple):
         from ..asr.lexicon.lexicon import Lexicon, bundled
         from ..streaming.recognizer import Recognizer
 
-        lexicon = bundled() if self.dictionary is None else Lexicon(self.dictionary)
+        lexicon = self.dictionary
+        if not isinstance(lexicon, Lexicon):
+            lexicon = bundled() if lexicon is None else Lexicon(lexicon)
         return Recognizer(self.model, threads=self.threads), lexicon
 
 
@@ -143,6 +146,7 @@ def align_corpus(
         ModelError, DataError: the model or the dictionary cannot be used.
         PhonestreamError: processes cannot start.
     """
+    from ..asr.lexicon.lexicon import Lexicon
     from ..batch.entries import Source, paths
     from ..batch.executor import in_order
     from ..batch.inputs import check_not_read
@@ -157,8 +161,9 @@ def align_corpus(
     from ..formats.registry import find
 
     entries, transcripts = with_transcripts(list(expand([folder])))
+    dictionary = settings.dictionary if isinstance(settings.dictionary, str) else None
     if failure_file is not None:
-        read = [*paths(entries), *transcripts.values(), settings.dictionary]
+        read = [*paths(entries), *transcripts.values(), dictionary]
         check_not_read([failure_file], read, "give --failures another name")
     results_folder = output_folder(output)
     extension = find(settings.form).extension
@@ -171,6 +176,10 @@ def align_corpus(
     tasks = [
         AlignTask(entry, transcripts[entry.path], settings) for entry in left if isinstance(entry, Source)
     ]
+    if dictionary is not None and not os.path.isfile(dictionary):
+        # A pipe can be read once, and by this process alone.
+        settings = settings._replace(dictionary=Lexicon(dictionary))
+        tasks = [task._replace(settings=settings._replace(dictionary=None)) for task in tasks]
     failures: list[str] = []
     fine = True
     reported = 0
