@@ -203,7 +203,7 @@ def _open(data: bytes, threads: int, provider: str) -> onnxruntime.InferenceSess
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings are about the optimiser's choices
+    options.log_severity_level = 4  # errors come as exceptions, too, of which one line is said
     # Threads that spin while they wait take the core from the microphone and from other streams.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

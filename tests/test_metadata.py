@@ -197,6 +197,13 @@ GRAPH_CHANGES = {
 }
 
 
+def test_a_frame_that_the_graph_cannot_run_is_told_once(tmp_path: Path, capfd: Any) -> None:
+    """ONNX Runtime's own line of log would come before ours."""
+    path = toy_model(tmp_path / "model.onnx", replaced("frame_samples", 641))
+    assert "cannot run one frame" in refusal(path)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("changes", GRAPH_CHANGES.values(), ids=GRAPH_CHANGES.keys())
 def test_metadata_that_are_not_the_graphs_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     told = replace(toy_metadata(), **changes)
