@@ -205,6 +205,11 @@ def _has_heads(model: ModelMetadata, name: str, fewer: int) -> bool:
     return shape[0] == BATCH and len(shape) > 1 and isinstance(shape[1], int) and shape[1] > fewer
 
 
+def _is_symbol(value: Any) -> bool:
+    """Whether it can stand for a phone in every format."""
+    return is_text(value) and value.isprintable() and not any(sign.isspace() for sign in value)
+
+
 def _distinct(values: Any) -> bool:
     return len(set(values)) == len(values)
 
@@ -222,9 +227,9 @@ _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
     ("training_data", "a text", lambda _, value: is_text(value)),
     (
         "phones",
-        "a list of different texts",
+        "a list of different texts without spaces and control characters, which formats put between phones",
         lambda _, value: (
-            isinstance(value, tuple) and all(map(is_text, value)) and _distinct(value) and value != ()
+            isinstance(value, tuple) and all(map(_is_symbol, value)) and _distinct(value) and value != ()
         ),
     ),
     (
