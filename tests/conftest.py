@@ -28,6 +28,7 @@ LONGEST = (
     "test_installed.py",
     "test_stages.py",
     "test_web.py",
+    "test_web_commands.py",
     "test_server.py",
     "test_batch.py",
     "test_listen.py",

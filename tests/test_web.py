@@ -9,18 +9,13 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from browser import (
     PATIENCE,
     check_ipa,
@@ -34,6 +29,7 @@ from browser import (
 )
 from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
+from static_site import Site, as_wav, loaded, serving
 from toy_model import levels, summing, toy_metadata, toy_model
 
 from phonestream import AudioError, Keywords, Recognizer
@@ -73,33 +69,6 @@ NPM = {  # of the npm package onnxruntime-web 1.23.2 and, which that one lacks, 
 }
 
 
-class Site:
-    """A folder on a server of files, like `python -m http.server`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked: list[str] = []
-
-        class Handler(SimpleHTTPRequestHandler):
-            def log_message(handler, *_: Any) -> None:  # noqa: N805
-                self.asked.append(handler.path)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    site = Site(folder)
-    thread = Thread(target=site.server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield site
-    finally:
-        site.server.shutdown()
-        site.server.server_close()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model's page, as the installed command exports it."""
@@ -127,14 +96,6 @@ def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield browser
 
 
-@contextmanager
-def loaded(browser: Browser, site: Site) -> Iterator[Page]:
-    """The page with its model loaded."""
-    with opened(browser, site.url, site.url) as page:
-        expect(page.locator("#hint")).to_contain_text("Press the button", timeout=PATIENCE)
-        yield page
-
-
 @pytest.fixture(scope="module")
 def offline(browser: Browser, site: Site) -> Iterator[Page]:
     """The page, and from now on no network."""
@@ -153,13 +114,6 @@ def tools(browser: Browser, site: Site) -> Iterator[Page]:
         page = context.new_page()
         page.goto(f"{site.url}model.json")
         yield page
-
-
-def as_wav(recording: Path, folder: Path, rate: int = 16_000) -> Path:
-    samples, original = soundfile.read(recording, dtype="float32")
-    file = folder / f"{recording.stem}.wav"
-    soundfile.write(file, soxr.resample(samples, original, rate), rate, "PCM_16")
-    return file
 
 
 def check(page: Page, transcript: dict[str, Any]) -> None:

@@ -1,10 +1,24 @@
-"""What the static page needs to spot keywords: the constants of the search and of the score, and the dictionary."""
+"""What the static page needs for keywords and commands: constants of searches and scores, and the dictionary."""
 
 import zlib
+from dataclasses import asdict
 from functools import lru_cache
 
 from ...asr.lexicon import dictionary
-from ..spotting import calibration, context, keywords, search, spotter
+from ..endpoint import EndpointConfig
+from ..spotting import (
+    calibration,
+    command_level,
+    command_state,
+    commands,
+    context,
+    grammar,
+    jsgf,
+    keywords,
+    phone_tree,
+    search,
+    spotter,
+)
 
 
 def parameters() -> dict[str, object]:
@@ -35,6 +49,30 @@ def parameters() -> dict[str, object]:
         "min_phones": keywords.MIN_PHONES,
         "max_phones": keywords.MAX_PHONES,
         "max_variants": keywords.MAX_VARIANTS,
+        "commands": command_parameters(),
+        "endpoint_rules": [asdict(rule) for rule in EndpointConfig().rules],
+    }
+
+
+def command_parameters() -> dict[str, object]:
+    """What `CommandRecognizer` of the page has in common with that here, and the common words' pronunciations."""
+    return {
+        "steepest": phone_tree.STEEPEST,
+        "bonus": phone_tree.BONUS,
+        "level": {
+            "one_phone": command_level.ONE_PHONE,
+            "wrong": command_level.WRONG,
+            "fit_weight": command_level.FIT_WEIGHT,
+            "level_at_half": command_level.LEVEL_AT_HALF,
+        },
+        "threshold": commands.THRESHOLD,
+        "lead_seconds": command_state.LEAD_SECONDS,
+        "max_seconds": command_state.MAX_SECONDS,
+        "max_nodes": commands.MAX_NODES,
+        "max_sentences": grammar.MAX_SENTENCES,
+        "max_words": grammar.MAX_WORDS,
+        "max_depth": jsgf.MAX_DEPTH,
+        "common_words": [" ".join(phones) for phones in commands.common_words()],
     }
 
 

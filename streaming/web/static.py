@@ -8,7 +8,7 @@ page's Content-Security-Policy lets nothing in it ask another host. The pieces a
     onnxruntime/                     ONNX Runtime Web as it comes, with its licences
     model.onnx, model.json           the model, and its metadata in a form that needs no protobuf
     phones.lm                        the language model of phones, for beam search and for keywords
-    dictionary.deflate               pronunciations of words, for keywords
+    dictionary.deflate               pronunciations of words, for keywords and commands
 """
 
 import hashlib
@@ -63,7 +63,6 @@ EDITS = (
         r"\1This page needs a server of files, for example: python -m http.server -d FOLDER",
     ),
     (r'\n *<form id="key".*?</form>', ""),
-    (r'\n *<label id="commanding">.*?</label>\n', ""),
     (
         r'(<p id="where">)[^<]*',
         r"\1Audio stays in this browser. Nothing is sent anywhere, and nothing is kept. "
@@ -72,7 +71,7 @@ EDITS = (
 )
 """What is different in `index.html` from the server's: each pattern is found once. The hint is what somebody reads who
 opens the file itself, where browsers run no modules; `engine.js` puts the invitation in its place."""
-NO_KEYWORDS = (r'\n *<label id="spotting">.*?</label>\n', "")
+NO_PHRASES = tuple((rf'\n *<label id="{name}">.*?</label>\n', "") for name in ("spotting", "commanding"))
 
 
 class Page(NamedTuple):
@@ -169,7 +168,7 @@ def _search(metadata: ModelMetadata, search: BeamSearch) -> tuple[dict[str, obje
 
 
 def _spotting(search: BeamSearch | None) -> tuple[dict[str, object], dict[str, bytes]]:
-    """What the page must know to spot keywords, and the files for it, that of `search` perhaps among them."""
+    """What the page must know for keywords and commands, and the files for it, that of `search` perhaps among them."""
     name = LANGUAGE_MODEL if search is None or search.lm == "default" else SPOTTING_MODEL
     lm, dictionary = read_bytes("default"), packed_dictionary()
     described = {"lm": _file(name, lm), "dictionary": _file(DICTIONARY, dictionary)}
@@ -192,14 +191,14 @@ def _licences(metadata: ModelMetadata) -> str:
         f"Licence: {metadata.licence}\nTrained on: {metadata.training_data}\n\n"
         f"ONNX Runtime Web {RUNTIME_VERSION} (onnxruntime/), Copyright (c) Microsoft Corporation\n"
         "Licence: MIT, in onnxruntime/LICENSE; its parts: onnxruntime/ThirdPartyNotices.txt\n\n"
-        f"CMUdict ({DICTIONARY}), where the page looks for keywords\n\n{pronunciations}\n"
+        f"CMUdict ({DICTIONARY}), where the page looks for keywords and commands\n\n{pronunciations}\n"
         f"The page: Phonestream {package.version}, Apache License 2.0, which follows\n\n{terms}"
     )
 
 
 def edited(page: str, spotting: bool) -> str:
-    """The server's `index.html` as the static page's: `EDITS` made, and without keywords where it cannot spot any."""
-    for pattern, replacement in EDITS if spotting else (*EDITS, NO_KEYWORDS):
+    """The server's `index.html` as the static page's: with `EDITS`; without fields for phrases if not `spotting`."""
+    for pattern, replacement in EDITS if spotting else (*EDITS, *NO_PHRASES):
         page, count = re.subn(pattern, replacement, page, flags=re.DOTALL)
         assert count == 1, f"index.html has {count} places like {pattern}"
     return page

@@ -131,23 +131,27 @@ function addLost({ start, seconds }) {
 }
 
 function addSpotted({ phrase, start, score }) {
-  addFound(start, phrase, `score ${score.toFixed(2)}`);
+  addFound(start, phrase, score.toFixed(2));
 }
 
-function addFound(start, text, title) {
+// What was said, and beside it how sure that is.
+function addFound(start, text, beside) {
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.textContent = start.toFixed(2);
   const said = document.createElement("span");
-  Object.assign(said, { textContent: text, title });
-  item.append(time, said);
+  said.textContent = text;
+  const small = document.createElement("small");
+  small.textContent = beside;
+  item.append(time, said, small);
   at("spotted").append(item);
   if (at("spotted").childElementCount > KEPT_LINES) at("spotted").firstElementChild.remove();
   return said;
 }
 
 function addCommand({ command, best, score, start }) {
-  const said = addFound(start, command ?? "none of the commands", `${best}, score ${score.toFixed(2)}`);
+  const sure = score.toFixed(2);
+  const said = command === null ? addFound(start, "none of the commands", `nearest: ${best}, ${sure}`) : addFound(start, command, sure);
   said.classList.toggle("rejected", command === null);
 }
 
@@ -187,7 +191,7 @@ const keywords = () => phrasesIn("keywords");
 const commands = () => phrasesIn("commands");
 
 function phrasesIn(field) {
-  const phrases = (at(field)?.value ?? "").split(",").map((phrase) => phrase.trim());
+  const phrases = (at(field)?.value ?? "").split(/[,\n]/).map((phrase) => phrase.trim());
   return phrases.filter((phrase) => phrase);
 }
 
@@ -338,6 +342,7 @@ function setListening(on, commanded = false) {
 // What is typed while the microphone is heard counts from then on.
 at("keywords")?.addEventListener("change", () => listening?.setKeywords(keywords()));
 at("commands")?.addEventListener("change", () => listening?.setCommands(commands()));
+at("commands")?.addEventListener("keyup", ({ key }) => key === "Enter" && listening?.setCommands(commands()));
 
 at("listen").addEventListener("click", () => (live ? live() : alone(listen)));
 

@@ -29,9 +29,13 @@ export class BeamDecoder {
       throw new Error("The language model is of other phonemes than the model.");
     }
     this.row = 0; // the next row's index
-    this.beam = [
-      { blank: 0, phone: IMPOSSIBLE, context: lm.start, last: 0, identity: identified(null, 0), parent: null, history: [] },
-    ];
+    this.beam = this.empty();
+  }
+
+  // The beam before an utterance: the prefix of no phones.
+  empty() {
+    const { start } = this.lm;
+    return [{ blank: 0, phone: IMPOSSIBLE, context: start, last: 0, identity: identified(null, 0), parent: null, history: [] }];
   }
 
   // The phonemes that become final with `rows`, a Float32Array of whole rows, next after those seen before.
@@ -64,6 +68,18 @@ export class BeamDecoder {
     const best = [...groups.values()].reduce((a, b) => (b.total > a.total ? b : a));
     this.beam = [];
     return this.tiling.finished(best.history.map((heard) => this.spike(heard)), seconds);
+  }
+
+  // `decode` of the next row, with which it is known that an utterance ends before row `end`, this row or the one behind:
+  // the phonemes up to there, and those behind. The search begins anew.
+  decodeEnd(row, end) {
+    const within = end > this.row;
+    const { tiling } = this;
+    const phones = within ? this.decode(row) : [];
+    phones.push(...this.finish(tiling.seconds(end)));
+    Object.assign(tiling, { until: phones.at(-1)?.end ?? tiling.until, floor: tiling.seconds(end), held: null });
+    this.beam = this.empty();
+    return [phones, within ? [] : this.decode(row)];
   }
 
   // The best guess so far at what follows the phonemes that were given.

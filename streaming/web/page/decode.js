@@ -38,6 +38,12 @@ export class Decoder {
     return phones;
   }
 
+  // `decode` of the next row, with which it is known that an utterance ends before row `end`: the phonemes up to there,
+  // and those behind. A run that goes on is the next utterance's.
+  decodeEnd(row, end) {
+    return [[...this.decode(row), ...this.tiling.finish(this.tiling.seconds(end))], []];
+  }
+
   // The last phonemes of a stream that ends at `seconds`.
   finish(seconds) {
     const phones = this.tiling.finished(this.spikes(), seconds);
@@ -66,7 +72,7 @@ export class Decoder {
 }
 
 // The most probable column, the lowest index on ties.
-function best(row) {
+export function best(row) {
   let column = 0;
   for (let i = 1; i < row.length; i++) if (row[i] > row[column]) column = i;
   return column;

@@ -22,13 +22,13 @@ ready.then(
   (error) => (hint.textContent = error.message),
 );
 
-async function openStream(rate, onEvent, keywords) {
-  return (await ready).stream(rate, onEvent, { keywords });
+async function openStream(rate, onEvent, keywords, commands) {
+  return (await ready).stream(rate, onEvent, { keywords, commands });
 }
 
-async function transcribe(_file, decoded, onProgress, keywords) {
+async function transcribe(_file, decoded, onProgress, keywords, commands) {
   const { samples, rate, remarks } = await decoded;
-  return { ...(await (await ready).transcribe(samples, rate, onProgress, { keywords })), remarks };
+  return { ...(await (await ready).transcribe(samples, rate, onProgress, { keywords, commands })), remarks };
 }
 
 start({ openStream, transcribe, capture, waiting: "Loading the model …" });

@@ -4,6 +4,7 @@
 const MOST_KEYWORDS = 100;
 const MOST_LETTERS = 200;
 const GIVEN = /\/([^/]*)\//g;
+const UNSEEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}]/u; // control, format (other directions, no width), lone surrogates
 
 // The dictionary of the exported page, from its compressed lines: word, tab, pronunciations apart by tabs.
 export async function readDictionary(file) {
@@ -19,17 +20,41 @@ export async function readDictionary(file) {
 // Keywords for a `Spotter`: { phrase, variants: [{ phones, starts }], threshold }. `known` are the model's phones. It fails
 // with what is wrong with a phrase.
 export function parseKeywords(phrases, threshold, dictionary, known, settings) {
-  if (!(threshold >= 0 && threshold <= 1)) throw new Error(`The threshold ${threshold} is no number from 0 to 1.`);
+  checkThreshold(threshold);
   if (phrases.length > MOST_KEYWORDS) throw new Error(`${phrases.length} keywords are given, ${MOST_KEYWORDS} can be had.`);
-  const keywords = phrases.map((phrase) => ({ ...parse(phrase, dictionary, known, settings), threshold }));
-  const twice = keywords.find(({ phrase }, place) => keywords.findIndex((other) => other.phrase === phrase) < place);
-  if (twice) throw new Error(`The keyword “${twice.phrase}” is given twice: name each once.`);
+  const keywords = phrases.map((phrase) => ({ ...parsePhrase(phrase, "keyword", dictionary, known, settings), threshold }));
+  checkOnce(keywords, "keyword");
   return keywords;
 }
 
-function parse(phrase, dictionary, known, { min_phones, max_phones, max_variants }) {
-  const wrong = (why) => new Error(`The keyword “${phrase.slice(0, 40)}” ${why}.`);
+export function checkThreshold(threshold) {
+  if (!(threshold >= 0 && threshold <= 1)) throw new Error(`The threshold ${threshold} is no number from 0 to 1.`);
+}
+
+export function checkOnce(parsed, noun) {
+  const seen = new Set();
+  for (const { phrase } of parsed) {
+    if (seen.has(phrase)) throw new Error(`The ${noun} “${phrase}” is given twice: name each once.`);
+    seen.add(phrase);
+  }
+}
+
+// The error that says what is wrong with a phrase.
+export const faulty = (phrase, noun, why) => new Error(`The ${noun} “${phrase.slice(0, 40)}” ${why}.`);
+
+// Characters that are not seen part words, or hide what is said.
+export function checkSeen(phrase, noun) {
+  const [hidden] = UNSEEN.exec(phrase) ?? [];
+  if (hidden === undefined) return;
+  const code = hidden.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+  throw faulty(phrase, noun, `has the character U+${code} in it, which is not seen: type it anew`);
+}
+
+// A phrase, which messages call a `noun`, and all ways to say it: { phrase, variants }.
+export function parsePhrase(phrase, noun, dictionary, known, { min_phones, max_phones, max_variants }) {
+  const wrong = (why) => faulty(phrase, noun, why);
   if (phrase.length > MOST_LETTERS) throw wrong(`has more than ${MOST_LETTERS} characters`);
+  checkSeen(phrase, noun);
   const given = [...phrase.matchAll(GIVEN)].map(([, text]) => text);
   const rest = phrase.replace(GIVEN, " ");
   if (rest.includes("/")) throw wrong("has a / without its fellow: phones stand between two, /K AE T/");
@@ -52,7 +77,7 @@ function spelled(text) {
 
 // All ways to say words that the dictionary has, the most usual first.
 function pronounced(text, dictionary, most, wrong) {
-  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[’‘]/g, "'").toLowerCase();
+  const plain = text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[’‘]/g, "'").replaceAll("&", " and ").toLowerCase();
   const words = plain.split(/[^\p{L}\p{N}']+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
   if (!words.length) throw wrong("has no letters: give words, or phones between slashes, /K AE T/");
   const ways = words.map((word) => {

@@ -4,7 +4,8 @@
 //     const { seconds, phones } = await recognizer.transcribe(samples, rate);
 //
 // docs/static-page.md describes it. A phone is { symbol, start, end, confidence, word_start, peak }, times in seconds; a
-// keyword that was said { phrase, start, end, score, word_boundary }.
+// keyword that was said { phrase, start, end, score, word_boundary }; what an utterance was { command, score, best, second,
+// start, end }, with null for a command where it was none.
 
 const PIECE_SECONDS = 4; // of a recording sent to the worker at a time
 
@@ -39,18 +40,19 @@ export class Recognizer {
 
   // A stream of `rate` Hz. `onEvent` gets { event: "phone", … } when a phone is certain, { event: "spotted", … } when one of
   // `keywords` was said with a score of `threshold` at least, { event: "tentative", phones } for the guess at what follows and
-  // { event: "lost", start, seconds }; { event: "keywords", phrases, start } where those of `setKeywords` begin to count, or
-  // { event: "refused", message }; `onHeard` the seconds that were heard.
-  stream(rate, onEvent, { keywords = [], threshold, onHeard = () => {} } = {}) {
+  // { event: "lost", start, seconds }; with `commands` { event: "endpoint", time, start, silence, rule } where an utterance ends,
+  // and behind it { event: "command", … }; { event: "keywords", phrases, start } where those of `setKeywords` begin to count,
+  // { event: "commands", … } likewise, or { event: "refused", message }; `onHeard` the seconds that were heard.
+  stream(rate, onEvent, { keywords = [], commands = [], threshold, onHeard = () => {} } = {}) {
     const { worker, streams } = this;
     const id = ++this.lastId;
     let sent = 0; // samples, lost ones too
     let heard = 0; // seconds
     const done = new Promise((resolve, reject) => {
-      streams.set(id, ({ events, tentative, heard: seconds, set, start, refused, final, error }) => {
-        events?.forEach((event) => onEvent({ event: "phone", ...event })); // keywords say that they are none
+      streams.set(id, ({ events, tentative, heard: seconds, set, phrases, start, refused, final, error }) => {
+        events?.forEach((event) => onEvent({ event: "phone", ...event })); // others say what they are
         if (tentative) onEvent({ event: "tentative", phones: tentative });
-        if (set) onEvent({ event: "keywords", phrases: set, start });
+        if (set) onEvent({ event: set, phrases, start });
         if (refused) onEvent({ event: "refused", message: refused });
         if (seconds !== undefined) onHeard((heard = seconds));
         if (final !== undefined) resolve(final);
@@ -59,7 +61,7 @@ export class Recognizer {
     });
     const forget = () => streams.delete(id);
     done.then(forget, forget);
-    worker.postMessage({ id, open: rate, keywords, threshold });
+    worker.postMessage({ id, open: rate, keywords, commands, threshold });
     return {
       done, // promises the stream's seconds, after `finish`
       behind: () => Math.max(0, sent / rate - heard), // seconds that wait
@@ -76,7 +78,11 @@ export class Recognizer {
       },
       // Other keywords, none with an empty list, after all that was sent before.
       setKeywords(keywords, threshold) {
-        worker.postMessage({ id, set: keywords, threshold });
+        worker.postMessage({ id, set: "keywords", phrases: keywords, threshold });
+      },
+      // Other commands, likewise; the stream must have been opened with some.
+      setCommands(commands, threshold) {
+        worker.postMessage({ id, set: "commands", phrases: commands, threshold });
       },
       finish() {
         worker.postMessage({ id, finish: true });
@@ -89,16 +95,17 @@ export class Recognizer {
     };
   }
 
-  // All phones of a recording: promises { seconds, phones, spotted }. `onProgress` gets shares of it; keywords as for `stream`.
-  async transcribe(samples, rate, onProgress = () => {}, { keywords, threshold } = {}) {
-    const found = { phone: [], spotted: [] };
+  // All phones of a recording: promises { seconds, phones, spotted, commands }. `onProgress` gets shares of it; keywords and
+  // commands as for `stream`.
+  async transcribe(samples, rate, onProgress = () => {}, { keywords, commands, threshold } = {}) {
+    const found = { phone: [], spotted: [], command: [] };
     let turn = () => {}; // called when the worker has heard more
     const take = ({ event, ...rest }) => found[event]?.push(rest);
     const onHeard = (heard) => {
       onProgress((heard * rate) / samples.length);
       turn();
     };
-    const stream = this.stream(rate, take, { keywords, threshold, onHeard });
+    const stream = this.stream(rate, take, { keywords, commands, threshold, onHeard });
     const piece = PIECE_SECONDS * rate;
     for (let first = 0; first < samples.length; first += piece) {
       stream.send(samples.slice(first, first + piece));
@@ -107,7 +114,7 @@ export class Recognizer {
       }
     }
     stream.finish();
-    return { seconds: await stream.done, phones: found.phone, spotted: found.spotted };
+    return { seconds: await stream.done, phones: found.phone, spotted: found.spotted, commands: found.command };
   }
 
   // Ends the worker and frees its memory.

@@ -1,5 +1,8 @@
-// A stream: samples in, phonemes and keywords out, by the same steps as streaming/state.py.
+// A stream: samples in, phonemes, keywords and commands out, by the same steps as streaming/state.py.
 
+import { Commanding } from "./command_state.js";
+import { best } from "./decode.js";
+import { Endpoints } from "./endpoint.js";
 import { Resampler } from "./resample.js";
 import { Silence, blankFrames } from "./silence.js";
 
@@ -36,13 +39,17 @@ export class Model {
 }
 
 export class Stream {
-  // `newSpotter(decoder)` makes what looks for keywords, or null.
-  constructor(model, rate, newSpotter = () => null) {
+  // `newSpotter(decoder)` makes what looks for keywords, or null. `commands` is a `CommandRecognizer`, which is asked at
+  // endpoints by `rules`, or null: then there are none of these either.
+  constructor(model, rate, newSpotter = () => null, commands = null, rules = []) {
     this.model = model;
     this.rate = rate;
     this.resampler = new Resampler(rate, model.metadata.sample_rate);
     this.decoder = model.newDecoder();
     this.spotter = newSpotter(this.decoder);
+    const { blank, tiling } = this.decoder;
+    this.endpoints = commands && new Endpoints(rules, blank, tiling.rowSeconds);
+    this.commanding = commands && new Commanding(commands);
     this.state = model.initialState();
     this.pending = new Float32Array(0); // at the model's rate, not heard yet
     this.frames = 0; // that the graph has heard
@@ -75,7 +82,7 @@ export class Stream {
     this.pending = joined(this.pending, this.resampler.push(samples));
   }
 
-  // Runs frames that wait, at most a block of them, and returns the phonemes and keywords that are now certain.
+  // Runs frames that wait, at most a block of them, and returns the phonemes, keywords and commands that are now certain.
   async advance() {
     const { frame_samples: frame, look_ahead_frames, rows_per_frame } = this.model.metadata;
     const columns = this.decoder.symbols.length;
@@ -104,20 +111,52 @@ export class Stream {
     return this.decoder.tiling.seconds(this.rows);
   }
 
-  // With keywords a row at a time: they come among the phonemes of their time.
+  // Other commands from the next row on, or with null none; everything whole has been heard. The utterance that goes on is
+  // compared with the new ones, as far as it was kept; there must be endpoints. Returns the seconds of that row.
+  setCommands(commands) {
+    if (commands && this.commanding) this.commanding.recognizer = commands;
+    else this.commanding = commands && new Commanding(commands, this.rows);
+    return this.decoder.tiling.seconds(this.rows);
+  }
+
+  // With keywords or endpoints a row at a time: they come among the phonemes of their time.
   decode(rows) {
     const columns = this.decoder.symbols.length;
-    this.rows += rows.length / columns;
-    if (!this.spotter) return this.decoder.decode(rows);
+    if (!this.spotter && !this.endpoints) {
+      this.rows += rows.length / columns;
+      return this.decoder.decode(rows);
+    }
     const events = [];
     for (let first = 0; first < rows.length; first += columns) {
       const row = rows.subarray(first, first + columns);
-      events.push(...this.decoder.decode(row), ...this.spotter.decode(row));
+      events.push(...this.decodeRow(row), ...(this.spotter?.decode(row) ?? []));
+      this.rows += 1;
     }
     return events;
   }
 
-  // Ends the stream and returns its last phonemes and keywords, none of which ends after the audio.
+  // The phonemes of the next row, and where it ends an utterance the endpoint and the command that it was.
+  decodeRow(row) {
+    const ending = this.endpoints?.decode(best(row));
+    if (!ending) {
+      this.commanding?.decode(row);
+      return this.decoder.decode(row);
+    }
+    const [before, behind] = this.decoder.decodeEnd(row, ending.time);
+    const within = ending.time > this.rows;
+    if (within) this.commanding?.decode(row);
+    const told = this.commanding?.finish(ending.time) ?? [];
+    if (!within) this.commanding?.decode(row);
+    return [...before, this.endpoint(ending), ...told, ...behind];
+  }
+
+  endpoint({ time, start, silence, rule }) {
+    const { tiling } = this.decoder;
+    const seconds = (row) => (row ? tiling.seconds(row) : 0); // the first utterance begins with the stream
+    return { event: "endpoint", time: tiling.seconds(time), start: seconds(start), silence: silence * tiling.rowSeconds, rule };
+  }
+
+  // Ends the stream and returns its last phonemes, keywords and command, none of which ends after the audio.
   async finish() {
     if (this.received === 0) return [];
     const { frame_samples: frame, look_ahead_frames } = this.model.metadata;
@@ -126,9 +165,9 @@ export class Stream {
     this.pending = joined(audio, new Float32Array(frames * frame - audio.length));
     const events = [];
     while (this.ready(false)) events.push(...(await this.advance()));
-    events.push(...this.decoder.finish(this.seconds), ...(this.spotter?.finish() ?? []));
+    events.push(...this.decoder.finish(this.seconds), ...(this.spotter?.finish() ?? []), ...(this.commanding?.finish(this.rows) ?? []));
     const within = (event) => {
-      for (const key of ["start", "end", "peak"]) if (key in event) event[key] = Math.min(event[key], this.seconds);
+      for (const key of ["start", "end", "peak", "time"]) if (key in event) event[key] = Math.min(event[key], this.seconds);
       return event;
     };
     return events.map((event) => within({ ...event }));

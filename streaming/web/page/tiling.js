@@ -13,6 +13,7 @@ export class Tiling {
     this.rowSeconds = frame_samples / rows_per_frame / sample_rate;
     this.offset = time_offset_seconds;
     this.until = 0; // where the last phoneme ended, in seconds
+    this.floor = 0; // where the utterance began: no phoneme begins before
     this.held = null; // a phoneme that has no end yet: { spike, begin }
   }
 
@@ -34,7 +35,7 @@ export class Tiling {
         begin = this.onset(spike);
         if (begin - this.until < (this.until ? PAUSE : EDGE)) begin = this.until;
       }
-      this.held = { spike, begin: Math.max(begin, this.until) };
+      this.held = { spike, begin: Math.max(begin, this.until, this.floor) };
     }
     return done;
   }
@@ -48,8 +49,9 @@ export class Tiling {
     return [this.end(Math.min(end, bound))];
   }
 
-  // The phoneme that is held when the stream ends at `seconds`.
+  // The phoneme that is held when an utterance or the stream ends at `seconds`; what follows is the next utterance.
   finish(seconds) {
+    this.floor = seconds;
     if (!this.held) return [];
     const end = this.tail(this.held.spike);
     return [this.end(seconds - end >= EDGE ? end : seconds)];

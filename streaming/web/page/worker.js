@@ -1,12 +1,13 @@
 // The recogniser, on a thread of its own, so that the page stays smooth while it works.
 //
 // It answers { loaded } from 0 to 1 while it gets ready, and once { ready } or { broken: message }. Then it may be told
-// { open: rate, keywords, threshold }, { samples }, { gap }, { set: keywords, threshold }, { finish } and { close }, each with
-// the stream's `id`, and answers for that stream with { events, tentative, heard: seconds }, { set: keywords, start } or
-// { refused: message }, and at its end { final: seconds } or { error: message }.
+// { open: rate, keywords, commands, threshold }, { samples }, { gap }, { set: "keywords" or "commands", phrases, threshold },
+// { finish } and { close }, each with the stream's `id`, and answers for that stream with { events, tentative, heard: seconds },
+// { set, phrases, start } or { refused: message }, and at its end { final: seconds } or { error: message }.
 
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.js";
 import { BeamDecoder } from "./beam.js";
+import { CommandRecognizer, parseCommands } from "./commands.js";
 import { Decoder } from "./decode.js";
 import { parseKeywords, readDictionary } from "./keywords.js";
 import { readPhoneLM } from "./phone_lm.js";
@@ -16,7 +17,8 @@ import { Spotter } from "./spotter.js";
 const queue = []; // of what came and was not dealt with yet
 const streams = new Map(); // by id
 let model = null;
-let openSpotter = null; // promises what makes a stream's spotter, of phrases and a threshold
+let makers = null; // functions `keywords` and `commands`, which promise what a stream has of phrases and a threshold
+let rules = []; // that end an utterance
 let working = false;
 
 self.onmessage = ({ data }) => {
@@ -46,8 +48,11 @@ async function alone(id, task) {
   }
 }
 
-async function obey({ id, open, keywords, threshold, samples, gap, set, finish, close }) {
-  if (open) streams.set(id, new Stream(model, open, (await spotter(keywords, threshold)) ?? undefined));
+async function obey({ id, open, keywords, commands, threshold, samples, gap, set, phrases, finish, close }) {
+  if (open) {
+    const newSpotter = (await wanted("keywords", keywords, threshold)) ?? undefined;
+    streams.set(id, new Stream(model, open, newSpotter, await wanted("commands", commands, threshold), rules));
+  }
   if (close) streams.delete(id);
   const stream = streams.get(id);
   if (!stream) return; // it has failed or was given up
@@ -59,7 +64,7 @@ async function obey({ id, open, keywords, threshold, samples, gap, set, finish, 
     stream.hear(new Float32Array(Math.min(left, stream.rate))); // a second at a time, so that memory stays bounded
     await advance(id);
   }
-  if (set) await setKeywords(id, set, threshold);
+  if (set) await change(id, set, phrases, threshold);
   if (finish) {
     await advance(id);
     report(id, await stream.finish());
@@ -68,23 +73,28 @@ async function obey({ id, open, keywords, threshold, samples, gap, set, finish, 
   }
 }
 
-// What makes a stream's spotter, or null without keywords.
-async function spotter(keywords, threshold) {
-  if (!keywords?.length) return null;
-  if (!openSpotter) throw new Error("This page was exported without what keywords need: see static-page.md.");
-  return openSpotter(keywords, threshold);
+// A stream's new spotter of keywords, as a function, or its `CommandRecognizer`; null without any phrases.
+async function wanted(kind, phrases, threshold) {
+  if (!phrases?.length) return null;
+  if (!makers) throw new Error(`This page was exported without what ${kind} need: see static-page.md.`);
+  return makers[kind](phrases, threshold);
 }
 
-// After all that came before; keywords that are none leave those that there were.
-async function setKeywords(id, keywords, threshold) {
-  let wanted;
+// After all that came before; what cannot be had leaves the keywords or commands that there were.
+async function change(id, kind, phrases, threshold) {
+  const stream = streams.get(id);
+  let made;
   try {
-    wanted = await spotter(keywords, threshold);
+    made = await wanted(kind, phrases, threshold);
+    if (kind === "commands" && made && !stream.endpoints) {
+      throw new Error("Commands are told at endpoints, and the stream has none: open it with commands.");
+    }
   } catch (error) {
     return postMessage({ id, refused: error.message });
   }
   await advance(id);
-  postMessage({ id, set: keywords, start: streams.get(id).setKeywords(wanted) });
+  const start = kind === "commands" ? stream.setCommands(made) : stream.setKeywords(made);
+  postMessage({ id, set: kind, phrases, start });
 }
 
 async function advance(id) {
@@ -109,7 +119,9 @@ async function load() {
   const lm = search && (await readLM(search.lm));
   if (spotting) {
     const spottingLM = search?.lm.url === spotting.lm.url ? lm : await readLM(spotting.lm);
-    openSpotter = spotters(metadata, spotting, spottingLM, await download(spotting.dictionary.url, spotting.dictionary.bytes, progress));
+    const { url, bytes } = spotting.dictionary;
+    makers = phraseMakers(metadata, spotting.settings, spottingLM, await download(url, bytes, progress));
+    rules = spotting.settings.endpoint_rules;
   }
   const newDecoder = () => (search ? new BeamDecoder(metadata, search.settings, lm) : new Decoder(metadata));
   ort.env.logLevel = "error"; // its warnings are about processors and the optimiser's choices
@@ -121,12 +133,19 @@ async function load() {
   return opened;
 }
 
-// What makes spotters; the dictionary is read when the first is asked for.
-function spotters({ phones }, { settings }, lm, file) {
+// What makes spotters and command recognizers; the dictionary is read when the first is asked for.
+function phraseMakers({ phones }, settings, lm, file) {
   let dictionary = null;
-  return async (phrases, threshold = settings.threshold) => {
-    const keywords = parseKeywords(phrases, threshold, await (dictionary ??= readDictionary(file)), phones, settings);
-    return (decoder) => new Spotter(decoder, settings, lm, keywords);
+  const read = () => (dictionary ??= readDictionary(file));
+  return {
+    async keywords(phrases, threshold = settings.threshold) {
+      const keywords = parseKeywords(phrases, threshold, await read(), phones, settings);
+      return (decoder) => new Spotter(decoder, settings, lm, keywords);
+    },
+    async commands(phrases, threshold) {
+      const commands = parseCommands(phrases, await read(), phones, settings);
+      return new CommandRecognizer(model.newDecoder(), settings.commands, commands, threshold);
+    },
   };
 }
 
