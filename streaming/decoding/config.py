@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from ...errors import ConfigError
 from ..json_values import is_integer, is_number
 
-BLANK_SCORE = -2.0  # nats
+BLANK_SCORE = -2.5  # nats
 BLANK_SECONDS = 0.04  # the time that it is for
 MAX_SIZE = 5000
 MAX_DELAY_SECONDS = 60.0
@@ -25,7 +25,7 @@ class BeamSearch:
     """Prefixes that are kept from row to row."""
     lm: str | PathLike[str] | None = "default"
     """A language model: the name of a bundled one, a file made by `phonestream phone-lm`, or an ARPA file of phones."""
-    lm_weight: float = 0.6
+    lm_weight: float = 0.65
     """Of the language model's log-probability; 1 trusts it as much as the acoustic model."""
     blank_score: float | None = None
     """Nats added for each 40 ms of blanks: below 0 there are more phones, above 0 fewer. None: `BLANK_SCORE` with a
