@@ -4,8 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest.register_assert_rewrite(
     "attention_cases", "browser", "exactness"
@@ -56,6 +60,21 @@ def recordings(speech_dir: Path) -> list[Path]:
     found = sorted(speech_dir.glob("*/*.opus"))
     assert found, f"no recordings in {speech_dir}"
     return found
+
+
+@pytest.fixture(scope="module")
+def recording(recordings: list[Path]) -> Path:
+    """What is played to the `browser`."""
+    return recordings[5]
+
+
+@pytest.fixture(scope="module")
+def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+    """A browser whose microphone plays the recording."""
+    from browser import chromium
+
+    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

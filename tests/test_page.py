@@ -12,7 +12,6 @@ from browser import (
     check_ipa,
     check_microphone,
     check_result,
-    chromium,
     hear,
     hear_microphone,
     opened,
@@ -32,17 +31,6 @@ TOKEN = "s3cret"
 def server() -> Iterator[Process]:
     with serving("--token", TOKEN) as process:
         yield process
-
-
-@pytest.fixture(scope="module")
-def recording(recordings: list[Path]) -> Path:
-    return recordings[5]
-
-
-@pytest.fixture(scope="module")
-def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from browser import (
     PATIENCE,
     check_ipa,
     check_microphone,
-    chromium,
     hear,
     hear_microphone,
     opened,
@@ -83,17 +82,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(folder: Path) -> Iterator[Site]:
     with serving(folder) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def recording(recordings: list[Path]) -> Path:
-    return recordings[5]
-
-
-@pytest.fixture(scope="module")
-def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

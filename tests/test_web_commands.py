@@ -11,7 +11,7 @@ from unicodedata import category
 import numpy as np
 import pytest
 import soundfile
-from browser import PATIENCE, chromium, hear
+from browser import PATIENCE, hear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, Page, expect
@@ -56,17 +56,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = export_page("default", tmp_path_factory.mktemp("web")).folder
     with serving(folder) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def recording(recordings: list[Path]) -> Path:
-    return recordings[5]
-
-
-@pytest.fixture(scope="module")
-def browser(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(recording, tmp_path_factory.mktemp("microphone")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
