@@ -106,16 +106,17 @@ def test_targets_follow_speed_row_length_and_lead(tmp_path: Path) -> None:
         path, [("a", sparse_rows(logs(probabilities)))], row_seconds=0.02, lead_seconds=0.08, teacher=""
     )
     rows = load_rows(path)
-    np.testing.assert_allclose(rows.targets("a", 60, 0.02, 1.0)[4:], probabilities[:-4], atol=1e-2)
+    dense = rows.dense("a")
+    np.testing.assert_allclose(rows.targets(dense, 60, 0.02, 1.0)[4:], probabilities[:-4], atol=1e-2)
     for count, row_seconds, speed in ((60, 0.02, 1.0), (30, 0.04, 1.0), (55, 0.02, 1.1), (67, 0.02, 0.9)):
-        targets = rows.targets("a", count, row_seconds, speed)
+        targets = rows.targets(dense, count, row_seconds, speed)
         assert targets.shape == (count, LABELS)
         found = dict(spikes(targets))
         for label, place in ((3, 10), (7, 40)):
             assert abs(found[label] - (0.02 * place / speed + 0.08) / row_seconds) <= 1
     earlier = dataclasses.replace(rows, lead_seconds=-0.1)
-    assert dict(spikes(earlier.targets("a", 60, 0.02, 1.0))) == {3: 5, 7: 35}
-    assert rows.targets("a", 2, 0.02, 1.0)[:, BLANK].tolist() == [1, 1]
+    assert dict(spikes(earlier.targets(dense, 60, 0.02, 1.0))) == {3: 5, 7: 35}
+    assert rows.targets(dense, 2, 0.02, 1.0)[:, BLANK].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("damage", ["no zip", "cut short", "phones", "labels", "counts", "missing"])

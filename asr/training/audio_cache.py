@@ -28,6 +28,7 @@ class Utterance:
     offset: int  # samples
     samples: int
     labels: tuple[int, ...]  # CTC labels of the reference phones
+    text: str = ""  # words, if the corpus has them
 
     @property
     def seconds(self) -> float:
@@ -83,7 +84,7 @@ def cached_corpus(
         _fill(path, kept, sizes, progress)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     utterances = tuple(
-        Utterance(cut.id, int(offset), size, labels[cut.id])
+        Utterance(cut.id, int(offset), size, labels[cut.id], cut.supervisions[0].text or "")
         for cut, offset, size in zip(kept, offsets, sizes, strict=False)
         if 0 < frames_needed(reference_phones(cut)) <= -(-size // FRAME)
     )

@@ -6,6 +6,8 @@ Nothing here keeps a generator's state, so a run resumed in the middle of an epo
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +17,18 @@ from torch import Tensor
 
 from ...streaming.audio.samples import SAMPLE_RATE
 from ..corpora.rows import frames_needed
-from ..lexicon.phones import PHONES
+from ..lexicon.lexicon import bundled
+from ..lexicon.phones import PHONES, decode, encode
+from ..lexicon.split import split_into_words
 from ..model.encoder import FRAME, pad
 from ..model.frontend import HOP, LogMel
 from .audio_cache import CachedCorpus, Utterance
 from .augment import Noises, augment, feature_mask, speechless, vocal_tract
+from .channel import Samples
 from .config import TrainConfig
 from .distributed import SINGLE_PROCESS, Processes
 from .leads import draw_lead, leads
+from .pauses import put_pauses
 from .teacher.rows import TeacherRows
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
@@ -63,6 +69,13 @@ def epoch_plan(lengths: NDArray[np.int64], longest: int, seed: int, epoch: int) 
         batches[-1].append(index)
     rng.shuffle(batches)
     return batches
+
+
+class Taught(NamedTuple):
+    """What a teacher's file has of a recording."""
+
+    rows: NDArray[np.float32]  # probabilities `[rows, phones + 1]`
+    speed: float  # by which the recording was made faster since
 
 
 class Batches:
@@ -120,17 +133,18 @@ class Batches:
             chosen = of_all[:1]
         config = self.config
         recordings, generators, targets, chosen_leads = [], [], [], []
-        speeds: list[float | None] = []  # None: no recording of the corpus, so that no teacher knows it
+        taught: list[Taught | None] = []
         for utterance in chosen:
             rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
-            labels: tuple[int, ...] = utterance.labels
+            labels: tuple[int, ...]
             samples = speechless(utterance.samples, config.augment, self.noises, rng)
             if samples is not None:
                 labels = ()
-                speeds.append(None)
+                taught.append(None)
             else:
-                samples = augment(self.corpus.audio(utterance), config.augment, self.noises, rng)
-                speeds.append(utterance.samples / len(samples))
+                plain, labels, dense = self._with_pauses(utterance, rng)
+                samples = augment(plain, config.augment, self.noises, rng)
+                taught.append(None if dense is None else Taught(dense, len(plain) / len(samples)))
             least = FRAME * -(-frames_needed(labels) // config.model.rows_per_frame)
             if len(samples) < least:  # sped up beyond what CTC can spell
                 samples = np.pad(samples, (0, least - len(samples)))
@@ -145,7 +159,7 @@ class Batches:
                 frames = len(recording) // HOP
                 row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
         rows = [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
-        teacher, taught = self._targets(chosen, speeds, rows)
+        teacher, has_rows = self._targets(taught, rows)
         voices = [vocal_tract(config.augment, rng) for _ in range(config.views) for rng in generators]
         changed = any(voice != 1.0 for voice in voices)
         return Batch(
@@ -163,25 +177,35 @@ class Batches:
             phones=torch.tensor([len(labels) for labels in targets]),
             seconds=0.0 if idle else sum(map(len, recordings)) / SAMPLE_RATE,
             teacher=teacher,
-            taught=taught,
+            taught=has_rows,
             weight=0.0 if idle else 1.0,
         )
 
+    def _with_pauses(
+        self, utterance: Utterance, rng: Generator
+    ) -> tuple[Samples, tuple[int, ...], NDArray[np.float32] | None]:
+        """Samples, labels and the teacher's rows (None: it has none) of a recording, perhaps with pauses."""
+        samples = self.corpus.audio(utterance)
+        if self._teacher_rows is None or utterance.id not in self._teacher_rows:
+            return samples, utterance.labels, None
+        dense = self._teacher_rows.dense(utterance.id)
+        words = partial(_words, utterance)
+        spaced = put_pauses(samples, words, dense, self._teacher_rows.row_seconds, self.config.augment, rng)
+        return spaced or (samples, utterance.labels, dense)
+
     def _targets(
-        self, chosen: Sequence[Utterance], speeds: Sequence[float | None], rows: Sequence[int]
+        self, taught: Sequence[Taught | None], rows: Sequence[int]
     ) -> tuple[Tensor | None, Tensor | None]:
         """`Batch.teacher` and `Batch.taught`; None without a file of a teacher's rows."""
         if self._teacher_rows is None:
             return None, None
         row_seconds = FRAME / SAMPLE_RATE / self.config.model.rows_per_frame
-        targets = torch.zeros(len(chosen), max(rows), len(PHONES) + 1)
-        taught = torch.zeros(len(chosen), dtype=torch.bool)
-        for index, (utterance, speed, count) in enumerate(zip(chosen, speeds, rows, strict=True)):
-            if speed is not None and utterance.id in self._teacher_rows:
-                taught[index] = True
-                found = self._teacher_rows.targets(utterance.id, count, row_seconds, speed)
+        targets = torch.zeros(len(taught), max(rows), len(PHONES) + 1)
+        for index, (known, count) in enumerate(zip(taught, rows, strict=True)):
+            if known is not None:
+                found = self._teacher_rows.targets(known.rows, count, row_seconds, known.speed)
                 targets[index, :count] = torch.from_numpy(found)
-        return targets, taught
+        return targets, torch.tensor([known is not None for known in taught])
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
         """Batches of steps `first … last - 1`, each made in the background during the step before it."""
@@ -192,3 +216,8 @@ class Batches:
                 batch = coming.result()
                 coming = pool.submit(self.batch, step + 1) if step + 1 < last else None
                 yield batch
+
+
+def _words(utterance: Utterance) -> list[list[int]]:
+    """CTC labels of each word's phones; none where the phones are not those that the lexicon has for the words."""
+    return [encode(word) for word in split_into_words(utterance.text, decode(utterance.labels), bundled())]

@@ -33,6 +33,9 @@ class AugmentConfig:
     babble_probability: float = 0.0  # of other people speaking behind the speaker, at noise_snr_db
     lead_probability: float = 0.0  # of audio before the recording, from which only the state is kept
     lead_seconds: tuple[float, float] = (0.3, 60.0)  # drawn uniformly in the logarithm
+    # Of pauses between the words, which a teacher's rows tell apart, as in a list of single words
+    pause_probability: float = 0.0
+    pause_seconds: tuple[float, float] = (0.1, 0.6)  # drawn uniformly
     vocal_tract: tuple[float, float] = (1.0, 1.0)  # drawn uniformly; 1.1 moves all resonances a tenth higher
     frequency_masks: int = 2
     frequency_mask_mels: int = 10  # widest frequency mask, in mel filters
@@ -61,7 +64,11 @@ class AugmentConfig:
             raise ConfigError(
                 f"augment.lead_seconds is {list(self.lead_seconds)}: give a range within 0.04 to 600 seconds"
             )
-        kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead")
+        if not 0 <= self.pause_seconds[0] <= self.pause_seconds[1] <= 10:
+            raise ConfigError(
+                f"augment.pause_seconds is {list(self.pause_seconds)}: give a range within 0 to 10 seconds"
+            )
+        kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead", "pause")
         for name in (*(f"{kind}_probability" for kind in kinds), "music_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"augment.{name} is {getattr(self, name)}: give a number from 0 to 1")

@@ -28,9 +28,14 @@ def check_teacher(
     """See that a teacher, or its rows in a file, is there if one is configured, and that its rows are the student's.
 
     Raises:
-        ConfigError: there is a teacher without `distillation` or the reverse, there are two, or its rows stand for
-            other audio.
+        ConfigError: there is a teacher without `distillation` or the reverse, there are two, its rows stand for
+            other audio, or pauses are asked for without rows.
     """
+    if config.augment.pause_probability > 0 and teacher_rows is None:
+        raise ConfigError(
+            "augment.pause_probability is above 0, and only a teacher's rows tell where words end: "
+            "name a file with --teacher-rows, or set it to 0"
+        )
     if teacher is not None and teacher_rows is not None:
         raise ConfigError("there are a teacher and a teacher's rows: leave --teacher or --teacher-rows out")
     if teacher_rows is not None:

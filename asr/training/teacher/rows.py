@@ -79,16 +79,19 @@ class TeacherRows:
         rows /= rows.sum(axis=1, keepdims=True)
         return rows
 
-    def targets(self, recording: str, rows: int, row_seconds: float, speed: float) -> NDArray[np.float32]:
+    def targets(
+        self, taught: NDArray[np.float32], rows: int, row_seconds: float, speed: float
+    ) -> NDArray[np.float32]:
         """What a student learns: probabilities float32 `[rows, phones + 1]`.
 
         Args:
+            taught: rows of `dense`, or made of such.
             rows: of the student.
             row_seconds: of the student.
             speed: by which the student's recording is faster than the teacher's.
         """
         later = round(self.lead_seconds / row_seconds)
-        taken = resample(self.dense(recording), max(0, rows - later), row_seconds * speed / self.row_seconds)
+        taken = resample(taught, max(0, rows - later), row_seconds * speed / self.row_seconds)
         targets = np.zeros((rows, len(PHONES) + 1), np.float32)
         targets[:, BLANK] = 1.0
         if later >= 0:
