@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from .entries import Entry, Failure, Source
-from .executor import Executor, Progress, Work, in_order
+from .executor import Executor, Opener, Progress, Work, in_order
 from .output import Output
 from .output_folder import output_folder
 from .processes import local_executor
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
 def run(
     entries: Sequence[Entry],
     task: Callable[[Source], Work],
-    model: ModelSpec | SpotSpec,
+    model: Opener,
     *,
     jobs: int | None = None,
     output: Output | None = None,
@@ -38,20 +38,21 @@ def run(
     Args:
         entries: from `sources.expand`.
         task: the work on one of them.
-        model: what it needs.
+        model: opens what it needs.
         jobs: processes; None: one, or as many as a cluster has room for.
         output: where results are written; None: they come with the outcomes.
         cluster: address of the Ray cluster whose machines do the work; None: this machine does.
         progress: see `Progress`; indices count the recordings among `entries`.
 
     Raises:
-        ModelError: the model cannot be used.
+        ModelError, DataError: what it needs cannot be used.
         ConfigError: the cluster cannot, or not for what only this process can open.
         ModuleNotFoundError: a cluster or a URL without the extra that it needs.
     """
     tasks = [task(entry) for entry in entries if isinstance(entry, Source)]
     executor: Executor
     if cluster is not None:
+        assert isinstance(model, ModelSpec | SpotSpec)  # whose model is sent to the machines
         from .ray_executor import RayExecutor
 
         executor = RayExecutor(cluster, jobs, model, output)

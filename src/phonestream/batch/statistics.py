@@ -34,6 +34,7 @@ class RunStatistics:
         self._completed = 0  # recordings
         self._outcomes = 0  # recordings, and entries that are none
         self.failures: list[str] = []
+        self.misfits = 0  # of transcripts with recordings
 
     def update(self, index: int, seconds: float, length: float | None) -> None:
         """Of recording `index`, `seconds` of its `length` are decoded."""
@@ -48,6 +49,7 @@ class RunStatistics:
             self._done_weight += self._weights[self._completed]
             self._completed += 1
         self._seconds += outcome.result.seconds
+        self.misfits += len(outcome.result.misfits)
         if outcome.result.failure is not None:
             self.failures.append(outcome.result.failure)
 
@@ -62,7 +64,7 @@ class RunStatistics:
     def interrupted(self) -> str:
         """A line for a run that Ctrl-C has stopped, whose results are files."""
         done, total = self._done_before + self._outcomes - len(self.failures), self._done_before + self._count
-        return interrupted(done, total)
+        return f"interrupted; {done} of {total} done; the same command with --resume goes on"
 
     def summary(self) -> list[str]:
         """Lines for the end: recordings, hours and pace, and the failures with their reasons."""
@@ -74,22 +76,12 @@ class RunStatistics:
             line += f" (real-time factor {factor:.4f}, {1 / factor:.0f} audio hours per hour)"
         if self._done_before:
             line += f"; {self._done_before} done before"
-        return with_failures(line, self.failures)
-
-
-def interrupted(done: int, total: int) -> str:
-    """A line for a run that Ctrl-C has stopped with so many of its recordings done."""
-    return f"interrupted; {done} of {total} done; the same command with --resume goes on"
-
-
-def with_failures(line: str, failures: Sequence[str]) -> list[str]:
-    """The line that sums a run up, and below it the first of the failures, each a line that names its recording."""
-    if not failures:
-        return [line]
-    shown = [f"  {reason}" for reason in failures[:SHOWN]]
-    if len(failures) > SHOWN:
-        shown.append(f"  and {len(failures) - SHOWN} more, named above")
-    return [f"{line}; {len(failures)} failed:", *shown]
+        if not self.failures:
+            return [line]
+        shown = [f"  {reason}" for reason in self.failures[:SHOWN]]
+        if len(self.failures) > SHOWN:
+            shown.append(f"  and {len(self.failures) - SHOWN} more, named above")
+        return [f"{line}; {len(self.failures)} failed:", *shown]
 
 
 def estimated_size(source: Source) -> float:

@@ -75,20 +75,30 @@ def transcribe_source(
 
 @contextmanager
 def opened(source: Source) -> Iterator[Audio]:
-    """The recording, open. Whatever is wrong with it is an AudioError whose message names it and its place.
+    """The recording, open.
 
     Raises:
-        AudioError: it cannot be opened, or what is done with it raises anything but errors of the model and of the
-            system.
+        AudioError: it cannot be opened, or as `errors_named`.
     """
-    try:
+    with errors_named(source):
         with native_remarks_off():
             audio = _open(source)
         with closing(audio):
             yield audio
+
+
+@contextmanager
+def errors_named(source: Source) -> Iterator[None]:
+    """Inside, whatever is wrong with a recording is an AudioError whose message names it and its place.
+
+    Raises:
+        AudioError: what is done inside raises it, or anything but errors of Phonestream and of the system.
+    """
+    try:
+        yield
     except AudioError as error:
         raise AudioError(f"{source.where}{error}") from None
-    except (PhonestreamError, OSError):  # of the model, and of what is written meanwhile
+    except (PhonestreamError, OSError):  # of the model or a transcript, and of what is written meanwhile
         raise
     except Exception as error:  # whatever it is, the other recordings go on
         raise AudioError(f"{source.where}{unexpected(source.path, error)}") from error

@@ -14,13 +14,13 @@ from .existing import check_new
 from .one_file import format_of, is_special, save
 from .output import complain, copy
 from .progress import Bar
+from .run_options import RunOptions
 from .shared_options import (
     FrameRateOption,
     ModelOption,
     ThreadsOption,
     VisemesOption,
     channel_number,
-    existing_results,
     phone_names,
     refuse_given,
 )
@@ -132,7 +132,6 @@ def align(
     threads: ThreadsOption = 1,
 ) -> None:
     """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
-    existing = existing_results(resume, overwrite)
     if tier is not None and channel == "tiers":
         raise typer.BadParameter("is one, and --channel tiers takes all; leave one out", param_hint="--tier")
     if os.path.isdir(audio):
@@ -146,11 +145,10 @@ def align(
                 f"and --format {format_of(output)}",
                 param_hint="--output",
             )
-        from ..batch.output import new_output
-        from .align_corpus import Settings, align_corpus
+        from .align_corpus import AlignSpec, align_corpus
 
         name = _format(form or "textgrid", None)
-        settings = Settings(
+        spec = AlignSpec(
             model=model,
             threads=threads,
             form=name,
@@ -162,7 +160,8 @@ def align(
             tier=tier,
             refuse=refuse,
         )
-        if not align_corpus(audio, settings, new_output(output), existing, jobs or 1, failures):
+        run = RunOptions(output=output, resume=resume, overwrite=overwrite, failures=failures, jobs=jobs or 1)
+        if not align_corpus(audio, spec, run):
             raise typer.Exit(1)
         return
     if transcript is None and text is None and audio != "-" and not os.path.exists(audio):

@@ -2,22 +2,19 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ConfigError, PhonestreamError, reason_of
 from .align_output import remarks, render, render_channels
 from .align_recording import Channel, align_file, read_speakers, read_transcript
-from .failures import failure_list
-from .output import complain
-from .progress import Bar
+from .run_batch import run_batch
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from ..asr.lexicon.lexicon import Lexicon
     from ..batch.entries import Entry, Source
     from ..batch.output import Output
-    from ..batch.plan import Existing
+    from ..batch.sinks import ResultSink
     from ..batch.task import Progress, Result
     from ..formats.options import Options
     from ..streaming.recognizer import Recognizer
@@ -26,8 +23,8 @@ SUFFIXES = (".txt", ".lab", ".textgrid")
 """Of transcripts, in lower case; the first that is there counts."""
 
 
-class Settings(NamedTuple):
-    """What is done with each recording of a corpus."""
+class AlignSpec(NamedTuple):
+    """What is done with each recording of a corpus, and what for."""
 
     model: str
     threads: int
@@ -44,7 +41,7 @@ class Settings(NamedTuple):
     refuse: bool
     """Whether a transcript that does not fit is an error."""
 
-    def open(self) -> "tuple[Recognizer, Lexicon]":
+    def open(self) -> "Opened":
         """The model and the lexicon.
 
         Raises:
@@ -56,7 +53,15 @@ class Settings(NamedTuple):
         lexicon = self.dictionary
         if not isinstance(lexicon, Lexicon):
             lexicon = bundled() if lexicon is None else Lexicon(lexicon)
-        return Recognizer(self.model, threads=self.threads), lexicon
+        return Opened(Recognizer(self.model, threads=self.threads), lexicon, self)
+
+
+class Opened(NamedTuple):
+    """What all recordings of a corpus are aligned with."""
+
+    recognizer: "Recognizer"
+    lexicon: "Lexicon"
+    spec: AlignSpec
 
 
 class AlignTask(NamedTuple):
@@ -64,161 +69,89 @@ class AlignTask(NamedTuple):
 
     source: "Source"
     transcript: str
-    settings: Settings
 
-    def run(
-        self, opened: "tuple[Recognizer, Lexicon]", output: "Output | None", progress: "Progress"
-    ) -> "Result":
+    def run(self, opened: Opened, output: "Output | None", progress: "Progress") -> "Result":
         """Align the recording and write the result, whole or not at all. Equal tasks give equal bytes.
 
         Args:
-            opened: from `Settings.open`.
+            opened: from `AlignSpec.open`.
             output: the output folder.
-            progress: not called; a recording is one step.
+            progress: see `batch.task.Progress`.
         """
         from ..batch.output import result_folder
-        from ..batch.output_folder import output_folder
-        from ..batch.task import Result
+        from ..batch.task import whole_result
+        from ..batch.transcription import errors_named
         from ..formats.registry import find
-        from ..streaming.audio.recording import unexpected
 
-        assert output is not None
-        recognizer, lexicon = opened
-        file, settings = self.source.path, self.settings
-        sink = output_folder(output).sink(self.source.stem)
+        spec, file, said = opened.spec, self.source.path, self.transcript
         of_recording: list[str] = []
-        try:
-            tiers = settings.channel == "tiers"
-            said = self.transcript
-            aligned = align_file(
-                recognizer,
-                file,
-                read_speakers(said) if tiers else [read_transcript(said, settings.tier)],
-                transcript=self.transcript,
-                channel=settings.channel,
-                time_shifts=settings.time_shifts,
-                tell=of_recording.append,
-                phonemes=settings.phonemes,
-                lexicon=lexicon,
-                refuse=settings.refuse,
-            )
-            options = replace(settings.options, folder=result_folder(output, self.source.stem))
-            data = (
-                render_channels(aligned, file, options)
-                if tiers
-                else render(aligned[0].alignment, file, settings.form, options)
-            )
-            sink.open(None, find(settings.form).extension).write(data)
-            sink.commit()
-        except PhonestreamError as error:
-            failure = str(error)
-        except OSError as error:  # of writing: a recording that cannot be read is an AudioError
-            failure = f"{file}: its result cannot be written: {reason_of(error)}; make room"
-        except Exception as error:  # whatever it is, the other recordings go on
-            failure = str(unexpected(file, error))
-        else:
-            misfits = tuple(f"{file}: {remark}" for found in aligned for remark in remarks(found.alignment))
-            return Result(aligned[0].alignment.seconds, remarks=tuple(of_recording), misfits=misfits)
-        finally:
-            sink.discard()
-        return Result(failure=failure, remarks=tuple(of_recording))
+        misfits: list[str] = []
+
+        def write(sink: "ResultSink") -> tuple[float, Sequence[str]]:
+            tiers = spec.channel == "tiers"
+            with errors_named(self.source):
+                aligned = align_file(
+                    opened.recognizer,
+                    file,
+                    read_speakers(said) if tiers else [read_transcript(said, spec.tier)],
+                    transcript=said,
+                    channel=spec.channel,
+                    time_shifts=spec.time_shifts,
+                    tell=of_recording.append,
+                    progress=progress,
+                    phonemes=spec.phonemes,
+                    lexicon=opened.lexicon,
+                    refuse=spec.refuse,
+                )
+                options = replace(spec.options, folder=result_folder(output, self.source.stem))
+                data = (
+                    render_channels(aligned, file, options)
+                    if tiers
+                    else render(aligned[0].alignment, file, spec.form, options)
+                )
+                sink.open(None, find(spec.form).extension).write(data)
+            misfits.extend(f"{file}: {remark}" for found in aligned for remark in remarks(found.alignment))
+            return aligned[0].alignment.seconds, ()
+
+        result = whole_result(self.source, output, write)
+        return result._replace(remarks=tuple(of_recording), misfits=tuple(misfits))
 
 
-def align_corpus(
-    folder: str,
-    settings: Settings,
-    output: "Output",
-    existing: "Existing",
-    jobs: int,
-    failure_file: str | None = None,
-) -> bool:
-    """Align the recordings below a folder and write results below `output`, which mirrors its tree.
+def align_corpus(folder: str, spec: AlignSpec, options: RunOptions) -> bool:
+    """Align the recordings below a folder and write results below `--output`, which mirrors its tree.
 
-    Results do not depend on `jobs`. Failures and remarks are printed as they come, failures again at the end, and
-    written to `failure_file`, as `failures.failure_list` has it.
+    Args:
+        folder: has recordings with transcripts beside them.
+        spec: how they are aligned.
+        options: where results go, what is there already, and who does the work.
 
     Returns:
         Whether all were aligned and every transcript fits.
 
     Raises:
-        ConfigError: results exist and are neither to be kept nor to be replaced, a transcript would be replaced, or the
-            list of failures cannot be written or would replace what is read.
-        ModelError, DataError: the model or the dictionary cannot be used.
-        PhonestreamError: processes cannot start.
+        PhonestreamError: as `run_batch`.
     """
     from ..asr.lexicon.lexicon import Lexicon
-    from ..batch.entries import Source, paths
-    from ..batch.executor import in_order
-    from ..batch.inputs import check_not_read
-    from ..batch.output_folder import output_folder
-    from ..batch.plan import plan_outputs
-    from ..batch.processes import local_executor
-    from ..batch.run import Outcome
     from ..batch.sources import expand
-    from ..batch.statistics import interrupted, with_failures
-    from ..batch.task import Result
-    from ..batch.task import Settings as Files
-    from ..formats.registry import find
+    from ..batch.task import Settings
 
     entries, transcripts = with_transcripts(list(expand([folder])))
-    dictionary = settings.dictionary if isinstance(settings.dictionary, str) else None
-    if failure_file is not None:
-        read = [*paths(entries), *transcripts.values(), dictionary]
-        check_not_read([failure_file], read, "give --failures another name")
-    results_folder = output_folder(output)
-    extension = find(settings.form).extension
-    for entry in entries:
-        if isinstance(entry, Source):
-            target = results_folder.target(entry.stem, None, extension)
-            if os.path.realpath(target) == os.path.realpath(transcripts[entry.path]):
-                raise ConfigError(f"{target}: is a transcript, which is not replaced; give another --output")
-    left, done = plan_outputs(entries, Files(formats=(settings.form,)), output, existing)
-    tasks = [
-        AlignTask(entry, transcripts[entry.path], settings) for entry in left if isinstance(entry, Source)
-    ]
-    if dictionary is not None and not os.path.isfile(dictionary):
-        # A pipe can be read once, and by this process alone.
-        settings = settings._replace(dictionary=Lexicon(dictionary))
-        tasks = [task._replace(settings=settings._replace(dictionary=None)) for task in tasks]
-    failures: list[str] = []
-    fine = True
-    reported = 0
-    completed = local_executor(tasks, jobs, settings, output).run(tasks, lambda *_: None)
-    try:
-        with (
-            failure_list(failure_file) as note_failure,
-            Bar("aligning") as bar,
-            closing(in_order(completed)) as results,
-        ):
-
-            def report(entry: "Entry", result: Result) -> None:
-                nonlocal fine, reported
-                reported += 1
-                wrong = result.misfits if result.failure is None else (result.failure,)
-                for line in (*result.remarks, *wrong):
-                    bar.hide()
-                    complain(line)
-                note_failure(Outcome(entry, result))
-                if result.failure is not None:
-                    failures.append(result.failure)
-                fine = fine and not wrong
-
-            for entry in left:
-                if not isinstance(entry, Source):
-                    report(entry, Result(failure=entry.reason))
-            for count, (task, result) in enumerate(zip(tasks, results, strict=True), start=1):
-                report(task.source, result)
-                bar(count, len(tasks))
-    except KeyboardInterrupt:
-        complain(interrupted(done + reported - len(failures), done + len(left)))
-        raise
-    finally:
-        results_folder.clean()
-    before = f"; {done} done before" if done else ""
-    summary = f"{len(left) - len(failures)} of {len(left)} recordings aligned{before}"
-    for line in with_failures(summary, failures):
-        complain(line)
-    return fine
+    names = list(transcripts.values())
+    if isinstance(spec.dictionary, str):
+        names.append(spec.dictionary)
+        if not os.path.isfile(spec.dictionary):
+            # A pipe can be read once, and by this process alone.
+            spec = spec._replace(dictionary=Lexicon(spec.dictionary))
+    return run_batch(
+        entries,
+        Settings(formats=(spec.form,)),
+        lambda source: AlignTask(source, transcripts[source.path]),
+        spec,
+        options,
+        label="aligning",
+        names=names,
+        printer=None,
+    )
 
 
 def with_transcripts(entries: "Sequence[Entry]") -> "tuple[list[Entry], dict[str, str]]":

@@ -19,18 +19,17 @@ from .run_options import Form, RunOptions
 
 if TYPE_CHECKING:
     from ..batch.entries import Entry, Source
-    from ..batch.executor import Work
+    from ..batch.executor import Opener, Work
     from ..batch.run import Outcome
-    from ..batch.spot_task import SpotSpec
     from ..batch.statistics import RunStatistics
-    from ..batch.task import ModelSpec, Settings
+    from ..batch.task import Settings
 
 
 def run_batch(
     entries: "Sequence[Entry]",
     settings: "Settings",
     task: "Callable[[Source], Work]",
-    model: "ModelSpec | SpotSpec",
+    model: "Opener",
     options: RunOptions,
     *,
     label: str,
@@ -49,7 +48,7 @@ def run_batch(
         printer: of results; None: they are written to files.
 
     Returns:
-        Whether all went well.
+        Whether all went well, and every transcript fits where there are transcripts.
 
     Raises:
         PhonestreamError: as `batch.plan.plan_outputs` and `batch.run.run`.
@@ -94,13 +93,13 @@ def run_batch(
     if options.output is not None or (len(entries) > 1 and sys.stderr is not None and sys.stderr.isatty()):
         for line in statistics.summary():
             complain(line)
-    return not statistics.failures
+    return not statistics.failures and not statistics.misfits
 
 
 def _report(outcome: "Outcome", printer: "Printer | None", bar: Bar, statistics: "RunStatistics") -> None:
     """Print what there is to say of a recording, and its results where they are printed."""
     result = outcome.result
-    lines = [*result.remarks, *([] if result.failure is None else [result.failure])]
+    lines = [*result.remarks, *(result.misfits if result.failure is None else [result.failure])]
     if lines or printer is not None:
         bar.hide()
     for line in lines:

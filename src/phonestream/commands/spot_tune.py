@@ -93,9 +93,7 @@ def tune(
     """
     from ..asr.evaluation.spotting import Said, judge, thresholds
     from ..asr.lexicon.text import normalise
-    from ..batch.entries import Source
-    from ..batch.executor import in_order
-    from ..batch.processes import local_executor
+    from ..batch.run import run
     from ..streaming.spotting.keywords import Keywords
 
     assert isinstance(spec.sought, Keywords)
@@ -105,14 +103,13 @@ def tune(
             raise DataError(
                 f"keyword {label!r} has phones alone: write its words before them, as in transcripts"
             )
-    tasks = [TuneTask(entry, transcripts[entry.path]) for entry in entries if isinstance(entry, Source)]
-    failures = [entry.reason for entry in entries if not isinstance(entry, Source)]
+    failures: list[str] = []
     said: list[Said] = []
     spotted: list[Said] = []
     used, seconds = 0, 0.0
-    completed = local_executor(tasks, jobs, spec, None).run(tasks, lambda *_: None)
-    with Bar("tuning") as bar, closing(in_order(completed)) as results:
-        for recording, result in enumerate(results):
+    outcomes = run(entries, lambda source: TuneTask(source, transcripts[source.path]), spec, jobs=jobs)
+    with Bar("tuning") as bar, closing(outcomes):
+        for recording, (_, result) in enumerate(outcomes):
             for remark in result.remarks:
                 bar.hide()
                 complain(remark)
@@ -126,7 +123,7 @@ def tune(
                     found = json.load(file)
                 said += (Said(recording, *one) for one in found["said"])
                 spotted += (Said(recording, *one) for one in found["spotted"])
-            bar(recording + 1, len(tasks))
+            bar(recording + 1, len(entries))
     for failure in failures:
         complain(failure)
     if not used:
