@@ -2,14 +2,14 @@
 
 import io
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ..errors import ConfigError
-from .align_output import remarks, render, render_channels
-from .align_recording import Channel, Said, Speaker, align_file, read_speakers, read_transcript
+from .align_corpus import align_corpus
+from .align_recording import Said, Speaker
+from .align_spec import AlignSpec, Channel, misfits_of
 from .existing import check_new
 from .one_file import format_of, is_special, save
 from .output import complain, copy
@@ -134,100 +134,91 @@ def align(
     """Find the words and phones of transcripts in recordings: their times, and how well they were said."""
     if tier is not None and channel == "tiers":
         raise typer.BadParameter("is one, and --channel tiers takes all; leave one out", param_hint="--tier")
-    if os.path.isdir(audio):
-        if transcript is not None or text is not None:
-            raise typer.BadParameter("of a folder lie beside the recordings", param_hint="transcripts")
-        if output is None:
-            raise typer.BadParameter("a folder needs one, for its results", param_hint="--output")
-        if "://" not in output and not os.path.isdir(output) and format_of(output) is not None:
-            raise typer.BadParameter(
-                f"{output}: is a file's name, and each recording of a folder has a file of its own: give a folder, "
-                f"and --format {format_of(output)}",
-                param_hint="--output",
-            )
-        from .align_corpus import AlignSpec, align_corpus
-
-        name = _format(form or "textgrid", None)
-        spec = AlignSpec(
-            model=model,
-            threads=threads,
-            form=name,
-            options=_options(phones, visemes, scores, frame_rate, name),
-            phonemes=phonemes,
-            dictionary=lexicon,
-            time_shifts=time_shifts,
-            channel=_channel(channel, name),
-            tier=tier,
-            refuse=refuse,
+    whole_folder = os.path.isdir(audio)
+    if whole_folder:
+        _check_folder(transcript, text, output)
+    else:
+        if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
+            raise typer.BadParameter(f"{audio}: there is no such file or folder", param_hint="AUDIO")
+        refuse_given({"--overwrite": overwrite and output is None}, "needs --output")
+        refuse_given(
+            {"--resume": resume, "--jobs": jobs is not None, "--failures": failures is not None},
+            "needs a folder of recordings",
         )
-        run = RunOptions(output=output, resume=resume, overwrite=overwrite, failures=failures, jobs=jobs or 1)
-        if not align_corpus(audio, spec, run):
-            raise typer.Exit(1)
-        return
-    if transcript is None and text is None and audio != "-" and not os.path.exists(audio):
-        raise typer.BadParameter(f"{audio}: there is no such file or folder", param_hint="AUDIO")
-    refuse_given({"--overwrite": overwrite and output is None}, "needs --output")
-    refuse_given(
-        {"--resume": resume, "--jobs": jobs is not None, "--failures": failures is not None},
-        "needs a folder of recordings",
+        _check_transcript(audio, transcript, text, tier)
+    name = _format(form or "textgrid", None) if whole_folder else _format(form, output)
+    spec = AlignSpec(
+        model=model,
+        threads=threads,
+        form=name,
+        options=_options(phones, visemes, scores, frame_rate, name),
+        phonemes=phonemes,
+        dictionary=lexicon,
+        time_shifts=time_shifts,
+        channel=_channel(channel, name),
+        tier=tier,
+        refuse=refuse,
     )
+    if whole_folder:
+        run = RunOptions(output=output, resume=resume, overwrite=overwrite, failures=failures, jobs=jobs or 1)
+        fine = align_corpus(audio, spec, run)
+    else:
+        if output is not None:
+            check_new(output, overwrite, [audio, transcript, lexicon])
+        fine = _align_one(audio, transcript, text, output, spec)
+    if not fine:
+        raise typer.Exit(1)
+
+
+def _check_folder(transcript: str | None, text: str | None, output: str | None) -> None:
+    """Refuse what does not go with a folder of recordings."""
+    if transcript is not None or text is not None:
+        raise typer.BadParameter("of a folder lie beside the recordings", param_hint="transcripts")
+    if output is None:
+        raise typer.BadParameter("a folder needs one, for its results", param_hint="--output")
+    if "://" not in output and not os.path.isdir(output) and format_of(output) is not None:
+        raise typer.BadParameter(
+            f"{output}: is a file's name, and each recording of a folder has a file of its own: give a folder, "
+            f"and --format {format_of(output)}",
+            param_hint="--output",
+        )
+
+
+def _check_transcript(audio: str, transcript: str | None, text: str | None, tier: str | None) -> None:
+    """Refuse a recording without a transcript, or with two."""
     if tier is not None and text is not None:
         raise typer.BadParameter("is of a TextGrid, and --text is none", param_hint="--tier")
     if (transcript is None) == (text is None):
         raise typer.BadParameter("give one of TRANSCRIPT and --text", param_hint="TRANSCRIPT")
     if audio == transcript == "-":
         raise typer.BadParameter("standard input can be only one of AUDIO and TRANSCRIPT", param_hint="-")
-    name = _format(form, output)
-    number = _channel(channel, name)
-    options = _options(phones, visemes, scores, frame_rate, name)
-    if output is not None:
-        check_new(output, overwrite, [audio, transcript, lexicon])
-    from ..asr.lexicon.lexicon import Lexicon
-    from ..streaming.recognizer import Recognizer
 
-    recognizer = Recognizer(model, threads=threads)
 
-    name_of_said = transcript or "--text"
-    if number == "tiers":
-        speakers = read_speakers(name_of_said)
-    elif text is not None:
-        speakers = [Speaker("", [Said(text)])]
-    else:
-        speakers = [read_transcript(name_of_said, tier)]
+def _align_one(
+    audio: str, transcript: str | None, text: str | None, output: str | None, spec: AlignSpec
+) -> bool:
+    """Align one recording, print or write the result, and tell whether the transcript fits."""
+    opened = spec.open()
+    said = transcript or "--text"
+    speakers = (
+        [Speaker("", [Said(text)])] if text is not None and spec.channel != "tiers" else spec.read(said)
+    )
     with Bar("aligning") as bar:
 
         def tell(remark: str) -> None:  # also where the alignment is refused
             bar.hide()
             complain(remark)
 
-        aligned = align_file(
-            recognizer,
-            audio,
-            speakers,
-            transcript=name_of_said,
-            channel=number,
-            time_shifts=time_shifts,
-            progress=bar,
-            tell=tell,
-            phonemes=phonemes,
-            lexicon=None if lexicon is None else Lexicon(lexicon),
-            refuse=refuse,
-        )
-    if output is not None:
-        options = replace(options, folder=os.path.dirname(output))
-    if number == "tiers":
-        data = render_channels(aligned, audio, options)
-    else:
-        data = render(aligned[0].alignment, audio, name, options)
+        aligned = opened.align(audio, speakers, transcript=said, tell=tell, progress=bar)
+    data = io.BytesIO(spec.render(aligned, audio, None if output is None else os.path.dirname(output)))
     if output is None:
-        copy(io.BytesIO(data))
+        copy(data)
     else:
-        save(output, io.BytesIO(data))
-    remarked = [remark for found in aligned for remark in remarks(found.alignment)]
-    for remark in remarked:
-        complain(f"{audio}: {remark}")
-    if remarked:
-        raise typer.Exit(1)
+        save(output, data)
+    misfits = misfits_of(aligned, audio)
+    for misfit in misfits:
+        complain(misfit)
+    return not misfits
 
 
 def _format(form: str | None, output: str | None) -> str:

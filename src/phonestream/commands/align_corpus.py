@@ -2,66 +2,20 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from .align_output import remarks, render, render_channels
-from .align_recording import Channel, align_file, read_speakers, read_transcript
+from .align_spec import AlignSpec, Opened, misfits_of
 from .run_batch import run_batch
 from .run_options import RunOptions
 
 if TYPE_CHECKING:
-    from ..asr.lexicon.lexicon import Lexicon
     from ..batch.entries import Entry, Source
     from ..batch.output import Output
     from ..batch.sinks import ResultSink
     from ..batch.task import Progress, Result
-    from ..formats.options import Options
-    from ..streaming.recognizer import Recognizer
 
 SUFFIXES = (".txt", ".lab", ".textgrid")
 """Of transcripts, in lower case; the first that is there counts."""
-
-
-class AlignSpec(NamedTuple):
-    """What is done with each recording of a corpus, and what for."""
-
-    model: str
-    threads: int
-    form: str
-    """The name of a format."""
-    options: "Options"
-    phonemes: bool
-    dictionary: "str | Lexicon | None"
-    """Its file, or what was read of it; None for the bundled one."""
-    time_shifts: int
-    channel: Channel
-    tier: str | None
-    """The name of that with the utterances, in TextGrids."""
-    refuse: bool
-    """Whether a transcript that does not fit is an error."""
-
-    def open(self) -> "Opened":
-        """The model and the lexicon.
-
-        Raises:
-            ModelError, DataError: one of them cannot be used.
-        """
-        from ..asr.lexicon.lexicon import Lexicon, bundled
-        from ..streaming.recognizer import Recognizer
-
-        lexicon = self.dictionary
-        if not isinstance(lexicon, Lexicon):
-            lexicon = bundled() if lexicon is None else Lexicon(lexicon)
-        return Opened(Recognizer(self.model, threads=self.threads), lexicon, self)
-
-
-class Opened(NamedTuple):
-    """What all recordings of a corpus are aligned with."""
-
-    recognizer: "Recognizer"
-    lexicon: "Lexicon"
-    spec: AlignSpec
 
 
 class AlignTask(NamedTuple):
@@ -83,34 +37,19 @@ class AlignTask(NamedTuple):
         from ..batch.transcription import errors_named
         from ..formats.registry import find
 
-        spec, file, said = opened.spec, self.source.path, self.transcript
+        spec, file = opened.spec, self.source.path
         of_recording: list[str] = []
         misfits: list[str] = []
 
         def write(sink: "ResultSink") -> tuple[float, Sequence[str]]:
-            tiers = spec.channel == "tiers"
             with errors_named(self.source):
-                aligned = align_file(
-                    opened.recognizer,
-                    file,
-                    read_speakers(said) if tiers else [read_transcript(said, spec.tier)],
-                    transcript=said,
-                    channel=spec.channel,
-                    time_shifts=spec.time_shifts,
-                    tell=of_recording.append,
-                    progress=progress,
-                    phonemes=spec.phonemes,
-                    lexicon=opened.lexicon,
-                    refuse=spec.refuse,
+                speakers = spec.read(self.transcript)
+                aligned = opened.align(
+                    file, speakers, transcript=self.transcript, tell=of_recording.append, progress=progress
                 )
-                options = replace(spec.options, folder=result_folder(output, self.source.stem))
-                data = (
-                    render_channels(aligned, file, options)
-                    if tiers
-                    else render(aligned[0].alignment, file, spec.form, options)
-                )
+                data = spec.render(aligned, file, result_folder(output, self.source.stem))
                 sink.open(None, find(spec.form).extension).write(data)
-            misfits.extend(f"{file}: {remark}" for found in aligned for remark in remarks(found.alignment))
+            misfits.extend(misfits_of(aligned, file))
             return aligned[0].alignment.seconds, ()
 
         result = whole_result(self.source, output, write)

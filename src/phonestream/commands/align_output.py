@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..asr.align.alignment import AlignedWord, Alignment
     from ..formats.document import Document
     from ..formats.options import Options
-    from .align_recording import Aligned
+    from .align_spec import Aligned
 
 SHOWN = 12  # words or phones in a remark
 DOUBTED = 0.5  # probability that a phone was said right, below which a table says what was said instead

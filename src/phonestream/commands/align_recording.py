@@ -4,8 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import AudioError, DataError, reason_of
 from ..text_file import STANDARD_INPUT, decode, read_standard_input, read_whole
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from ..streaming.recognizer import Recognizer
 
 TEXTGRID = ".textgrid"
-Channel: TypeAlias = int | Literal["mix", "tiers"]
-"""Which channel is aligned: a number from 1 on, all of them mixed, or each with a tier of the transcript. The tiers are
-speakers where there is one channel."""
 
 
 class Said(NamedTuple):
@@ -40,15 +36,6 @@ class Speaker(NamedTuple):
 
     name: str
     said: Sequence[Said]
-
-
-class Aligned(NamedTuple):
-    """What one speaker says, aligned; the fields that name them are None where there is one alone."""
-
-    alignment: "Alignment"
-    channel: int | None = None
-    """Of the recording, or the tier's place among others; from 1 on."""
-    speaker: str | None = None
 
 
 class Computed(NamedTuple):
@@ -188,84 +175,6 @@ def compute(
             if str(error).startswith(f"{file}: "):
                 raise
             raise AudioError(f"{file}: from {done / audio.sample_rate:.2f} s on: {error}") from None
-
-
-def align_file(
-    recognizer: "Recognizer",
-    file: str,
-    speakers: Sequence[Speaker],
-    *,
-    transcript: str,
-    channel: Channel,
-    time_shifts: int,
-    tell: Callable[[str], object],
-    progress: Callable[[float, float | None], object] = lambda done, total: None,
-    phonemes: bool = False,
-    lexicon: "Lexicon | None" = None,
-    refuse: bool = True,
-) -> list[Aligned]:
-    """Align a recording: with `tiers` all of `speakers`, each in a channel or all in one; else what `channel` names.
-
-    Args:
-        transcript: its name, for errors.
-        tell: called with what a person should know of the recording, in lines that name it, each once.
-
-    Raises:
-        AudioError, DataError: as `align_said`, or there are several channels, and not as many as tiers.
-    """
-    told: set[str] = set()
-
-    @cache
-    def posteriors(number: int | None) -> Computed:
-        computed = compute(recognizer, file, time_shifts, number, progress)
-        for remark in computed.remarks:
-            if remark not in told:
-                tell(remark)
-        told.update(computed.remarks)
-        return computed
-
-    def aligned(said: Sequence[Said], number: int | None) -> "Alignment":
-        return align_said(
-            recognizer,
-            said,
-            partial(posteriors, number),
-            names=(transcript, file),
-            phonemes=phonemes,
-            lexicon=lexicon,
-            refuse=refuse,
-        )
-
-    if channel != "tiers":
-        number = None if channel == "mix" else channel
-        return [Aligned(aligned(speaker.said, number)) for speaker in speakers]
-    count = _channels(file)
-    if count == 1:
-        names = {speaker.name.strip() for speaker in speakers} - {""}
-        named = len(names) == len(speakers)  # else numbers tell them apart
-        return [
-            Aligned(aligned(said, None), place, name.strip() if named else None)
-            for place, (name, said) in enumerate(speakers, start=1)
-        ]
-    if count != len(speakers):
-        raise DataError(
-            f"{file}: has {count} channels, and {transcript} {len(speakers)} tiers with text: give one a channel"
-        )
-    return [Aligned(aligned(speaker.said, place), place) for place, speaker in enumerate(speakers, start=1)]
-
-
-def _channels(file: str) -> int:
-    """How many a recording has.
-
-    Raises:
-        AudioError: it cannot be used, or is standard input, which cannot be read once for each.
-    """
-    from ..streaming.audio.files import open_audio
-    from ..streaming.audio.input_file import STANDARD_INPUT
-
-    if file == STANDARD_INPUT:
-        raise AudioError("-: --channel tiers needs a file, which is read once for each channel")
-    with native_remarks_off(), closing(open_audio(file)) as audio:
-        return audio.channels
 
 
 def align_said(
