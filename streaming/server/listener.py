@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .limits import Limits
+from .token_bucket import TokenBucket
 
 REST_SECONDS = 0.1  # after an error, such as too many open files
 
@@ -38,7 +39,7 @@ class Listener:
 
     async def _accept(self) -> None:
         loop, rate = asyncio.get_running_loop(), self._limits.accepts_per_second
-        allowance, counted = rate, loop.time()
+        allowance = TokenBucket(rate, rate)
         while True:
             try:
                 connection, _ = await loop.sock_accept(self._listener)
@@ -50,11 +51,9 @@ class Listener:
             task.add_done_callback(self._connecting.pop)
             if len(self._connecting) > self._limits.handshakes:
                 next(iter(self._connecting)).cancel()
-            now = loop.time()
-            allowance = min(rate, allowance + (now - counted) * rate) - 1
-            counted = now
-            if allowance < 0:
-                await asyncio.sleep(-allowance / rate)
+            allowance.spend()
+            if rest := allowance.wait:
+                await asyncio.sleep(rest)
 
     async def _connect(self, connection: socket.socket) -> None:
         """From a socket to a protocol, through TLS where that is spoken."""

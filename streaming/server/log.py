@@ -3,11 +3,11 @@
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...native_output import redirect_to_null
+from .token_bucket import TokenBucket
 
 ERRORS = "uvicorn.error"
 REFUSED = "uvicorn.error.refused"  # paced apart, so that strangers hide no error
@@ -20,21 +20,14 @@ class Paced(logging.Filter):
 
     def __init__(self, records: int = RECORDS, seconds: float = SECONDS) -> None:
         super().__init__()
-        self._records = records
-        self._seconds = seconds
-        self._allowance = float(records)
-        self._counted = time.monotonic()
+        self._allowance = TokenBucket(1 / seconds, records)
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        gained = (now - self._counted) / self._seconds
-        self._allowance = min(float(self._records), self._allowance + gained)
-        self._counted = now
-        if self._allowance < 1:
+        if self._allowance.tokens < 1:
             self._left_out += 1
             return False
-        self._allowance -= 1
+        self._allowance.spend()
         if self._left_out:
             record.msg = f"{record.getMessage()} ({self._left_out} lines before it were left out)"
             record.args = ()

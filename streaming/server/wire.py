@@ -16,6 +16,7 @@ from websockets.frames import Frame
 
 from .connections import Address, Connections
 from .limits import Limits
+from .token_bucket import TokenBucket
 
 PIECE = 4096  # bytes that are parsed at a time: at most some 700 frames
 UNREAD_BYTES = 1 << 16  # unsent: pings are no longer answered
@@ -103,9 +104,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self._admitted = connections
         self._received = bytearray()  # not parsed yet
-        self._rate = limits.frames_per_second
-        self._allowance = self._rate  # frames that may come at once
-        self._counted = self.loop.time()
+        self._allowance = TokenBucket(limits.frames_per_second, limits.frames_per_second)
         self._resting: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,23 +120,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._parse()
 
     def handle_text(self, event: Frame) -> None:
-        self._allowance -= 1
+        self._allowance.spend()
         super().handle_text(event)
 
     def handle_bytes(self, event: Frame) -> None:
-        self._allowance -= 1
+        self._allowance.spend()
         super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
-        self._allowance -= 1
+        self._allowance.spend()
         super().handle_cont(event)
 
     def handle_pong(self, event: Frame) -> None:
-        self._allowance -= 1
+        self._allowance.spend()
         super().handle_pong(event)
 
     def handle_ping(self) -> None:
-        self._allowance -= 1
+        self._allowance.spend()
         pong = b"".join(self.conn.data_to_send())
         if self.transport.get_write_buffer_size() < UNREAD_BYTES:
             self.transport.write(pong)
@@ -193,11 +192,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return self.close_sent or self.queue.empty()
 
     def _pace(self) -> None:
-        now = self.loop.time()
-        self._allowance = min(self._rate, self._allowance + (now - self._counted) * self._rate)
-        self._counted = now
-        if self._allowance < 0:
-            self._resting = self.loop.call_later(-self._allowance / self._rate, self._rested)
+        if rest := self._allowance.wait:
+            self._resting = self.loop.call_later(rest, self._rested)
 
     def _rested(self) -> None:
         self._resting = None

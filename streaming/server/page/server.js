@@ -41,6 +41,10 @@ async function openStream(rate, onEvent, keywords, commands) {
     };
   });
 
+  const tell = (data) => {
+    if (socket.readyState === WebSocket.OPEN) socket.send(data);
+  };
+  const control = (message) => tell(JSON.stringify(message));
   return {
     done,
     behind: () => socket.bufferedAmount / BYTES / rate,
@@ -49,20 +53,12 @@ async function openStream(rate, onEvent, keywords, commands) {
       for (let i = 0; i < samples.length; i++) {
         data[i] = Math.max(-32768, Math.min(32767, Math.round(samples[i] * 32768)));
       }
-      if (socket.readyState === WebSocket.OPEN) socket.send(data);
+      tell(data);
     },
-    gap(samples) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "gap", samples }));
-    },
-    setKeywords(keywords) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "keywords", keywords }));
-    },
-    setCommands(commands) {
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "commands", commands }));
-    },
-    finish() {
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "finish" }));
-    },
+    gap: (samples) => control({ type: "gap", samples }),
+    setKeywords: (keywords) => control({ type: "keywords", keywords }),
+    setCommands: (commands) => control({ type: "commands", commands }),
+    finish: () => control({ type: "finish" }),
   };
 }
 

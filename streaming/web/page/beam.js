@@ -1,6 +1,7 @@
 // Rows of log-probabilities to phonemes with times by beam search with a phone language model: the rule of
 // streaming/decoding/search.py, and of decoder.py for what is final when. Numbers in comments are that rule's.
 
+import { logAdd, totalOf } from "./numbers.js";
 import { Tiling } from "./tiling.js";
 
 const IMPOSSIBLE = -1e30; // log-probability
@@ -57,7 +58,7 @@ export class BeamDecoder {
   finish(seconds) {
     const groups = new Map(); // prefixes that differ only in where words begin
     for (const prefix of this.beam) {
-      prefix.total = score(prefix) + this.settings.lm_weight * this.lm.row(prefix.context).scores[this.lm.end];
+      prefix.total = totalOf(prefix) + this.settings.lm_weight * this.lm.row(prefix.context).scores[this.lm.end];
     }
     for (const prefix of [...this.beam].sort((a, b) => b.total - a.total)) {
       const key = prefix.history.map(({ symbol }) => this.columnOf[symbol]).join();
@@ -96,7 +97,7 @@ export class BeamDecoder {
     for (const value of y) if (value > highest) highest = value;
     const before = this.beam;
     for (const prefix of before) {
-      prefix.total = score(prefix);
+      prefix.total = totalOf(prefix);
       prefix.nextBlank = prefix.total + (y[this.blank] + blankScore);
       prefix.nextPhone = prefix.phone + y[this.columnOf[prefix.last]];
     }
@@ -239,7 +240,7 @@ export class BeamDecoder {
   best() {
     let [best, highest] = [this.beam[0], -Infinity];
     for (const prefix of this.beam) {
-      const total = score(prefix);
+      const total = totalOf(prefix);
       if (total > highest) [best, highest] = [prefix, total];
     }
     return best;
@@ -254,15 +255,6 @@ export class BeamDecoder {
     if (this.lm.wordMarks) phone.word_start = symbol > this.lm.phones.length;
     return { start, end: start + rows, phone };
   }
-}
-
-function score({ blank, phone }) {
-  return logAdd(blank, phone);
-}
-
-function logAdd(a, b) {
-  if (a === b) return a + Math.LN2;
-  return a > b ? a + Math.log1p(Math.exp(b - a)) : b + Math.log1p(Math.exp(a - b));
 }
 
 // A hash of all symbols of a prefix, given that of the prefix without the last: 53 bits, in a number.

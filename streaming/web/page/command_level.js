@@ -1,6 +1,8 @@
 // How much better a command fits an utterance than all that is no command, and the score made of it:
 // streaming/spotting/command_level.py, whose weights come with the exported page.
 
+import { logAdd } from "./numbers.js";
+
 // Of nats their log sum.
 export function logSum(scores) {
   return scores.reduce(logAdd);
@@ -15,9 +17,4 @@ export function level(best, length, words, phones, { one_phone, wrong, fit_weigh
 // The score, in [0, 1].
 export function score(level, { level_at_half }) {
   return 1 / (1 + Math.exp(Math.min(level_at_half - level, 500)));
-}
-
-function logAdd(a, b) {
-  if (a === b) return a + Math.LN2;
-  return a > b ? a + Math.log1p(Math.exp(b - a)) : b + Math.log1p(Math.exp(a - b));
 }

@@ -5,6 +5,7 @@ import { level, logSum, score } from "./command_level.js";
 import { best } from "./decode.js";
 import { readPhrase } from "./grammar.js";
 import { checkOnce, checkSeen, checkThreshold, faulty, parsePhrase } from "./keywords.js";
+import { rounded } from "./numbers.js";
 import { PhoneTree, freeScore, relative } from "./phone_tree.js";
 
 // The commands { phrase, variants: [{ phones }] } that phrases with slots stand for; `known` are the model's phones,
@@ -44,11 +45,9 @@ export class CommandRecognizer {
     this.most = this.rowsOf(settings.max_seconds);
   }
 
-  // Rows in so many seconds, one at least; halves to even, as Python rounds.
+  // Rows in so many seconds, one at least.
   rowsOf(seconds) {
-    const rows = seconds / this.decoder.tiling.rowSeconds;
-    const rounded = Math.round(rows);
-    return Math.max(1, rounded - rows === 0.5 && rounded % 2 ? rounded - 1 : rounded);
+    return Math.max(1, rounded(seconds / this.decoder.tiling.rowSeconds));
   }
 
   // Whether a phone is the most probable in a row.

@@ -1,5 +1,7 @@
 // How probable a keyword is where it fits, beside all else that may have been said there: streaming/spotting/context.py.
 
+import { logAdd, totalOf } from "./numbers.js";
+
 const NEVER = -1e30;
 const MARKS = 3;
 const [OTHER, SAID, WORD] = [0, 1, 2];
@@ -38,7 +40,7 @@ export class Context {
   enter(states, fit, phones, starts) {
     const last = ({ key }) => Math.floor(key / MARKS) % this.symbols;
     const again = (state) => this.column[last(state)] === phones[0];
-    states = states.map((state) => ({ key: this.context(state) * this.symbols * MARKS + SAID, phone: again(state) ? state.blank : total(state) }));
+    states = states.map((state) => ({ key: this.context(state) * this.symbols * MARKS + SAID, phone: again(state) ? state.blank : totalOf(state) }));
     phones.forEach((phone, place) => {
       const reached = [];
       for (const state of states) {
@@ -59,7 +61,7 @@ export class Context {
       const heard = this.inside.map((symbol) => row[this.column[symbol]]);
       const next = states.map((state) => {
         const column = this.column[Math.floor(state.key / MARKS) % this.symbols];
-        return { key: state.key, blank: total(state) + row[this.blank], phone: state.phone + row[column] };
+        return { key: state.key, blank: totalOf(state) + row[this.blank], phone: state.phone + row[column] };
       });
       if (Math.max(...heard) < row[this.blank] - this.sure) {
         states = next;
@@ -72,7 +74,7 @@ export class Context {
         const { scores, nexts } = this.lm.row(this.context(state));
         const mark = state.key % MARKS;
         const own = this.column[Math.floor(state.key / MARKS) % this.symbols];
-        const whole = total(state);
+        const whole = totalOf(state);
         for (const symbol of [...tried, ...tried.map((inside) => inside + this.phones)]) {
           const column = this.column[symbol];
           const score = (column === own ? state.blank : whole) + scores[symbol] + (row[column] + this.bonus);
@@ -102,7 +104,7 @@ export class Context {
       byKey.set(key, known ? { key, blank: logAdd(known.blank, blank), phone: logAdd(known.phone, phone) } : { key, blank, phone });
     }
     const merged = [...byKey.values()].sort((a, b) => a.key - b.key);
-    const scores = new Map(merged.map((state) => [state, total(state)]));
+    const scores = new Map(merged.map((state) => [state, totalOf(state)]));
     const best = Math.max(...scores.values());
     const kept = merged.filter((state) => scores.get(state) > best - this.beam);
     if (kept.length <= this.size) return kept;
@@ -111,15 +113,6 @@ export class Context {
   }
 }
 
-function total({ blank, phone }) {
-  return logAdd(blank, phone);
-}
-
 function logSum(states) {
-  return states.map(total).reduce(logAdd, NEVER);
-}
-
-function logAdd(a, b) {
-  if (a === b) return a + Math.LN2;
-  return a > b ? a + Math.log1p(Math.exp(b - a)) : b + Math.log1p(Math.exp(a - b));
+  return states.map(totalOf).reduce(logAdd, NEVER);
 }

@@ -2,6 +2,8 @@
 // Where Python has a path's score and its first row in one integer, here they are in two arrays: the higher score wins,
 // of equals the earlier row. Scores are whole units, so that sums are the same.
 
+import { rounded } from "./numbers.js";
+
 const NEVER = -(2 ** 28);
 const BARRED = -(2 ** 18);
 const REVIEW = 64; // rows after which hopeless paths are forgotten: sums never run over
@@ -82,15 +84,11 @@ export class KeywordSearch {
     return [...this.pending.values()].sort((a, b) => a.end - b.end || a.keyword - b.keyword);
   }
 
-  // A row divided by its maximum, in units: single precision, and halves to even, as numpy has it.
+  // A row divided by its maximum, in units: single precision, as numpy has it.
   quantised(y) {
     let highest = -Infinity;
     for (const value of y) if (value > highest) highest = value;
-    return Int32Array.from(y, (value) => {
-      const scaled = Math.max(Math.fround(value - highest), this.steepest) * this.units;
-      const rounded = Math.round(scaled);
-      return rounded - scaled === 0.5 && rounded % 2 ? rounded - 1 : rounded;
-    });
+    return Int32Array.from(y, (value) => rounded(Math.max(Math.fround(value - highest), this.steepest) * this.units));
   }
 
   // A row that is surely a blank: all paths are in one.
