@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from safetensors.numpy import save
 
 from ...atomic import replacing
-from ...errors import ConfigError, PhonestreamError
+from ...errors import ConfigError, PhonestreamError, system_errors_as
 from . import graphones, ngram
 from .g2p import FORMAT, LETTERS, METADATA_KEY, GraphoneModel
 from .lexicon import Lexicon
@@ -84,11 +85,13 @@ def train(
             + "; use a larger dictionary"
         )
     symbol = {graphone: number for number, graphone in enumerate(inventory, start=1)}
-    sequences = [[symbol[graphone] for graphone in word] for word in kept]
-    levels = ngram.estimate(sequences, len(inventory) + 2, ORDER)
+    stream = [
+        number for word in kept for number in (*(symbol[graphone] for graphone in word), ngram.BOUNDARY)
+    ]
+    levels = ngram.estimate(np.array(stream, np.uint8), len(inventory) + 2, ORDER)
     keep = ngram.prune(levels, prune)
     tensors = ngram.pack(levels, keep, STEP)
-    about = f"{ORDER}-gram: {len(tensors['symbol'])} n-grams of {len(inventory)} graphones, {len(sequences)} words"
+    about = f"{ORDER}-gram: {len(tensors['symbol'])} n-grams of {len(inventory)} graphones, {len(kept)} words"
     report(about)
     header = {
         "format": FORMAT,
@@ -124,13 +127,9 @@ def _edits(reference: Sequence[str], guess: Sequence[str]) -> int:
 
 def _write(path: Path, model: bytes) -> GraphoneModel:
     """Puts `model` at `path`, all or nothing, and reads it back."""
-    try:
-        with replacing(path) as partial:
-            partial.write_bytes(model)
-            loaded = GraphoneModel.load(partial)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot write the model: {error.strerror}") from error
-    return loaded
+    with system_errors_as(ConfigError, f"{path}: cannot write the model"), replacing(path) as partial:
+        partial.write_bytes(model)
+        return GraphoneModel.load(partial)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,12 @@
-"""A back-off n-gram model of graphones: Kneser-Ney estimates, pruned by entropy, packed for a file.
+"""A back-off n-gram model of graphones or phones: Kneser-Ney estimates, pruned by entropy, packed for a file.
+
+An n-gram is a 64-bit key, so that sorting keys counts it, and of a hundred million symbols nothing is kept for each
+place but its key.
 
 Estimates: S. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling" (1999),
 modified Kneser-Ney in the interpolated form, written as back-off. Pruning: A. Stolcke, "Entropy-based pruning
 of backoff language models" (1998), with p(history) from plain counts, because Kneser-Ney's own lower orders are
-no estimate of it (C. Chelba et al. 2010). Training only; `g2p.py` reads the result.
+no estimate of it (C. Chelba et al. 2010). Training only; `g2p.py` and `streaming/decoding/trie.py` read the result.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ import numpy as np
 
 from .g2p import START
 
+BOUNDARY = 0  # between sequences, in a stream of symbols
 _TINY = 1e-6  # least mass left to back-off
 
 
@@ -30,32 +34,62 @@ def _sum(ids: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
     return np.asarray(np.bincount(ids, values, minlength=length))
 
 
-def estimate(words: Sequence[Sequence[int]], symbols: int, order: int) -> list[Level]:
-    """N-grams of lengths 0 to `order` with their modified Kneser-Ney probabilities.
+def estimate(stream: np.ndarray, symbols: int, order: int) -> list[Level]:
+    """N-grams of lengths 0 to `order` within sequences, with their modified Kneser-Ney probabilities.
+
+    All symbols are there as n-grams of length 1, seen or not. Fifty million symbols took 2.7 GB at order 8.
 
     Args:
-        words: symbols of each word, without START and `symbols - 1`, the end of a word.
-        symbols: how many there are, start and end included.
+        stream: uint8 [n], each sequence, a word or a sentence, followed by `BOUNDARY`.
+        symbols: how many there are, the start of a sequence (0) and the end (`symbols - 1`) included; at most 256.
+        order: from 2 on; so many symbols must fit into a key: 9 of 128, 8 of 256.
     """
-    end = symbols - 1
-    stream = np.array([symbol for word in words for symbol in (START, *word, end)])
-    position = np.concatenate([np.arange(len(word) + 2) for word in words])
-
-    root = np.zeros(1, np.int64)
-    levels = [Level(root, root, root, np.array([len(stream)]), np.ones(1))]
-    shorter = np.zeros(len(stream), np.int64)  # at each place, the id of the n-gram that ends there, or -1
+    bits = (symbols - 1).bit_length()  # of a symbol in a key
+    places = _with_ends(stream, symbols - 1)
+    levels = [Level(*(np.zeros(1, np.int32),) * 3, np.array([len(places)]), np.ones(1))]
+    shorter = np.zeros(1, np.uint64)
+    keys = np.zeros(len(places), np.uint64)  # of the n-gram that ends at each place
+    whole = np.ones(len(places), bool)  # whether that is within a sentence
     for k in range(1, order + 1):
-        whole = position >= k - 1
-        before = np.roll(shorter, 1) if k > 1 else np.zeros_like(shorter)
-        keys, ids = np.unique((before * symbols + stream)[whole], return_inverse=True)
-        suffix = np.zeros(len(keys), np.int64)
-        suffix[ids] = shorter[whole]
-        shorter = np.full(len(stream), -1)
-        shorter[whole] = ids
-        count = np.bincount(ids, minlength=len(keys))
-        levels.append(Level(keys % symbols, keys // symbols, suffix, count, np.empty(0)))
-
+        keys = np.roll(keys, 1) << np.uint64(bits) | places
+        if k > 1:
+            whole = np.roll(whole, 1) & (places != START)
+            whole[0] = False
+        found, counts = _count(keys[whole])
+        if k == 1:
+            everything = np.zeros(symbols, counts.dtype)
+            everything[found.astype(int)] = counts
+            found, counts = np.arange(symbols, dtype=np.uint64), everything
+        levels.append(_level(found, counts, shorter, k, bits))
+        shorter = found
     return smooth(levels, symbols)
+
+
+def _with_ends(stream: np.ndarray, end: int) -> np.ndarray:
+    """START before each sequence and `end` after it."""
+    ends = stream == BOUNDARY
+    places = np.full(len(stream) + int(ends.sum()), START, np.uint8)
+    where = np.arange(1, len(stream) + 1)
+    where[1:] += np.cumsum(ends[:-1])
+    places[where] = np.where(ends, end, stream)
+    return places
+
+
+def _count(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different `keys`, ascending, and how often each is there. Sorts in place."""
+    keys.sort()
+    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]]))
+    return keys[first], np.diff(first, append=len(keys)).astype(np.int32)
+
+
+def _level(keys: np.ndarray, counts: np.ndarray, shorter: np.ndarray, k: int, bits: int) -> Level:
+    symbol = (keys & np.uint64((1 << bits) - 1)).astype(np.uint8)
+    if k == 1:
+        root = np.zeros(len(keys), np.int32)
+        return Level(symbol, root, root, counts, np.empty(0))
+    parent = np.searchsorted(shorter, keys >> np.uint64(bits)).astype(np.int32)
+    ending = keys & np.uint64((1 << bits * (k - 1)) - 1)
+    return Level(symbol, parent, np.searchsorted(shorter, ending).astype(np.int32), counts, np.empty(0))
 
 
 def smooth(levels: Sequence[Level], symbols: int) -> list[Level]:

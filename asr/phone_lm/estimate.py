@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ...atomic import write_atomically
-from ...errors import DataError, reason_of
+from ...errors import DataError, reason_of, system_errors_as
 from ...streaming.decoding import arpa, trie
 from ...streaming.decoding.phone_lm import PhoneLM
 from ..lexicon import ngram
 from ..lexicon.phones import PHONES
-from . import counts
 from .text import BOUNDARY
 
-MIN_ORDER, MAX_ORDER = 2, counts.MAX_ORDER
+MIN_ORDER, MAX_ORDER = 2, 9  # see `ngram.estimate`
 ORDER = 8
 PRUNE = 1e-7
 """Nats of relative entropy below which an n-gram goes."""
@@ -73,7 +72,7 @@ def learn(
     if not word_marks:
         stream = np.where(stream > len(PHONES), stream - len(PHONES), stream).astype(np.uint8)
     symbols = len(PHONES) * (2 if word_marks else 1) + 2
-    levels = counts.estimate(stream, symbols, order)
+    levels = ngram.estimate(stream, symbols, order)
     values = ngram.worth(levels)
 
     def pack(threshold: float) -> LearntLM:
@@ -137,10 +136,8 @@ def save(data: bytes, path: Path) -> None:
     if is_arpa(path):
         data = ("\n".join(arpa.lines(trie.read(data))) + "\n").encode()
         data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
-    try:
+    with system_errors_as(DataError, f"{path}: the language model cannot be written"):
         write_atomically(path, data)
-    except OSError as error:
-        raise DataError(f"{path}: the language model cannot be written: {error.strerror}") from None
 
 
 def is_arpa(path: Path) -> bool:

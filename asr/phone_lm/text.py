@@ -17,12 +17,11 @@ import numpy as np
 from ...errors import DataError, reason_of
 from ...text_file import check_ends
 from ..lexicon.lexicon import Lexicon, normalise
+from ..lexicon.ngram import BOUNDARY as BOUNDARY  # between sentences
 from ..lexicon.phones import PHONES, encode
 
 MAX_LINE_BYTES = 1 << 20
 """Of a text's line, which is a sentence: what has no line ends is no text, and need not end either."""
-
-BOUNDARY = 0  # between sentences, in a stream of symbols
 
 
 class Sentences(NamedTuple):

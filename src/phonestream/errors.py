@@ -4,6 +4,8 @@ The command line prints a `PhonestreamError` as one line and never a traceback; 
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Control characters and line separators; a file's name may hold any of them.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -40,6 +42,29 @@ class ConfigError(PhonestreamError, ValueError):
 def reason_of(error: BaseException) -> str:
     """What went wrong: in the operating system's words, without the file's name, where the error has them."""
     return getattr(error, "strerror", None) or str(error)
+
+
+@contextmanager
+def system_errors_as(
+    kind: type[PhonestreamError], what: str, remedy: str = "", *, also: type[Exception] = OSError
+) -> Iterator[None]:
+    """Inside, what the system refuses is an error of `kind`: what cannot be done, the system's reason, what to do.
+
+    Args:
+        what: begins with a file's name, as in "a.txt: cannot be written".
+        remedy: what to do about it.
+        also: an error beside OSError that means the same, such as ValueError for a null character in a name.
+
+    Raises:
+        PhonestreamError: of that kind; other errors of Phonestream pass as they are.
+    """
+    try:
+        yield
+    except PhonestreamError:
+        raise
+    except (OSError, also) as error:
+        end = f"; {remedy}" if remedy else ""
+        raise kind(f"{what}: {reason_of(error)}{end}") from None
 
 
 def printable(text: str) -> str:
