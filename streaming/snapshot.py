@@ -144,12 +144,9 @@ def _spotting(
     """What spotting had heard, taken out of `tensors`."""
     own = {name: tensors.pop(name) for name in [*tensors] if name.startswith(spotting_snapshot.PREFIX)}
     saved, rows = fields.get("spotting"), tensors.pop(spotting_snapshot.ROWS, None)
-    if saved is None and rows is None and not own:
-        if spotter is not None:
-            _refuse("is of a stream without keywords: restore it without, or start a stream with them")
-        return None
+    _check_given("keywords", saved is not None or rows is not None or bool(own), spotter)
     if spotter is None:
-        _refuse("is of a stream with keywords: give restore(…, keywords=…) the same ones")
+        return None
     try:
         return spotting_snapshot.load(saved, own, rows, spotter, fields["row"])
     except ValueError as error:
@@ -161,12 +158,9 @@ def _commands(
 ) -> Commanding | None:
     """The utterance that went on, taken out of `tensors`."""
     saved, rows = fields.get("commands"), tensors.pop(command_snapshot.ROWS, None)
-    if saved is None and rows is None:
-        if recognizer is not None:
-            _refuse("is of a stream without commands: restore it without, or start a stream with them")
-        return None
+    _check_given("commands", saved is not None or rows is not None, recognizer)
     if recognizer is None:
-        _refuse("is of a stream with commands: give restore(…, commands=…) the same ones")
+        return None
     if "endpoints" not in fields:
         _refuse("is damaged: it has commands and no endpoints")
     try:
@@ -175,8 +169,23 @@ def _commands(
         _refuse(str(error))
 
 
+def _check_given(what: str, saved: bool, given: object | None) -> None:
+    """Whoever restores a stream gives the keywords or commands that it was saved with."""
+    if saved and given is None:
+        _refuse(f"is of a stream with {what}: give restore(…, {what}=…) the same ones")
+    if given is not None and not saved:
+        _refuse(f"is of a stream without {what}: restore it without, or start a stream with them")
+
+
 def _refuse(problem: str) -> NoReturn:
     raise SnapshotError(f"the snapshot {' '.join(problem.split())}")  # what it holds may be of several lines
+
+
+def _stored(name: str) -> tuple[str, np.dtype[Any]]:
+    """The type of a tensor in the file, in the words of safetensors and of numpy."""
+    if name == SEARCH:
+        return "U8", np.dtype("u1")
+    return ("I64", np.dtype("<i8")) if name.startswith(spotting_snapshot.PREFIX) else ("F32", np.dtype("<f4"))
 
 
 def _digest(fields: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
@@ -184,8 +193,7 @@ def _digest(fields: Mapping[str, Any], tensors: Mapping[str, AnyArray]) -> str:
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        kind = "u1" if name == SEARCH else "<i8" if name.startswith(spotting_snapshot.PREFIX) else "<f4"
-        digest.update(tensors[name].astype(kind, copy=False).data)
+        digest.update(tensors[name].astype(_stored(name)[1], copy=False).data)
     return digest.hexdigest()
 
 
@@ -221,16 +229,11 @@ def _check_origin(model: Model, fields: Mapping[str, Any]) -> None:
 def _tensors(entries: list[tuple[str, dict[str, Any]]]) -> dict[str, AnyArray]:
     tensors: dict[str, AnyArray] = {}
     for name, entry in entries:
-        if name == SEARCH:
-            if entry["dtype"] != "U8":
-                _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected U8")
-            tensors[name] = np.frombuffer(entry["data"], np.uint8)
-            continue
-        expected = "I64" if name.startswith(spotting_snapshot.PREFIX) else "F32"
+        expected, kind = _stored(name)
         if entry["dtype"] != expected:
             _refuse(f"is damaged: tensor {name!r} is {entry['dtype']}, expected {expected}")
-        stored, own = ("<i8", np.int64) if expected == "I64" else ("<f4", np.float32)
-        tensor = np.frombuffer(entry["data"], stored).astype(own, copy=False).reshape(entry["shape"])
+        own = kind.newbyteorder("=")
+        tensor = np.frombuffer(entry["data"], kind).astype(own, copy=False).reshape(entry["shape"])
         if not np.isfinite(tensor).all():
             _refuse(f"is damaged: tensor {name!r} is not finite")
         tensors[name] = tensor

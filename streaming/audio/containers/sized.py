@@ -3,7 +3,7 @@
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from ....errors import AudioError
@@ -134,53 +134,57 @@ def _skip(file: BinaryIO, position: int) -> None:
     file.seek(position)
 
 
+def _chunks(
+    file: BinaryIO, name_bytes: int, layout: str, *, counted: int = 0, even: int = 1
+) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and size of each chunk from here on.
+
+    Args:
+        name_bytes: of a name.
+        layout: of the size that follows it.
+        counted: bytes of the header that sizes count, too.
+        even: chunks begin at multiples of so many bytes.
+    """
+    for _ in range(MAX_CHUNKS):
+        name = file.read(name_bytes)
+        if len(name) < name_bytes:
+            return
+        (size,) = _unpack(file, layout)
+        size -= counted
+        start = file.tell()
+        yield name, start, size
+        _skip(file, start + max(0, size + -size % even))
+
+
 def _riff(file: BinaryIO, order: str) -> Extent | None:
     """WAV and AIFF: chunks of a 4-byte name, a 32-bit size and an even number of bytes; RF64 has ds64."""
     file.seek(12)
     wide = None
-    for _ in range(MAX_CHUNKS):
-        name = file.read(4)
-        if len(name) < 4:
-            return None
-        (size,) = _unpack(file, order + "I")
-        start = file.tell()
+    for name, start, size in _chunks(file, 4, order + "I", even=2):
         if name == b"ds64":
             _, wide = _unpack(file, "<QQ")
         if name in (b"data", b"SSND", b"BODY"):
             size_at = start - 4 if name == b"data" and order == "<" and wide is None else None
             size = wide if wide is not None and size == 0xFFFFFFFF else size
             return None if UNKNOWN <= size <= 0xFFFFFFFF else Extent(start, start + size, size_at)
-        _skip(file, start + size + size % 2)
     return None
 
 
 def _wave64(file: BinaryIO) -> Extent | None:
     """Sony Wave64: 16-byte names, 64-bit sizes that count the chunk's header, multiples of 8 bytes."""
     file.seek(40)
-    for _ in range(MAX_CHUNKS):
-        start = file.tell()
-        name = file.read(16)
-        if len(name) < 16:
-            return None
-        (size,) = _unpack(file, "<Q")
+    for name, start, size in _chunks(file, 16, "<Q", counted=24, even=8):
         if name.startswith(b"data"):
-            return Extent(start + 24, start + size)
-        _skip(file, start + max(24, size + -size % 8))
+            return Extent(start, start + size)
     return None
 
 
 def _caf(file: BinaryIO) -> Extent | None:
     """Apple Core Audio: 4-byte names, signed 64-bit sizes; -1 is a size not known when it was written."""
     file.seek(8)
-    for _ in range(MAX_CHUNKS):
-        name = file.read(4)
-        if len(name) < 4:
-            return None
-        (size,) = _unpack(file, ">q")
-        start = file.tell()
+    for name, start, size in _chunks(file, 4, ">q"):
         if name == b"data":
             return None if size < 0 else Extent(start, start + size)
-        _skip(file, start + max(0, size))
     return None
 
 
