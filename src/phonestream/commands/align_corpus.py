@@ -73,6 +73,7 @@ def align_corpus(folder: str, spec: AlignSpec, options: RunOptions) -> bool:
     from ..asr.lexicon.lexicon import Lexicon
     from ..batch.sources import expand
     from ..batch.task import Settings
+    from ..formats.registry import find
 
     entries, transcripts = with_transcripts(list(expand([folder])))
     names = list(transcripts.values())
@@ -89,7 +90,7 @@ def align_corpus(folder: str, spec: AlignSpec, options: RunOptions) -> bool:
         options,
         label="aligning",
         names=names,
-        printer=None,
+        form=find(spec.form),
     )
 
 

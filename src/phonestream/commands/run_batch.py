@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import typer
 
+from .existing import check_new
 from .failures import failure_list
 from .one_file import save
 from .output import complain, copy, printable
@@ -34,9 +35,10 @@ def run_batch(
     *,
     label: str,
     names: Sequence[str],
-    printer: "Printer | None",
+    form: Form,
+    headings: bool = False,
 ) -> bool:
-    """Do the work on every recording, and print its results or write them below `--output`.
+    """Do the work on every recording, and print its results or write them to the file or below the folder `--output`.
 
     Args:
         entries: from `batch.sources.expand`.
@@ -45,13 +47,15 @@ def run_batch(
         options: the command's.
         label: of the progress bar.
         names: what is read beside the recordings, which no result may replace.
-        printer: of results; None: they are written to files.
+        form: of results that are printed or go into one file.
+        headings: whether a recording's name stands above what is printed of it, if there are several results.
 
     Returns:
         Whether all went well, and every transcript fits where there are transcripts.
 
     Raises:
-        PhonestreamError: as `batch.plan.plan_outputs` and `batch.run.run`.
+        PhonestreamError: as `batch.plan.plan_outputs` and `batch.run.run`, or the file is there and is to stay.
+        typer.BadParameter: results of this format cannot be put one behind the other.
     """
     from ..batch.entries import paths
     from ..batch.inputs import check_not_read
@@ -62,11 +66,16 @@ def run_batch(
 
     if options.failures is not None:
         check_not_read([options.failures], [*names, *paths(entries)], "give --failures another name")
-    output, done_before = None, 0
-    if printer is None:
-        assert options.output is not None
+    output, printer, done_before = None, None, 0
+    if options.output is not None and options.file is None:
         output = new_output(options.output)
         entries, done_before = plan_outputs(entries, settings, output, options.existing, names)
+    else:
+        several = len(entries) > 1 or settings.channel == "each"
+        _check_joins(form, several, options.file)
+        if options.file is not None:
+            check_new(options.file, options.overwrite, [*names, *paths(entries)])
+        printer = Printer(form, headings=headings and several, file=options.file)
     statistics = RunStatistics(entries, done_before)
     with failure_list(options.failures) as note_failure, Bar(label) as bar:
 
@@ -164,16 +173,17 @@ class Printer:
             shutil.copyfileobj(content, self._file)
 
 
-def check_joins(form: Form, count: int, channel: str | int, file: str | None) -> None:
+def _check_joins(form: Form, several: bool, file: str | None) -> None:
     """Refuse to put several results of a format one behind the other whose files cannot be joined.
 
     Args:
+        several: whether there are.
         file: where they would go; None: standard output.
 
     Raises:
         typer.BadParameter: that is asked for.
     """
-    if not form.joins and (count > 1 or channel == "each"):
+    if several and not form.joins:
         if file is not None:
             raise typer.BadParameter(
                 f"{file}: is one file, and {form.name} is a file for each recording; give a folder, and "

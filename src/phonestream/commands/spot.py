@@ -10,7 +10,7 @@ from .command_options import options_from
 from .existing import check_new
 from .one_file import save
 from .output import complain, copy
-from .run_batch import Printer, check_joins, run_batch
+from .run_batch import run_batch
 from .spot_options import SpotOptions
 
 if TYPE_CHECKING:
@@ -24,22 +24,14 @@ def spot(options: SpotOptions) -> None:
     if options.tune is not None:
         _tune(options.tune, options)
         return
-    from ..batch.entries import paths
     from ..batch.sources import expand, only_once
     from ..batch.spot_task import SpotTask
 
     settings, raw = options.settings(), options.raw()
-    form = options.formats[settings.formats[0]]
     names = list(options.files or [])
     only_once(names)
     entries = list(expand(names, root=options.root, raw=raw))
     read = [name for name in (*names, options.listing, options.commands) if name is not None]
-    printer = None
-    if options.output is None or options.file:
-        check_joins(form, len(entries), settings.channel, options.file)
-        if options.file:
-            check_new(options.file, options.overwrite, [*read, *paths(entries)])
-        printer = Printer(form, headings=False, file=options.file)
     spec = options.spec()
     if options.threshold == 0 and options.commands is None:
         complain(
@@ -55,7 +47,7 @@ def spot(options: SpotOptions) -> None:
         options,
         label="spotting",
         names=read,
-        printer=printer,
+        form=options.formats[settings.formats[0]],
     ):
         raise typer.Exit(1)
 

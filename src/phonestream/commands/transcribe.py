@@ -6,8 +6,7 @@ import typer
 
 from ..errors import DataError
 from .command_options import options_from
-from .existing import check_new
-from .run_batch import Printer, check_joins, run_batch
+from .run_batch import run_batch
 from .transcribe_options import TranscribeOptions
 
 
@@ -15,7 +14,7 @@ from .transcribe_options import TranscribeOptions
 def transcribe(options: TranscribeOptions) -> None:
     """Print the phonemes of recordings with their times, or write them to files."""
     options.check_files()
-    from ..batch.entries import Failure, paths
+    from ..batch.entries import Failure
     from ..batch.sources import expand, only_once, read_list
     from ..batch.task import Task
     from ..formats.registry import FORMATS
@@ -30,14 +29,7 @@ def transcribe(options: TranscribeOptions) -> None:
         except DataError as error:
             unread.append(Failure(str(error), path))
     entries = [*expand(names, root=options.root, raw=raw), *unread]
-    printer = None
-    if options.output is None or options.file:
-        form = FORMATS[settings.formats[0]]
-        check_joins(form, len(entries), settings.channel, options.file)
-        if options.file:
-            check_new(options.file, options.overwrite, [*names, *listing, *paths(entries)])
-        headings = form.name == "text" and (len(entries) > 1 or settings.channel == "each")
-        printer = Printer(form, headings=headings, file=options.file)
+    form = FORMATS[settings.formats[0]]
     if not run_batch(
         entries,
         settings,
@@ -46,6 +38,7 @@ def transcribe(options: TranscribeOptions) -> None:
         options,
         label="transcribing",
         names=[*names, *listing],
-        printer=printer,
+        form=form,
+        headings=form.name == "text",
     ):
         raise typer.Exit(1)
