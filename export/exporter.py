@@ -17,7 +17,7 @@ from ..asr.model.config import EncoderConfig, to_dict
 from ..asr.model.encoder import FRAME, Encoder, check_streams
 from ..asr.training.checkpoint import expand_weights, load_checkpoint, load_weights
 from ..atomic import write_atomically
-from ..errors import ConfigError, ModelError
+from ..errors import ConfigError, ModelError, system_errors_as
 from ..streaming.audio.samples import SAMPLE_RATE
 from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
 from ..streaming.silence import SilenceRule, default_rule
@@ -281,10 +281,9 @@ def _check_writable(output: Path) -> None:
 
 
 def _write(output: Path, content: bytes) -> None:
-    try:
+    with system_errors_as(
+        ModelError,
+        f"{output}: could not be written",
+        f"choose a folder that you may write to, with {len(content) / 2**20:.0f} MiB of room",
+    ):
         write_atomically(output, content)
-    except OSError as error:
-        raise ModelError(
-            f"{output}: could not be written: {error.strerror}; "
-            f"choose a folder that you may write to, with {len(content) / 2**20:.0f} MiB of room"
-        ) from None

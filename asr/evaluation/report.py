@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
+from ...errors import DataError, system_errors_as
 from ...streaming.decode import Phone
 from ..corpora.rows import Problem
 from ..lexicon.phones import PHONES
@@ -234,12 +234,10 @@ def check_output(path: Path) -> None:
     Raises:
         DataError: it cannot.
     """
-    try:
+    with system_errors_as(DataError, f"{path}: cannot be written", "give another file"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8"):
             pass
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; give another file") from None
 
 
 def write_output(path: Path, text: str) -> None:
@@ -248,7 +246,5 @@ def write_output(path: Path, text: str) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    try:
+    with system_errors_as(DataError, f"{path}: cannot be written", "give another file"):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; give another file") from None

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...errors import DataError, reason_of
+from ...errors import DataError, system_errors_as
 from ..corpora.corpus import read_audio
 from ..lexicon.phones import PHONES
 from .reliability import BINS, judge, reliability
@@ -206,7 +206,10 @@ def _copy_audio(cut: "MonoCut", folder: Path, number: int) -> str:
     whole = cut.start == 0 and cut.num_samples == cut.recording.num_samples
     copied = whole and source.suffix.lower() in PLAYED
     target = folder / f"{number + 1:02}{source.suffix.lower() if copied else '.wav'}"
-    try:
+    # soundfile's errors are RuntimeErrors
+    with system_errors_as(
+        DataError, f"{target}: cannot be written", "give another folder", also=RuntimeError
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         if copied:
             shutil.copyfile(source, target)
@@ -215,7 +218,4 @@ def _copy_audio(cut: "MonoCut", folder: Path, number: int) -> str:
 
             samples, rate = read_audio(cut)
             soundfile.write(target, samples, rate, subtype="PCM_16")
-    except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-        reason = reason_of(error)
-        raise DataError(f"{target}: cannot be written: {reason}; give another folder") from None
     return target.name

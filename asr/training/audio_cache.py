@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atomic import replacing
-from ...errors import AudioError, DataError
+from ...errors import AudioError, DataError, system_errors_as
 from ...streaming.audio.samples import SAMPLE_RATE
 from ..corpora.corpus import frames_needed, load_samples, reference_phones
 from ..lexicon.phones import encode
@@ -106,22 +106,24 @@ def _fill(
     path: Path, cuts: Sequence[lhotse.cut.Cut], sizes: Sequence[int], progress: Callable[[int, int], None]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with replacing(path) as partial, partial.open("wb") as file:
-            for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
-                samples = load_samples(cut)
-                if abs(len(samples) - size) > 160:
-                    raise AudioError(
-                        f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
-                        "the file is truncated or was changed; prepare the corpus again"
-                    )
-                fitted = np.zeros(size, np.float32)
-                fitted[: min(size, len(samples))] = samples[:size]
-                (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tofile(file)
-                progress(done + 1, len(cuts))
-    except OSError as error:
-        raise DataError(
-            f"decoded audio could not be written to {path.parent}: {error.strerror}; "
+    with (
+        system_errors_as(
+            DataError,
+            f"decoded audio could not be written to {path.parent}",
             f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
-            "make room or set PHONESTREAM_CACHE to another folder"
-        ) from None
+            "make room or set PHONESTREAM_CACHE to another folder",
+        ),
+        replacing(path) as partial,
+        partial.open("wb") as file,
+    ):
+        for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
+            samples = load_samples(cut)
+            if abs(len(samples) - size) > 160:
+                raise AudioError(
+                    f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
+                    "the file is truncated or was changed; prepare the corpus again"
+                )
+            fitted = np.zeros(size, np.float32)
+            fitted[: min(size, len(samples))] = samples[:size]
+            (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tofile(file)
+            progress(done + 1, len(cuts))

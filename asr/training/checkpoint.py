@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...atomic import write_atomically
-from ...errors import ConfigError
+from ...errors import ConfigError, system_errors_as
 from ..model.config import from_dict, to_dict
 from ..model.encoder import Encoder, look_ahead_after
 from .config import TrainConfig
@@ -47,27 +47,14 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
         ConfigError: the folder cannot be written, or its disk is full.
     """
     buffer = io.BytesIO()
-    torch.save(
-        {
-            "format": FORMAT,
-            "step": checkpoint.step,
-            "config": to_dict(checkpoint.config),
-            "data_digest": checkpoint.data_digest,
-            "encoder": checkpoint.encoder,
-            "averaged": checkpoint.averaged,
-            "optimisers": checkpoint.optimisers,
-            "teacher": checkpoint.teacher,
-            "hours": checkpoint.hours,
-        },
-        buffer,
-    )
-    try:
+    content = vars(checkpoint) | {"format": FORMAT, "config": to_dict(checkpoint.config)}
+    torch.save(content, buffer)
+    with system_errors_as(
+        ConfigError,
+        f"{run / CHECKPOINT}: could not be written",
+        f"the checkpoint before it is untouched; make room for {buffer.tell() / 2**20:.0f} MiB",
+    ):
         write_atomically(run / CHECKPOINT, buffer.getbuffer())
-    except OSError as error:
-        raise ConfigError(
-            f"{run / CHECKPOINT}: could not be written: {error.strerror}; "
-            f"the checkpoint before it is untouched; make room for {buffer.tell() / 2**20:.0f} MiB"
-        ) from None
 
 
 def load_checkpoint(run: Path) -> Checkpoint:
@@ -234,11 +221,9 @@ def start_run(run: Path, config: TrainConfig, data_digest: str, precision: Preci
         "precision_from_step": {"0": precision},
         "packages": {name: _version(name) for name in PACKAGES},
     }
-    try:
+    with system_errors_as(ConfigError, f"{run}: cannot be written", "choose another folder"):
         run.mkdir(parents=True, exist_ok=True)
         (run / CONFIG).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{run}: cannot be written: {error.strerror}; choose another folder") from None
 
 
 def record_precision(run: Path, step: int, precision: Precision) -> None:

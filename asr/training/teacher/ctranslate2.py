@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import ModelError
+from ....errors import ModelError, system_errors_as
 
 VERSIONS = range(4, 7)
 TYPES: tuple[np.dtype[np.generic], ...] = tuple(map(np.dtype, ("<f4", "i1", "<i2", "<i4", "<f2")))
@@ -32,10 +32,8 @@ def read_folder(folder: Path) -> Variables:
         raise ModelError(
             f"{folder}: has no {NAME} and no {NAME}.part1; give a folder with a Whisper model in CTranslate2's format"
         )
-    try:
+    with system_errors_as(ModelError, f"{paths[0]}: cannot be read"):
         data = b"".join(path.read_bytes() for path in paths)
-    except OSError as error:
-        raise ModelError(f"{paths[0]}: cannot be read: {error.strerror}") from None
     try:
         return read_variables(data)
     except ModelError as error:

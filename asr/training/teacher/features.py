@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....atomic import replacing
-from ....errors import DataError
+from ....errors import DataError, system_errors_as
 from ..audio_cache import cache_folder
 from .whisper import LONGEST, PADDING, RATE, ROW, WhisperEncoder, log_mel
 
@@ -84,13 +84,15 @@ def _write(
     progress: Callable[[int, int], None],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with replacing(path) as partial, partial.open("wb") as file:
-            for done, (_, _, load) in enumerate(recordings, start=1):
-                features_of(encoder, load()).tofile(file)
-                progress(done, len(recordings))
-    except OSError as error:
-        raise DataError(
-            f"features could not be written to {path.parent}: {error.strerror}; "
-            "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours"
-        ) from None
+    with (
+        system_errors_as(
+            DataError,
+            f"features could not be written to {path.parent}",
+            "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours",
+        ),
+        replacing(path) as partial,
+        partial.open("wb") as file,
+    ):
+        for done, (_, _, load) in enumerate(recordings, start=1):
+            features_of(encoder, load()).tofile(file)
+            progress(done, len(recordings))

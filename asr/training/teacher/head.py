@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ....errors import ModelError
+from ....errors import ModelError, system_errors_as
 from ...lexicon.phones import PHONES
 from ...model.blocks import by_row
 
@@ -100,10 +100,8 @@ def save_head(head: Head, path: Path, whisper_digest: str) -> None:
         "whisper": whisper_digest,
         "phones": json.dumps(PHONES),
     }
-    try:
+    with system_errors_as(ModelError, f"{path}: the head cannot be written", also=SafetensorError):
         save_file({name: weight.contiguous() for name, weight in head.state_dict().items()}, path, metadata)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: the head cannot be written: {error}") from None
 
 
 def load_head(path: Path, whisper_digest: str) -> Head:
@@ -112,12 +110,12 @@ def load_head(path: Path, whisper_digest: str) -> Head:
     Raises:
         ModelError: the file is not one, or belongs to another encoder.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read as a teacher's head: {error}") from None
+    with (
+        system_errors_as(ModelError, f"{path}: cannot be read as a teacher's head", also=SafetensorError),
+        safe_open(path, framework="pt") as file,
+    ):
+        metadata = file.metadata() or {}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
     if metadata.get("format") != FORMAT or metadata.get("phones") != json.dumps(PHONES):
         raise ModelError(
             f"{path}: is not a teacher's head of this version; train it again with `phonestream teacher`"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import DataError
+from ....errors import DataError, system_errors_as
 from .rows import SparseRows, load_rows, sparse_rows, write_rows
 
 RECORDINGS = 100  # in a part
@@ -34,10 +34,8 @@ def rows_in_parts(
     Raises:
         DataError: a part cannot be written.
     """
-    try:
+    with system_errors_as(DataError, f"{folder}: cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from None
     for first in range(0, len(ids), RECORDINGS):
         part = ids[first : first + RECORDINGS]
         digest = hashlib.sha256("\n".join([key, *part]).encode()).hexdigest()

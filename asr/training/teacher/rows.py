@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....atomic import write_atomically
-from ....errors import DataError
+from ....errors import DataError, system_errors_as
 from ....text_file import check_ends
 from ...lexicon.phones import BLANK, PHONES
 
@@ -157,10 +157,8 @@ def write_rows(
         labels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.labels for sparse in kept)]),
         levels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.levels for sparse in kept)]),
     )
-    try:
+    with system_errors_as(DataError, f"{path}: the teacher's rows cannot be written"):
         write_atomically(path, buffer.getbuffer())
-    except OSError as error:
-        raise DataError(f"{path}: the teacher's rows cannot be written: {error.strerror}") from None
     return buffer.getbuffer().nbytes
 
 
@@ -170,12 +168,9 @@ def load_rows(path: Path) -> TeacherRows:
     Raises:
         DataError: it cannot be read, is damaged, or is of other phones.
     """
-    try:
-        with path.open("rb") as whole:
-            check_ends(whole)
-            content = whole.read()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; {HINT}") from None
+    with system_errors_as(DataError, f"{path}: cannot be read", HINT), path.open("rb") as whole:
+        check_ends(whole)
+        content = whole.read()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             table = {name: file[name] for name in file.files}

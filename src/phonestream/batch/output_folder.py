@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import ConfigError
+from ..errors import ConfigError, system_errors_as
 from .output import Output, is_abandoned
 from .remote import is_url
 from .sinks import HIDDEN, FolderSink, ResultSink, target_name
@@ -60,12 +60,9 @@ class LocalFolder:
         return os.path.exists(self.target(stem, channel, extension))
 
     def make(self) -> None:
-        try:
+        # Better now than after hours of work
+        with system_errors_as(ConfigError, f"{self._folder}: cannot be made", "give --output another name"):
             Path(self._folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:  # better now than after hours of work
-            raise ConfigError(
-                f"{self._folder}: cannot be made: {error.strerror}; give --output another name"
-            ) from None
 
     def sink(self, stem: str) -> FolderSink:
         return FolderSink(self._folder, self._unfinished, stem)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import AudioError
+from ..errors import AudioError, system_errors_as
 from ..streaming.arrays import AnyArray, FloatArray
 from ..streaming.audio.containers.magic import container_name
 
@@ -50,7 +50,7 @@ class RawInput:
             raise ValueError("standard input has no parts")
         width = self._type.itemsize * self.channels
         rest, done = b"", 0
-        try:
+        with system_errors_as(AudioError, "-: standard input cannot be read"):
             while piece := os.read(STANDARD_INPUT, BLOCK_SECONDS * self.sample_rate * width):
                 data = rest + piece
                 if not done and (kind := container_name(data)) is not None:
@@ -62,8 +62,6 @@ class RawInput:
                 done += whole // width
                 if whole:
                     yield self._samples(data[:whole])
-        except OSError as error:
-            raise AudioError(f"-: standard input cannot be read: {error.strerror}") from None
         if rest:
             raise AudioError(
                 f"-: ends within a sample after {done / self.sample_rate:.2f} s: "

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, PhonestreamError, reason_of
+from ..errors import ConfigError, PhonestreamError, system_errors_as
 from ..native_output import redirect_to_null
 from .executor import Work
 from .ray_worker import Answer, AttemptCounter, Transcriber, WorkerSpec
@@ -170,13 +170,14 @@ def _check_reachable(address: str) -> None:
     host, colon, port = address.removeprefix(CLIENT).partition("/")[0].rpartition(":")
     if not colon or not port.isdecimal() or "://" in host:
         return  # a word, or a kind of address that only Ray knows
-    try:
+    # OverflowError: a port beyond 65535
+    with system_errors_as(
+        ConfigError,
+        f"--ray {address}: no Ray cluster answers there",
+        "start one with: ray start --head",
+        also=OverflowError,
+    ):
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
-    except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
-        raise ConfigError(
-            f"--ray {address}: no Ray cluster answers there: {reason_of(error)}; "
-            "start one with: ray start --head"
-        ) from None
 
 
 def _room(share: dict[str, float]) -> int:

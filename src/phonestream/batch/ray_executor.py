@@ -17,7 +17,7 @@ from .processes import interrupts_held
 from .ray_driver import Answered, Connected, Job, Missing, drive
 from .ray_worker import WorkerSpec
 from .remote import is_url
-from .sinks import HIDDEN, unwritable
+from .sinks import HIDDEN, written_to
 from .spot_task import SpotSpec
 from .task import ModelSpec, Result
 from .worker import Crashed, Unusable
@@ -76,10 +76,8 @@ def _worker_spec(model: ModelSpec | SpotSpec, output: Output | None) -> WorkerSp
     from .. import __version__
 
     if output is not None and not is_url(output.folder):
-        try:  # workers check that they see this folder
+        with written_to(output.folder):  # workers check that they see this folder
             Path(output.folder, HIDDEN, output.run).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(output.folder, error) from None
     return WorkerSpec(read_model(model.model), model, output, os.getcwd(), socket.gethostname(), __version__)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from ..errors import ConfigError
 from .output import Output, is_abandoned
 from .remote import error_reason, filesystem, parse, remedy, with_retries
-from .sinks import HIDDEN, target_name, unwritable
+from .sinks import HIDDEN, target_name, written_to
 
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Schemes where a file is there when all of it has arrived. Elsewhere it gets its name afterwards."""
@@ -138,15 +138,11 @@ class UploadSink:
             PhonestreamError: one does not arrive.
         """
         for file, _, channel, extension in self._files:
-            try:
+            with written_to(self._folder.target(self._stem, channel, extension)):
                 file.close()
-            except OSError as error:
-                raise unwritable(self._folder.target(self._stem, channel, extension), error) from None
         for _, name, channel, extension in reversed(self._files):
-            try:
+            with written_to(self._folder.target(self._stem, channel, extension)):
                 self._folder.put(name, target_name(self._stem, channel, extension))
-            except OSError as error:
-                raise unwritable(self._folder.target(self._stem, channel, extension), error) from None
         self.discard()
 
     def discard(self) -> None:

@@ -2,11 +2,11 @@
 
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from ..errors import PhonestreamError, reason_of
+from ..errors import PhonestreamError, system_errors_as
 
 HIDDEN = ".phonestream"
 """Folder of unfinished results within the output folder, of each run its own: the same file system, so that renaming is
@@ -71,11 +71,9 @@ class FolderSink:
 
     def open(self, channel: int | None, extension: str) -> BinaryIO:
         target = Path(self._folder, target_name(self._stem, channel, extension))
-        try:
+        with written_to(target):
             self._unfinished.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._unfinished)
-        except OSError as error:
-            raise unwritable(target, error) from None
         file = os.fdopen(descriptor, "w+b")
         self._files.append((file, name, target))
         return file
@@ -87,21 +85,17 @@ class FolderSink:
             PhonestreamError: one cannot be written.
         """
         for file, _, target in self._files:
-            try:
+            with written_to(target):
                 file.flush()
                 os.fsync(file.fileno())  # on the disk before it has its name, lest a power cut leave it empty
                 file.close()
-            except OSError as error:
-                raise unwritable(target, error) from None
         mask = os.umask(0)
         os.umask(mask)
         for _, name, target in reversed(self._files):
-            try:
+            with written_to(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.chmod(name, 0o666 & ~mask)  # temporary files are private, results like any other file
                 os.replace(name, target)
-            except OSError as error:
-                raise unwritable(target, error) from None
         self._files = []
 
     def discard(self) -> None:
@@ -119,8 +113,8 @@ def target_name(stem: str, channel: int | None, extension: str) -> str:
     return f"{stem}{part}.{extension}"
 
 
-def unwritable(path: Path | str, error: OSError) -> PhonestreamError:
-    """The error for a result that the system refuses to take."""
-    return PhonestreamError(
-        f"{path}: cannot be written: {reason_of(error)}; make room, or give another --output"
+def written_to(path: Path | str) -> AbstractContextManager[None]:
+    """Inside, a result is written; where the system refuses to take it, a PhonestreamError says so."""
+    return system_errors_as(
+        PhonestreamError, f"{path}: cannot be written", "make room, or give another --output", also=ValueError
     )

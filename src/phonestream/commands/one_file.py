@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..atomic import replacing
-from ..errors import PhonestreamError, reason_of
 
 
 def format_of(path: str) -> str | None:
@@ -30,7 +29,9 @@ def save(path: str, content: BinaryIO) -> None:
     Raises:
         PhonestreamError: it cannot be written.
     """
-    try:
+    from ..batch.sinks import written_to
+
+    with written_to(path):
         if is_special(path):
             with open(path, "wb", buffering=0) as device:
                 shutil.copyfileobj(content, device)
@@ -38,7 +39,3 @@ def save(path: str, content: BinaryIO) -> None:
         target = Path(os.path.realpath(path))  # through a link, to the file that it leads to
         with replacing(target) as partial, partial.open("wb") as file:
             shutil.copyfileobj(content, file)
-    except (OSError, ValueError) as error:
-        raise PhonestreamError(
-            f"{path}: cannot be written: {reason_of(error)}; make room, or give another --output"
-        ) from None

@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-from ..errors import AudioError, reason_of
+from ..errors import AudioError, reason_of, system_errors_as
 from ..streaming.audio.closing import Closing
 from ..streaming.audio.ring import Samples
 
@@ -53,14 +53,11 @@ class Recording(Closing):
             AudioError: they cannot be written. What the file had before is still there.
         """
         data = samples.astype("<i2", copy=False).tobytes()
-        try:
+        with system_errors_as(
+            AudioError, f"{self.path}: cannot be written after {self.samples / self._rate:.2f} s", "make room"
+        ):
             self._put(HEADER + 2 * self.samples, data)
             self._put(0, header(self.samples + len(samples), self._rate))
-        except OSError as error:
-            raise AudioError(
-                f"{self.path}: cannot be written after {self.samples / self._rate:.2f} s: {error.strerror}; "
-                "make room"
-            ) from None
         self.samples += len(samples)
 
     def silence(self, count: int) -> None:

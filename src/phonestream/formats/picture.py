@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import write_atomically
-from ..errors import ConfigError, PhonestreamError
+from ..errors import ConfigError, PhonestreamError, system_errors_as
 from ..streaming.decode import Phone
 from .document import Interval
 from .phone_sets import rename
@@ -131,15 +131,11 @@ def save(figure: "Figure", path: Path, dpi: int) -> None:
             figure.savefig(content, format=kind, dpi=dpi, metadata=undated)
         except ValueError as error:  # matplotlib draws at most 2^16 pixels in either direction
             raise ConfigError(f"{path}: cannot be drawn at {dpi} dpi ({error}); give fewer") from None
-    try:
+    with system_errors_as(PhonestreamError, f"{path}: cannot be written", "give another --output"):
         if path.exists() and not path.is_file():  # a device or a pipe cannot be put in the place of another
             path.write_bytes(content.getvalue())
         else:
             write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise PhonestreamError(
-            f"{path}: cannot be written: {error.strerror}; give another --output"
-        ) from None
 
 
 def check_suffix(path: Path) -> None:
