@@ -1,9 +1,9 @@
 """Phones and losses, one after the other, as the lines of text that `phonestream transcribe` would print."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from ..formats.text import DOUBTFUL, PAUSE, WIDTH, boundary
+from ..formats import text
+from ..formats.text import Lines as Lines
 from ..streaming.decode import Phone
 from ..streaming.spotting.commands import CommandResult
 from ..streaming.spotting.spotter import Spotted
@@ -13,26 +13,9 @@ from .output import dim
 PATIENCE = 1.0  # seconds of audio without a phone after which a line is done, though another might still belong to it
 
 
-class Lines(NamedTuple):
-    """The line that is not done yet."""
-
-    line: str = ""
-    columns: int = 0
-    ended: float = 0.0
-    """When its last phone ended."""
-
-
 def add_phone(state: Lines, phone: Phone, called: Mapping[str, str]) -> tuple[list[str], Lines]:
     """The lines that are done now, and the one that `phone` is in; `called` has the name of each symbol."""
-    symbol = called[phone.symbol]
-    done: list[str] = []
-    mark = boundary(phone)
-    if state.line and (phone.start - state.ended >= PAUSE or state.columns + len(mark) + len(symbol) > WIDTH):
-        done, state = end(state)
-    line, columns = (state.line, state.columns) if state.line else (f"{phone.start:8.2f} ", 9)
-    mark = mark if state.line else " "
-    shown = dim(symbol) if phone.confidence < DOUBTFUL else symbol
-    return done, Lines(f"{line}{mark}{shown}", columns + len(mark) + len(symbol), phone.end)
+    return text.add_phone(state, phone._replace(symbol=called[phone.symbol]), dim)
 
 
 def settle(state: Lines, heard: float) -> tuple[list[str], Lines]:

@@ -3,7 +3,8 @@
 Where beam search has guessed at words, " | " stands between their phones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from ..streaming.decode import Phone
 from .document import Document
@@ -15,7 +16,13 @@ WIDTH = 80  # columns of a line
 DOUBTFUL = 0.5  # confidence below which a phone may be drawn faintly
 
 
-_FAINT, _NORMAL = "\x1b[2m", "\x1b[22m"
+class Lines(NamedTuple):
+    """The line that is not done yet."""
+
+    line: str = ""
+    columns: int = 0
+    ended: float = 0.0
+    """When its last phone ended."""
 
 
 def lines(document: Document, options: Options | None = None) -> Iterator[str]:
@@ -26,20 +33,30 @@ def lines(document: Document, options: Options | None = None) -> Iterator[str]:
         options: the names of phones, ARPAbet by default; if styled, doubtful ones are drawn faintly.
     """
     options = options or Options()
-    line, used, heard = "", 0, 0.0  # the line so far, its columns, when its last phone ended
+    state = Lines()
     for phone in phones(document, options):
-        mark = boundary(phone)
-        if line and (phone.start - heard >= PAUSE or used + len(mark) + len(phone.symbol) > WIDTH):
-            yield line
-            line = ""
-        if not line:
-            line, mark = f"{phone.start:8.2f} ", " "
-            used = len(line)
-        faint = options.styled and phone.confidence < DOUBTFUL
-        line += mark + (f"{_FAINT}{phone.symbol}{_NORMAL}" if faint else phone.symbol)
-        used += len(mark) + len(phone.symbol)
-        heard = phone.end
-    yield line or f"{0:8.2f}  (no phones in {document.seconds:.2f} s)"
+        done, state = add_phone(state, phone, faint if options.styled else str)
+        yield from done
+    yield state.line or f"{0:8.2f}  (no phones in {document.seconds:.2f} s)"
+
+
+def add_phone(state: Lines, phone: Heard, dim: Callable[[str], str]) -> tuple[list[str], Lines]:
+    """The lines that are done now, and the one that `phone` is in; `dim` styles the symbols of doubtful ones."""
+    done: list[str] = []
+    mark, symbol = boundary(phone), phone.symbol
+    columns = state.columns + len(mark) + len(symbol)
+    if state.line and (phone.start - state.ended >= PAUSE or columns > WIDTH):
+        done, state = [state.line], Lines()
+    if not state.line:
+        mark, line = " ", f"{phone.start:8.2f} "
+        state = Lines(line, len(line))
+    shown = dim(symbol) if phone.confidence < DOUBTFUL else symbol
+    return done, Lines(f"{state.line}{mark}{shown}", state.columns + len(mark) + len(symbol), phone.end)
+
+
+def faint(text: str) -> str:
+    """The text as a terminal draws it faintly."""
+    return f"\x1b[2m{text}\x1b[22m"
 
 
 def boundary(phone: Heard) -> str:
