@@ -1,6 +1,7 @@
 """From options to a running server: sockets, TLS, signals, and an end that loses nothing."""
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -65,8 +66,8 @@ def run(
 ) -> Ending:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open streams.
 
-    For a process that is a server and nothing else: threads take turns faster than usual, and what C libraries print
-    about a stranger's file is dropped.
+    For a process that is a server and nothing else: threads take turns faster than usual, what C libraries print about
+    a stranger's file is dropped, and no garbage is sought in what there was before.
 
     Args:
         recognizer: hears all streams.
@@ -100,6 +101,8 @@ def run(
             engine = Engine(recognizer, metrics, limits, runner.get_loop())
             service = Service(engine, metrics, limits, access, answers, align, visemes)
             app = application(service, root_path, request_log)
+            gc.collect()
+            gc.freeze()  # what is there stays: to look through it again and again holds up all streams
             return runner.run(_serve(service, app, listener, certificate, key, announce, root_path))
 
 
