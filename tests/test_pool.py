@@ -73,14 +73,17 @@ class Schedule(RuleBasedStateMachine):
         data=st.data(),
         heard=st.lists(st.integers(0, 5), max_size=6),
         samples=st.sampled_from([3, 100, 640, 1700]),
+        kind=st.sampled_from(["<f4", "<i2", ">i2"]),
     )
-    def push(self, data: Any, heard: list[int], samples: int) -> None:
+    def push(self, data: Any, heard: list[int], samples: int, kind: str) -> None:
         if pair := self.pick(data):
             stream, alone, _, expected = pair
             audio = levels(*heard, samples=samples)
+            if kind != "<f4":
+                audio = (32767 * np.clip(audio, -1, 1)).astype(kind)
+            expected += alone.accept(audio, stream.sample_rate)
             stream.push(audio)
-            audio[:] = 9.0  # the buffer is the caller's again
-            expected += alone.accept(levels(*heard, samples=samples), stream.sample_rate)
+            audio[:] = 9  # the buffer is the caller's again
 
     @rule(data=st.data(), samples=st.sampled_from([0, 1, 500, 3000]))
     def lose(self, data: Any, samples: int) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import AnyArray, FloatArray
 from ..spotting.commands import CommandRecognizer
 from ..spotting.spotter import Spotter
 from ..stream_state import Gap
@@ -39,7 +39,7 @@ class CommandChange(NamedTuple):
 Demand: TypeAlias = Request | KeywordChange | CommandChange
 """For a stream between two pieces of audio."""
 
-Entry: TypeAlias = FloatArray | Gap | Demand
+Entry: TypeAlias = AnyArray | Gap | Demand
 
 
 class Inbox:
@@ -70,7 +70,7 @@ class Inbox:
         return len(self._entries)
 
     def put(self, entry: Entry) -> None:
-        """Keep samples [n] that nobody else changes, a gap from `received` on, or a demand."""
+        """Keep samples [n], checked, that nobody else changes, a gap from `received` on, or a demand."""
         if isinstance(entry, Demand):
             self.demands += 1
         else:
@@ -79,15 +79,22 @@ class Inbox:
                 return
             self.received += samples
         last = self._entries[-1] if self._entries else None
-        if isinstance(last, np.ndarray) and isinstance(entry, np.ndarray) and len(last) < SHORT:
+        if (
+            isinstance(last, np.ndarray)
+            and len(last) < SHORT
+            and isinstance(entry, np.ndarray)
+            and entry.dtype == last.dtype
+        ):
             self._entries[-1] = np.concatenate([last, entry])
         else:
             self._entries.append(entry)
         self.since = self.since or time.monotonic()
 
     def take(self, most: int) -> Entry | None:
-        """The next samples, at most so many; a gap that begins, whose samples come next, as zeros; or a demand."""
-        parts: list[FloatArray] = []
+        """The next samples, at most so many and of one type; a gap that begins, whose samples come next, as zeros; or a
+        demand.
+        """
+        parts: list[AnyArray] = []
         while self._entries and most > 0:
             entry = self._entries[0]
             if not isinstance(entry, np.ndarray):
@@ -99,6 +106,8 @@ class Inbox:
                 else:
                     self._entries.appendleft(_zeros(entry.samples))
                 return entry
+            if parts and entry.dtype != parts[0].dtype:
+                break
             if len(entry) > most:
                 self._entries[0] = entry[most:]
             else:

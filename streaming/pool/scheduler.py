@@ -182,10 +182,16 @@ class StreamPool:
         with self.lock:
             return max((stream.backlog_seconds for stream in self._ready), default=0.0)
 
+    @property
+    def audio_seconds(self) -> float:
+        """Of all streams, heard so far."""
+        meta = self.model.metadata
+        return self._counts["frames"] * meta.frame_samples / meta.sample_rate
+
     def stats(self) -> PoolStats:
         """How the pool stands."""
         with self.lock:
-            counts, meta = self._counts, self.model.metadata
+            counts = self._counts
             return PoolStats(
                 streams=len(self._streams),
                 ready=len(self._ready),
@@ -195,16 +201,21 @@ class StreamPool:
                 failed=counts["failed"],
                 ticks=counts["ticks"],
                 calls=self._slots.calls,
-                audio_seconds=counts["frames"] * meta.frame_samples / meta.sample_rate,
+                audio_seconds=self.audio_seconds,
                 lost_seconds=self.lost_seconds,
                 compute_seconds=self._compute_seconds,
             )
 
-    def note(self, stream: PooledStream) -> None:
-        """See whether a tick would advance a stream. Call with the lock held."""
-        if not stream.due:
-            self._ready.pop(stream, None)
-        elif stream not in self._ready:
+    def note(self, stream: PooledStream, *, more: bool = False) -> None:
+        """See whether a tick would advance a stream. Call with the lock held.
+
+        Args:
+            more: all that has changed is that more waits.
+        """
+        if stream in self._ready:
+            if not more and not stream.due:
+                del self._ready[stream]
+        elif stream.due:
             self._ready[stream] = None
             self._on_ready()
 

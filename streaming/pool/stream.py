@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ...errors import AudioError, PhonestreamError
 from .. import lost_audio, snapshot, state
+from ..arrays import AnyArray
 from ..audio import resample
 from ..audio.channels import InputChannels
 from ..audio.samples import check_samples, mono
@@ -93,7 +94,10 @@ class PooledStream:
             AudioError: as for `Stream.accept`, or the stream is closed. Nothing was taken, and the stream can go on.
         """
         checked = check_samples(samples, self._channels.width)
-        audio = mono(checked)
+        if checked.dtype.kind == "f" or checked.ndim == 2:
+            audio: AnyArray = mono(checked)
+        else:  # they are scaled in a tick, those of several calls together
+            audio = checked.astype(np.int16)
         if checked.dtype.kind == "f":  # it may be the caller's buffer
             audio = audio.copy()
         channels = self._channels.accept(checked, self.sample_rate)
@@ -211,7 +215,7 @@ class PooledStream:
         if isinstance(entry, np.ndarray | Gap):
             check_length(self.state)
         self.inbox.put(entry)
-        self._pool.note(self)
+        self._pool.note(self, more=True)
 
     @property
     def due(self) -> bool:
@@ -246,6 +250,8 @@ class PooledStream:
                 entry = self.inbox.take(missing * rate // model.metadata.sample_rate + 1)
             if entry is None:
                 return
+            if isinstance(entry, np.ndarray):
+                entry = mono(entry)
             if self._mark is not None and isinstance(entry, np.ndarray) and entry.any():
                 self._mark = None
             if isinstance(entry, Demand):
