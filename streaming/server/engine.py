@@ -14,6 +14,8 @@ from threading import Event as Flag
 from threading import Thread
 from typing import NamedTuple, TypedDict
 
+import numpy as np
+
 from ...errors import AudioError, ConfigError, DataError, SnapshotError
 from ..arrays import AnyArray
 from ..decode import Phone
@@ -31,7 +33,7 @@ from .protocol import Event as ServerEvent
 
 TURN_SECONDS = 0.64  # of audio of one stream in one tick
 REST = 3  # times as long as a tick took, before the next one ...
-MAX_REST_SECONDS = 0.08  # ... but no longer than this, which is latency
+MAX_REST_SECONDS = 0.08  # ... but no longer than this, which is latency, to the nearest frame
 
 
 class HandedOver(NamedTuple):
@@ -73,7 +75,8 @@ class Engine:
             max_streams=limits.streams,
             on_ready=self._wake,
         )
-        self._stats = self._pool.stats()  # that the metrics know of
+        self._frame_seconds = frame_seconds
+        self._known = (0.0, 0.0)  # seconds heard and lost that the metrics know of
         self._metrics = metrics
         self._loop = loop
         self._most_gaps = limits.gaps
@@ -168,7 +171,7 @@ class Engine:
             self._began = None
             # What comes meanwhile goes through the model together. Whoever has a whole turn waiting need not wait.
             if self._pool.waiting_seconds() < TURN_SECONDS:
-                self._stopping.wait(min(REST * spent, MAX_REST_SECONDS))
+                self._stopping.wait(rest_seconds(began, spent, self._frame_seconds))
 
     def _tick(self) -> None:
         began = time.monotonic()
@@ -183,9 +186,10 @@ class Engine:
                 found.append((listener, [*_events(result), *self._guess(result)]))
         with suppress(RuntimeError):  # the loop is closed: nobody is there any more
             self._loop.call_soon_threadsafe(self._call, found)
-        before, self._stats = self._stats, self._pool.stats()
-        self._metrics.heard(self._stats.audio_seconds - before.audio_seconds, phones)
-        self._metrics.lost(self._stats.lost_seconds - before.lost_seconds)
+        heard, lost = self._known
+        self._known = (self._pool.audio_seconds, self._pool.lost_seconds)
+        self._metrics.heard(self._known[0] - heard, phones)
+        self._metrics.lost(self._known[1] - lost)
         self._metrics.turn(spent, [result.stream.waited_seconds for result in results])
 
     def _call(self, found: list[tuple[Listener, list[Event]]]) -> None:
@@ -203,6 +207,19 @@ class Engine:
             return []
         self._guesses[result.stream] = guess
         return [Tentative(tuple(guess))]
+
+
+def rest_seconds(began: float, spent: float, frame_seconds: float) -> float:
+    """How long to wait after a tick that began at `began`, on the monotonic clock, and took `spent` seconds.
+
+    Ticks that are a frame apart or more begin at multiples of a frame: then all that are live have as many frames more
+    since the one before, and go through the model in one call, however each one's messages fall.
+    """
+    rest = min(REST * spent, MAX_REST_SECONDS)
+    if spent + rest < frame_seconds:
+        return rest
+    end = began + spent
+    return max(0.0, round((end + rest) / frame_seconds) * frame_seconds - end)
 
 
 def check_phrases(keywords: Sequence[str], commands: Sequence[str], threshold: float) -> Phrases:
@@ -234,6 +251,8 @@ def put(stream: PooledStream, work: Work) -> None:
     """
     try:
         match work:
+            case np.ndarray():
+                stream.push(work)
             case Gap(samples):
                 stream.gap(samples)
             case SetKeywords(phrases, threshold):
@@ -244,8 +263,6 @@ def put(stream: PooledStream, work: Work) -> None:
                 stream.finish()
             case Save() | HandOver():
                 stream.request_snapshot(hand_over=isinstance(work, HandOver))
-            case _:
-                stream.push(work)
     except AudioError as error:
         if not stream.closed:  # else what ended it is on its way to the listener
             raise RefusedError(Close.BAD_MESSAGE, str(error)) from None
