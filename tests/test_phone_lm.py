@@ -5,6 +5,8 @@ import hashlib
 import json
 import lzma
 import math
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,12 @@ def test_a_file_that_was_changed_is_refused(packed: bytes, data: st.DataObject) 
         ({"contexts": 1}, "entries|context"),
         ({"stored": [1, 2, 3, 4]}, "zlib|entries|header"),
         ({"stored": "x"}, "header"),
+        ({"step": 5e-324}, "add up to .*, not to 1"),
+        ({"step": "x" * 10**6}, "a step of"),
+        ({"step": 10**4000}, "a step of"),
+        ({"nodes": [0] * 10**6}, "nodes"),
+        ({"word_marks": "x" * 10**6}, "word_marks"),
+        ({"phones": ["x" * 10**6] * 2}, "phones"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_though_its_checksum_is_right(
@@ -220,9 +228,49 @@ def test_a_file_that_cannot_be_is_refused_though_its_checksum_is_right(
     length = int.from_bytes(packed[begin - 4 : begin], "little")
     header = json.loads(packed[begin : begin + length]) | change
     text = json.dumps(header).encode()
-    body = trie.MAGIC + len(text).to_bytes(4, "little") + text + packed[begin + length : -32]
-    with pytest.raises(ValueError, match=message):
-        trie.read(body + hashlib.sha256(body).digest())
+    with pytest.raises(ValueError, match=message) as raised:
+        trie.read(sealed(text, packed[begin + length : -32]))
+    assert len(str(raised.value)) < 300, "as long as what it complains of"
+
+
+def sealed(header: bytes, stored: bytes) -> bytes:
+    """A packed file whose checksum is right."""
+    body = trie.MAGIC + len(header).to_bytes(4, "little") + header + stored
+    return body + hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize("header", [b"", b"\xff\xfe", b"[" * 10**5, b"null", b"[1]", b'"phones"'])
+def test_a_header_that_is_none_is_refused(header: bytes) -> None:
+    with pytest.raises(ValueError, match="its header is"):
+        trie.read(sealed(header, b""))
+
+
+def test_bytes_behind_the_arrays_are_refused(packed: bytes) -> None:
+    begin = len(trie.MAGIC) + 4
+    length = int.from_bytes(packed[begin - 4 : begin], "little")
+    with pytest.raises(ValueError, match="3 bytes too many"):
+        trie.read(sealed(packed[begin : begin + length], packed[begin + length : -32] + b"and"))
+
+
+@pytest.mark.parametrize("children", [0, 1, 79])
+def test_a_small_file_that_claims_a_large_model_takes_little_memory(children: int) -> None:
+    nodes = 2**24
+    symbol, extends = np.zeros(nodes, np.uint8), np.full(nodes, children, np.uint8)
+    symbol[1:81], extends[0] = np.arange(80), 80
+    arrays = [symbol, extends, symbol, np.zeros(nodes // 2, np.uint8)]
+    stored = [zlib.compress(array, 1) for array in arrays]
+    header = {
+        "phones": PHONES, "word_marks": True, "step": 0.1, "nodes": nodes, "contexts": nodes // 2,
+        "stored": list(map(len, stored)), "about": "",
+    }  # fmt: skip
+    data = sealed(json.dumps(header).encode(), b"".join(stored))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="not one tree"):
+            trie.read(data)
+        assert tracemalloc.get_traced_memory()[1] < 5 * nodes
+    finally:
+        tracemalloc.stop()
 
 
 ARPA = """\\data\\
@@ -253,7 +301,15 @@ ngram 2=1
         ("\\end\\\n", "", "truncated: it ends after line 13"),
         ("ngram 2=1", "ngram 2=999999999", "line 3: 1,000,000,003 n-grams.*prune"),
         ("ngram 1=4", "ngram 1=60000", "60,000 words, at most 126 phones.*model of words"),
-        ("<s> AA", "<s> Q", "line 12: .*'Q', which is no n-gram of length 1"),
+        ("<s> AA", "<s> Q", "line 12: 'Q' is no n-gram of length 1"),
+        ("-0.7\tB", "-0.7\tB\t1e308", "line 9: not log10 of a probability and of a back-off weight"),
+        (
+            "-0.5\tAA\n-0.7\tB",
+            "-0.0\tAA\n-0.0\tB",
+            "of its phones and of a sentence's end add up to 2.1, not to 1",
+        ),
+        ("-0.2\t<s> AA\n", "\n" * 2000, "line 1012: more than 1000 empty lines"),
+        ("ngram 2=1", "ngram 2=" + "9" * 4000, "line 3: 10,000,000.* n-grams of lengths"),
         ("-1\t</s>\n", "-1\tC\n", "n-grams of one symbol"),
         ("-0.7\tB", "-0.7\tB\t-1", "has a back-off weight"),
         ("-0.2\t<s> AA", "-0.2\t<s> AA AA AA", "line 12: expected a 2-gram"),
@@ -276,6 +332,8 @@ def test_language_models_that_cannot_be_used(tmp_path: Path) -> None:
     garbage.write_bytes(bytes(range(256)) * 20)
     empty.write_bytes(b"")
     cut.write_bytes(gzip.compress(ARPA.encode())[:-12])
+    endless = tmp_path / "endless.arpa.gz"
+    endless.write_bytes(gzip.compress(b"\\data\\\n" + b"\n" * 10**7))
     large = tmp_path / "large.lm"
     with large.open("wb") as file:
         file.write(trie.MAGIC)
@@ -286,6 +344,7 @@ def test_language_models_that_cannot_be_used(tmp_path: Path) -> None:
         (garbage, "not a usable language model"),
         (empty, "not a usable language model"),
         (cut, "truncated or damaged"),
+        (endless, "line 1002: more than 1000 empty lines"),
         (large, "1,073,741,824 bytes, at most .* can be had; prune"),
         (tmp_path, "not a file"),
         (tmp_path / "none", r"No such file.*there are: .*default"),
@@ -295,6 +354,25 @@ def test_language_models_that_cannot_be_used(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=message) as raised:
             load(source, PHONES)
         assert "\n" not in str(raised.value)
+
+
+def test_an_arpa_file_takes_memory_for_numbers_not_for_its_text(tmp_path: Path) -> None:
+    names = [f"p{number}" for number in range(100)]
+    unigrams = [f"-2\t{name}\t0" for name in ("<s>", "</s>", *names)]
+    bigrams = [f"-2\t{one} {other}\t0" for one in names for other in names]
+    trigrams = [f"-2\t{one} {other} {third}" for one in names for other in names for third in names[:10]]
+    counts = [f"ngram {k}={len(some)}" for k, some in enumerate((unigrams, bigrams, trigrams), start=1)]
+    text = ["\\data\\", *counts]
+    for k, some in enumerate((unigrams, bigrams, trigrams), start=1):
+        text += [f"\\{k}-grams:", *some]
+    path = tmp_path / "lm.arpa"
+    path.write_text("\n".join([*text, "\\end\\", ""]))
+    tracemalloc.start()
+    try:
+        assert len(arpa.read(path).symbol) == 1 + 102 + 10_000 + 100_000
+        assert tracemalloc.get_traced_memory()[1] < 150 * 110_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_that_has_changed_is_read_again(corpus: Sentences, tmp_path: Path) -> None:

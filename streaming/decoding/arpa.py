@@ -7,9 +7,10 @@ of the probability, the n-gram, and log10 of its back-off weight if longer ones 
 import gzip
 import math
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -17,11 +18,18 @@ from ..arrays import AnyArray
 from .trie import MAX_ORDER, MAX_PHONES, START, Trie, validate
 
 MAX_NGRAMS = 10_000_000
+MAX_BYTES = 2**30  # unpacked
 MAX_LINE = 4096  # bytes
+MAX_EMPTY = 1000  # lines in a row
 
 _START, _END, _UNKNOWN = "<s>", "</s>", "<unk>"
 _NEVER = -99.0  # log10 of the probability of what is never predicted
+_HEAVIEST = 99.0  # log10 of a back-off weight, or of what divides by it: beyond, sums run over
 _CHARGED = 1e-3  # log10: a back-off weight above this matters
+
+
+_Ngram: TypeAlias = tuple[float, list[str], float]
+"""Log10 of the probability, words, log10 of the back-off weight."""
 
 
 class _Section(NamedTuple):
@@ -59,6 +67,7 @@ class _Reader:
     def __init__(self, readline: Callable[[int], bytes]) -> None:
         self._readline = readline
         self._number = 0
+        self._bytes = 0
 
     def header(self) -> list[int]:
         """How many n-grams of each length there are said to be."""
@@ -83,8 +92,8 @@ class _Reader:
             counts.append(int(count))
             if len(counts) > MAX_ORDER or sum(counts) > MAX_NGRAMS:
                 self._refuse(
-                    f"{sum(counts):,} n-grams of lengths to {len(counts)}: at most {MAX_NGRAMS:,} of lengths to "
-                    f"{MAX_ORDER} can be had; prune the model"
+                    f"{f'{sum(counts):,}'[:40]} n-grams of lengths to {len(counts)}: at most {MAX_NGRAMS:,} of lengths "
+                    f"to {MAX_ORDER} can be had; prune the model"
                 )
         if counts and counts[0] > MAX_PHONES + 3:
             self._refuse(f"{counts[0]:,} words, at most {MAX_PHONES} phones can be had: a model of words?")
@@ -97,37 +106,53 @@ class _Reader:
         for length, count in enumerate(counts, start=1):
             if length > 1:
                 self._expect(f"\\{length}-grams:")
-            lines = [self._ngram(length) for _ in range(count)]
+            lines: Iterator[_Ngram] = (self._ngram(length) for _ in range(count))
             if length == 1:
-                names = [line[1][0] for line in lines]
+                unigrams = list(lines)
+                names = [name for _, (name,), _ in unigrams]
                 phones = [name for name in names if name not in (_START, _END, _UNKNOWN)]
                 words = {_START: START} | {phone: place for place, phone in enumerate(phones, start=1)}
                 words[_END] = len(words)
-            kept = [line for line in lines if _UNKNOWN not in line[1]]
-            try:
-                symbols = [[words[word] for word in line[1]] for line in kept]
-            except KeyError as error:
-                self._refuse(f"an n-gram of this section has {error}, which is no n-gram of length 1")
-            sections.append(
-                _Section(
-                    np.array(symbols, np.uint8).reshape(len(kept), length),
-                    math.log(10) * np.array([line[0] for line in kept]),
-                    math.log(10) * np.array([line[2] for line in kept]),
-                )
-            )
+                lines = iter(unigrams)
+            sections.append(self._section(length, lines, words))
         self._expect("\\end\\")
         return tuple(words)[1:-1], sections
 
+    def _section(self, length: int, lines: Iterator[_Ngram], words: dict[str, int]) -> _Section:
+        """`lines` but those with <unk>, as numbers at once: as text, millions of them would take gigabytes."""
+        symbols, score, back_off = bytearray(), array("d"), array("d")
+        for prob, ngram, weight in lines:
+            if _UNKNOWN in ngram:
+                continue
+            try:
+                symbols += bytes([words[word] for word in ngram])
+            except KeyError as error:
+                self._refuse(f"{repr(error.args[0])[:40]} is no n-gram of length 1")
+            score.append(prob)
+            back_off.append(weight)
+        return _Section(
+            np.frombuffer(symbols, np.uint8).reshape(len(score), length),
+            math.log(10) * np.frombuffer(score),
+            math.log(10) * np.frombuffer(back_off),
+        )
+
     def _lines(self) -> Iterator[str]:
         """Lines that are not empty, without spaces at their ends."""
+        empty = 0
         while line := self._readline(MAX_LINE):
             self._number += 1
+            self._bytes += len(line)
+            if self._bytes > MAX_BYTES:
+                self._refuse(f"the file is longer than {MAX_BYTES >> 20} MiB; prune the model")
             if len(line) == MAX_LINE:
                 self._refuse(f"longer than {MAX_LINE} bytes")
             try:
                 text = line.decode().strip()
             except UnicodeDecodeError:
                 self._refuse("not UTF-8")
+            empty = 0 if text else empty + 1
+            if empty > MAX_EMPTY:
+                self._refuse(f"more than {MAX_EMPTY} empty lines in a row")
             if text:
                 yield text
 
@@ -142,7 +167,7 @@ class _Reader:
         if line != title:
             self._refuse(f"expected {title}, as the counts say, not {line[:40]!r}")
 
-    def _ngram(self, length: int) -> tuple[float, list[str], float]:
+    def _ngram(self, length: int) -> _Ngram:
         """Log10 of the probability, words, log10 of the back-off weight."""
         line = self._next()
         fields = line.split()
@@ -154,7 +179,7 @@ class _Reader:
         except ValueError:
             prob = weight = math.nan
         # Probabilities that are rounded may be a little above 1.
-        if not (math.isfinite(weight) and (_NEVER - 1 <= prob <= 1e-3 or prob == -math.inf)):
+        if not (abs(weight) <= _HEAVIEST and (_NEVER - 1 <= prob <= 1e-3 or prob == -math.inf)):
             self._refuse(f"not log10 of a probability and of a back-off weight: {line[:40]!r}")
         return max(prob, _NEVER), fields[1 : length + 1], weight
 

@@ -10,7 +10,6 @@ from . import arpa, trie
 from .phone_lm import PhoneLM, uniform
 
 SUFFIX = ".lm"
-MAX_ARPA_BYTES = 2**30
 
 
 def bundled_language_models() -> tuple[str, ...]:
@@ -100,7 +99,7 @@ def _read(name: str, path: Path, version: tuple[int, int]) -> PhoneLM:
     try:
         with path.open("rb") as file:
             packed = file.read(len(trie.MAGIC)) == trie.MAGIC
-            limit = trie.MAX_FILE_BYTES if packed else MAX_ARPA_BYTES
+            limit = trie.MAX_FILE_BYTES if packed else arpa.MAX_BYTES
             if size > limit:
                 raise ValueError(f"{size:,} bytes, at most {limit:,} can be had; prune the model")
             model = trie.read(trie.MAGIC + file.read()) if packed else arpa.read(path)

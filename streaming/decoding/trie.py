@@ -27,7 +27,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ MAX_FILE_BYTES = 2**26
 MAX_NODES = 2**25
 MAX_ORDER = 16
 MAX_PHONES = 126
+LEAST_SUM, LARGEST_SUM = 0.2, 1.5
+"""What the probabilities of phones may add up to, without history: not quite to 1, since they are rounded, and other
+tools give some to unknown words. What is far from it is in another unit, such as nats where log10 is expected."""
+MAX_BACK_OFF = 1280.0  # nats: what a packed file can say at most
 
 _LENGTH = struct.Struct("<I")
 _DIGEST = 32  # bytes
@@ -109,34 +113,49 @@ def read(data: bytes) -> Trie:
     try:
         (length,) = _LENGTH.unpack_from(body, len(MAGIC))
         begin = len(MAGIC) + _LENGTH.size
-        header = json.loads(body[begin : begin + length])
-        arrays = _unpack(header, body[begin + length :])
+        header = _header(body[begin : begin + length])
         step = header["step"]
         if not (type(step) in (int, float) and 0 < step < 10):
-            raise ValueError(f"a step of {step!r} nats")
+            raise ValueError(f"a step of {repr(step)[:40]} nats")
         if type(header["word_marks"]) is not bool:
-            raise ValueError(f"word_marks {header['word_marks']!r}")
+            raise ValueError(f"word_marks {repr(header['word_marks'])[:40]}")
         phones = header["phones"]
         if not (isinstance(phones, list) and all(type(phone) is str for phone in phones)):
             raise ValueError("phones that are no list of names")
-        trie = Trie(
-            tuple(phones),
-            header["word_marks"],
-            arrays["symbol"],
-            arrays["children"],
-            -step * arrays["cost"].astype(float),
-            step * (NO_BACK_OFF - arrays["back_off"].astype(float)),
-        )
+        arrays = _unpack(header, body[begin + length :])
     except (KeyError, TypeError, struct.error, zlib.error, RecursionError) as error:
-        raise ValueError(f"its header is wrong ({type(error).__name__}: {error})") from None
-    validate(trie)
+        raise ValueError(f"its header is wrong ({type(error).__name__}: {str(error)[:80]})") from None
+    # One byte each until they are known to be a trie: as scores they take eight.
+    trie = Trie(
+        tuple(phones),
+        header["word_marks"],
+        arrays["symbol"],
+        arrays["children"],
+        arrays["cost"],
+        arrays["back_off"],
+    )
+    validate_shape(trie)
+    score, back_off = trie.score.astype(float), NO_BACK_OFF - trie.back_off.astype(float)
+    score *= -step
+    back_off *= step
+    trie = replace(trie, score=score, back_off=back_off)
+    validate_scores(trie)
     return trie
+
+
+def _header(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"its header is no JSON text in UTF-8 ({str(error)[:80]})") from None
 
 
 def _unpack(header: Mapping[str, Any], stored: bytes) -> dict[str, AnyArray]:
     nodes, contexts = header["nodes"], header["contexts"]
     if not (type(nodes) is int and type(contexts) is int and 1 <= contexts <= nodes <= MAX_NODES):
-        raise ValueError(f"{nodes!r} nodes and {contexts!r} contexts, at most {MAX_NODES:,} can be had")
+        raise ValueError(
+            f"{repr(nodes)[:40]} nodes and {repr(contexts)[:40]} contexts, at most {MAX_NODES:,} can be had"
+        )
     arrays = {}
     for name, size in zip(ARRAYS, header["stored"], strict=True):
         length = contexts if name == "back_off" else nodes
@@ -145,6 +164,8 @@ def _unpack(header: Mapping[str, Any], stored: bytes) -> dict[str, AnyArray]:
             raise ValueError(f"{name} has {len(array)} entries of {length}")
         arrays[name] = array
         stored = stored[size:]
+    if stored:
+        raise ValueError(f"{len(stored):,} bytes too many behind its arrays")
     return arrays
 
 
@@ -154,29 +175,54 @@ def validate(trie: Trie) -> None:
     Raises:
         ValueError: it is not; the message says why.
     """
+    validate_shape(trie)
+    validate_scores(trie)
+
+
+def validate_shape(trie: Trie) -> None:
+    """Check its phones, and the form of the tree: first what is cheap, since a small file may claim much.
+
+    Raises:
+        ValueError: they cannot be; the message says why.
+    """
     phones, nodes = trie.phones, len(trie.symbol)
     unlike = len({phone for phone in phones if phone}) == len(phones)
     if not (unlike and 1 <= len(phones) * (2 if trie.word_marks else 1) <= MAX_PHONES):
-        raise ValueError(f"phones {list(phones)[:5]!r}")
+        raise ValueError(f"phones {repr(phones[:5])[:80]}")
+    unigrams = trie.symbol[1 : 1 + int(trie.children[0])]
+    if not np.array_equal(unigrams, np.arange(trie.end + 1)):
+        raise ValueError(f"it has not the {trie.end + 1} n-grams of one symbol")
     if int(trie.children.sum(dtype=np.int64)) + 1 != nodes:
         raise ValueError("its nodes are not one tree")
-    contexts = np.flatnonzero(trie.children)
-    if len(contexts) != len(trie.back_off):
+    if np.count_nonzero(trie.children) != len(trie.back_off):
         raise ValueError("it has not a back-off weight for each context")
+    contexts = np.flatnonzero(trie.children)
     first = first_children(trie.children[contexts])
     if (first[:-1] <= contexts).any():
         raise ValueError("its nodes are not in breadth-first order")
-    unigrams = trie.symbol[1 : first[1]]
-    if not np.array_equal(unigrams, np.arange(trie.end + 1)):
-        raise ValueError(f"it has not the {trie.end + 1} n-grams of one symbol")
-    rising = np.diff(trie.symbol[1:].astype(int)) > 0
+    if len(level_bounds(first, contexts)) - 1 > MAX_ORDER:
+        raise ValueError(f"n-grams are longer than {MAX_ORDER}")
+    rising = trie.symbol[2:] > trie.symbol[1:-1]
     rising[first[1:-1] - 2] = True  # from the last child of a node to the first of the next
     if not rising.all() or trie.symbol[1:].max() > trie.end:
         raise ValueError("symbols are out of order")
-    if len(level_bounds(first, contexts)) - 1 > MAX_ORDER:
-        raise ValueError(f"n-grams are longer than {MAX_ORDER}")
+
+
+def validate_scores(trie: Trie) -> None:
+    """Check that scores are what a search can add up, and those of phones without history a distribution.
+
+    Raises:
+        ValueError: they are not; the message says why.
+    """
     if not (np.isfinite(trie.score).all() and np.isfinite(trie.back_off).all()):
         raise ValueError("a score is not finite")
+    if np.abs(trie.back_off).max(initial=0) > MAX_BACK_OFF:
+        raise ValueError(f"a back-off weight beyond e^{MAX_BACK_OFF:g}")
+    total = float(np.exp(trie.score[2 : 2 + trie.end]).sum())  # of all but the start of a sentence
+    if not LEAST_SUM <= total <= LARGEST_SUM:
+        raise ValueError(
+            f"the probabilities of its phones and of a sentence's end add up to {total:.3g}, not to 1: in another unit?"
+        )
 
 
 def first_children(children: AnyArray) -> AnyArray:
