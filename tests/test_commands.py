@@ -407,6 +407,16 @@ def test_a_damaged_utterance_is_refused(change: dict[str, Any], damage: Any) -> 
         recognizer().restore(sealed(fields, tensors), commands=sentences())
 
 
+def test_an_utterance_that_is_kept_whole_begins_where_its_rows_do() -> None:
+    stream = CommandStream(recognizer(), sentences())
+    stream.accept(np.concatenate([np.zeros(32_000, np.float32), speech()[:32_000]]))
+    fields, tensors = unpacked(stream.save())
+    assert fields["commands"]["voiced"]
+    fields["commands"]["first"] -= 1
+    with pytest.raises(SnapshotError, match=r"commands\.first"):
+        recognizer().restore(sealed(fields, tensors), commands=sentences())
+
+
 def test_commands_need_endpoints() -> None:
     says = set()
     without = recognizer().stream()

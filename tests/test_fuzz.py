@@ -8,11 +8,14 @@ import fuzzing_manifests
 import fuzzing_snapshots
 import httpx
 import pytest
+import soundfile
 from fuzzing_websocket import conversations
 from server_process import serving
 from toy_model import toy_model
 
 from phonestream import Recognizer
+
+SPEECH = Path(__file__).parent / "data/speech/dev/260-123286-0000.opus"
 
 
 def test_mutated_files_are_heard_whole_or_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +36,19 @@ def test_mutated_snapshots_are_refused_or_resumed(tmp_path: Path) -> None:
     taken = [
         fuzzing_snapshots.resume(recognizer, fuzzing_snapshots.mutated(snapshots, 1, number))
         for number in range(300)
+    ]
+    assert 0 < sum(taken) < len(taken)
+
+
+def test_mutated_snapshots_with_keywords_and_commands_are_refused_or_resumed() -> None:
+    recognizer = Recognizer("tiny")
+    speech = soundfile.read(SPEECH, dtype="float32")[0]
+    snapshots = fuzzing_snapshots.spotting(recognizer, speech[:60_000])
+    taken = [
+        fuzzing_snapshots.resume(
+            recognizer, fuzzing_snapshots.mutated(snapshots, 2, number), **fuzzing_snapshots.SPOTTING
+        )
+        for number in range(200)
     ]
     assert 0 < sum(taken) < len(taken)
 

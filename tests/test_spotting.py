@@ -338,6 +338,7 @@ def test_a_snapshot_wants_the_same_keywords() -> None:
         {"pending": "none"},
         {"last": [[0, 0, 0, 100, 0.0]]},
         {"last": [[0, 0, 0, 1, 0.0]] * 2},
+        {"last": [[0, 0, -5, 1, 0.0]]},
         {"more": 1},
     ],
 )
@@ -368,6 +369,7 @@ def test_snapshots_of_before_last_peaks_and_rows_were_kept_go_on() -> None:
     [
         lambda a: a[:, 1:] if a.ndim == 2 else a[1:],
         lambda a: np.full_like(a, 2**62),
+        lambda a: np.full_like(a, 2**32 - 1 - 1000 if a.dtype == np.int64 else np.nan),  # begins in row 1000
         lambda a: a.astype(np.float64),
     ],
 )

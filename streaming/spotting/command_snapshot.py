@@ -43,6 +43,6 @@ def load(
     if saved["voiced"] is not voiced or (finished and len(rows)):
         raise ValueError("is damaged: field 'commands.voiced' is not so")
     last = row - len(rows)
-    if not is_integer(saved["first"], 0 if voiced else last, last):
+    if not is_integer(saved["first"], 0 if len(rows) == recognizer.rows_of(MAX_SECONDS) else last, last):
         raise ValueError("is damaged: field 'commands.first' is no row of the utterance")
     return Commanding(recognizer, saved["first"], (rows,), voiced)

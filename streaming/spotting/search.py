@@ -250,6 +250,12 @@ class Search:
                 pending[keyword] = Peak(keyword, variant, start, row, score)
 
 
+def begins_before(cells: AnyArray, row: int) -> bool:
+    """Whether all paths in `cells` that may still lead to a peak begin before `row`."""
+    paths = cells[cells > NEVER // 2]
+    return bool((_MASK - (paths & _MASK) < row).all())
+
+
 def _in_order(peaks: Mapping[int, Peak]) -> tuple[Peak, ...]:
     return tuple(peaks[keyword] for keyword in sorted(peaks))
 

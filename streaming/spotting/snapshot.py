@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray
-from .search import LOWEST, Peak, SearchState
+from .search import LOWEST, Peak, SearchState, begins_before
 from .spotter import Spotter, SpotterState, Spotting
 
 PREFIX = "spotting."
@@ -65,6 +65,8 @@ def load(
         # A path's row is in its lower half, so a score of 0 is at most a row.
         if array.size and not (int(array.min()) >= _LEAST and int(array.max()) < 1 << 32):
             raise ValueError(f"is damaged: tensor {name!r} holds no scores")
+        if not begins_before(array, row):
+            raise ValueError(f"is damaged: tensor {name!r} has a path that begins in a row still to come")
     if (
         rows is None
         or rows.ndim != 2

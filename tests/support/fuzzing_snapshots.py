@@ -1,10 +1,18 @@
 """Snapshots changed at random, from a seed: they are refused in one line, or are streams like any other."""
 
+from typing import Any
+
 import numpy as np
 from fuzzing_json import changed, flipped
 from snapshots import sealed, unpacked
 
-from phonestream import PhonestreamError, Recognizer, SnapshotError
+from phonestream import Commands, Keywords, PhonestreamError, Recognizer, SnapshotError
+
+SPOTTING = {
+    "keywords": Keywords(["saturday", "the", "land"], threshold=0),
+    "commands": Commands(["land", "lamp on"]),
+}
+"""What streams of `spotting` look for."""
 
 
 def originals(recognizer: Recognizer) -> list[bytes]:
@@ -28,6 +36,17 @@ def originals(recognizer: Recognizer) -> list[bytes]:
     return saved
 
 
+def spotting(recognizer: Recognizer, speech: np.ndarray) -> list[bytes]:
+    """Snapshots of a stream with keywords and commands, of 16 kHz `speech`."""
+    stream = recognizer.stream(**SPOTTING, endpoints=True)
+    saved = [stream.save()]
+    for begin in range(0, len(speech), 10_000):
+        stream.accept(speech[begin : begin + 10_000])
+        saved.append(stream.save())
+    stream.finish()
+    return [*saved, stream.save()]
+
+
 def mutated(snapshots: list[bytes], seed: int, number: int) -> bytes:
     """One of a seed's snapshots: bytes changed, or fields and tensors under a checksum that is right."""
     random = np.random.default_rng([seed, number])
@@ -36,6 +55,9 @@ def mutated(snapshots: list[bytes], seed: int, number: int) -> bytes:
         if random.random() < 0.2:
             return flipped(data, random)
         fields, tensors = unpacked(data)
+        if "spotting" in fields and random.random() < 0.5:  # else hardly ever what is looked for
+            name = ("spotting", "commands")[random.integers(2)]
+            fields = fields | {name: changed(fields[name], random)}
         for _ in range(random.integers(1, 4)):
             if random.random() < 0.6:
                 fields = changed(fields, random)
@@ -46,6 +68,13 @@ def mutated(snapshots: list[bytes], seed: int, number: int) -> bytes:
             return sealed(fields, tensors)
         except (TypeError, ValueError, AttributeError):
             continue  # no longer anything that JSON or safetensors can hold
+
+
+_CHOICES = {
+    "u": (0, 1, 255),
+    "i": (0, -1, 1, 2**32 - 1, 2**32 - 9, -(2**32), -(2**40) + 3, -(2**60), 2**62),
+    "f": (0, -1, 3e38, np.nan, np.inf, 1e-40),
+}
 
 
 def _changed(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -62,28 +91,35 @@ def _changed(tensor: np.ndarray, random: np.random.Generator) -> np.ndarray:
             flat = tensor.copy().reshape(-1)
             if len(flat):
                 at = random.integers(len(flat), size=random.integers(1, 6))
-                choices = (0, 1, 255) if flat.dtype == np.uint8 else (0, -1, 3e38, np.nan, np.inf, 1e-40)
-                flat[at] = random.choice(choices, size=len(at)).astype(flat.dtype)
+                choices = _CHOICES.get(flat.dtype.kind, _CHOICES["f"])
+                flat[at] = random.choice(np.array(choices, flat.dtype), size=len(at))
             return flat.reshape(tensor.shape)
 
 
-def resume(recognizer: Recognizer, data: bytes) -> bool:
-    """Whether a snapshot is taken; any error but one of ours, of one line, goes on to the caller."""
+def resume(recognizer: Recognizer, data: bytes, **options: Any) -> bool:
+    """Whether a snapshot is taken; any error but one of ours, of one line, goes on to the caller.
+
+    Args:
+        options: of `restore`.
+    """
     try:
-        stream = recognizer.restore(data)
+        stream = recognizer.restore(data, **options)
     except SnapshotError as error:
         _check(error)
         return False
     try:
         if not stream.finished:
             rate = stream._state.resampler.rate if stream._state.resampler else 16_000
-            stream.accept(np.zeros(rate, np.float32), rate)
+            events = stream.accept(np.zeros(rate, np.float32), rate)
             stream.gap(10)
             stream.tentative()
-            stream.finish()
-        recognizer.restore(stream.save())
+            for event in events + stream.finish():
+                assert getattr(event, "start", 0) >= 0, event
+        again = stream.save()
     except PhonestreamError as error:  # of numbers that the model makes nothing of
         _check(error)
+        return True
+    recognizer.restore(again, **options)  # a stream that was taken goes on as a valid one
     return True
 
 
