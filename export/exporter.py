@@ -19,12 +19,12 @@ from ..asr.training.checkpoint import expand_weights, load_checkpoint, load_weig
 from ..atomic import write_atomically
 from ..errors import ConfigError, ModelError, system_errors_as
 from ..streaming.audio.samples import SAMPLE_RATE
-from ..streaming.metadata import BATCH, ModelMetadata, StateSpec
+from ..streaming.metadata import BATCH, ENCODER_KEY, ModelMetadata, StateSpec
 from ..streaming.silence import SilenceRule, default_rule
 from .graph import trace
 from .quantise import Int8, quantise_weights, with_weights
 from .verify import verify
-from .weights import ENCODER_KEY, fill, read_encoder, read_model_file
+from .weights import fill, read_encoder, read_model_file
 
 PARTS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 VERSION = re.compile(rf"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){{2}}(-{PARTS})?(\+{PARTS})?")  # semver.org

@@ -19,13 +19,11 @@ from torch import Tensor
 from ..asr.model.config import EncoderConfig, from_dict
 from ..asr.model.encoder import Encoder
 from ..errors import ConfigError, ModelError, reason_of
-from ..streaming.metadata import ModelMetadata
+from ..streaming.metadata import ENCODER_KEY, ModelMetadata
 from ..streaming.model import MAX_MODEL_BYTES
 from ..text_file import read_whole
 from .quantise import Int8, to_float32
 
-# Metadata beside ModelMetadata's own: the EncoderConfig, for whoever reads the weights back
-ENCODER_KEY = "encoder"
 LEVELS, SCALE = ".int8", ".int8.scale"
 
 

@@ -19,6 +19,10 @@ FORMAT = 1
 FORMAT_KEY = "phonestream_format"
 AUDIO, LOG_PROBS, NEXT = "audio", "log_probs", "next_"  # the graph's fixed names; NEXT is a prefix
 EXPORT_AGAIN = "export the model again with `phonestream export`"
+ENCODER_KEY = "encoder"
+"""Beside `ModelMetadata`'s own keys, in files that export wrote: the shape of the encoder, to read weights back."""
+MAX_LOOK_AHEAD_SECONDS = 10.0
+MAX_OFFSET_SECONDS = 5.0  # no CTC model says a phone so late
 BATCH = "batch"  # stands for the batch's size in the shape of a state
 
 
@@ -130,6 +134,7 @@ class ModelMetadata:
             values["phones"] = tuple(values["phones"])
         values["states"] = _states(values["states"])
         read = cls(**values)
+        _check_encoder(read, metadata)
         if "silence" in metadata:
             return replace(read, silence=_silence(_value(metadata, "silence")))
         return replace(read, silence=default_rule(spec.name for spec in read.states))
@@ -142,6 +147,26 @@ def _value(metadata: Mapping[str, str], key: str) -> Any:
         return json.loads(metadata[key])
     except (ValueError, RecursionError):
         raise ModelError(f"metadata {key!r} is not JSON: {_shown(metadata[key])}; {EXPORT_AGAIN}") from None
+
+
+def _check_encoder(model: ModelMetadata, metadata: Mapping[str, str]) -> None:
+    """What is said twice, for the graph and for training, must be the same.
+
+    Raises:
+        ModelError: it is not.
+    """
+    try:
+        encoder = _value(metadata, ENCODER_KEY)
+    except ModelError:  # there is none, or it is damaged, which is told where it is used
+        return
+    if not isinstance(encoder, dict):
+        return
+    for key in ("look_ahead_frames", "rows_per_frame"):
+        if key in encoder and encoder[key] != getattr(model, key):
+            raise ModelError(
+                f"metadata {key!r} is {getattr(model, key)}, and {_shown(encoder[key])} in {ENCODER_KEY!r}; "
+                f"{EXPORT_AGAIN}"
+            )
 
 
 def _states(value: Any) -> Any:
@@ -244,11 +269,19 @@ _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
         "a whole number that divides frame_samples",
         lambda model, value: is_integer(value, 1, model.frame_samples) and model.frame_samples % value == 0,
     ),
-    ("look_ahead_frames", "a whole number from 0 to 1000", lambda _, value: is_integer(value, 0, 1000)),
+    (
+        "look_ahead_frames",
+        f"a whole number from 0 to 1000, of {MAX_LOOK_AHEAD_SECONDS:g} s at most",
+        lambda model, value: (
+            is_integer(value, 0, 1000)
+            and value * model.frame_samples <= MAX_LOOK_AHEAD_SECONDS * model.sample_rate
+        ),
+    ),
     (
         "time_offset_seconds",
-        "a number above minus the look-ahead and a row (no phone can end after what has been heard)",
-        lambda model, value: is_number(value) and -_heard(model) <= value <= 60,
+        "a number of seconds above minus the look-ahead and a row (no phone can end after what has been heard) "
+        f"and at most {MAX_OFFSET_SECONDS:g}",
+        lambda model, value: is_number(value) and -_heard(model) <= value <= MAX_OFFSET_SECONDS,
     ),
     ("temperature", "a number from 0.01 to 100", lambda _, value: is_number(value) and 0.01 <= value <= 100),
     (

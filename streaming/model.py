@@ -22,6 +22,8 @@ MAX_BLOCK_SECONDS = 4.0
 
 MAX_THREADS = 1024  # of a model's; starting many more takes all memory
 
+MAX_LOG_SUM = 0.01  # that a row of the graph's probabilities may be off 1, for what is rounded in it
+
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
 
 
@@ -132,28 +134,44 @@ class Model:
         )
 
     def _check_frame(self) -> None:
-        """Shapes that only running the graph shows. It also leaves the session's memory allocated."""
+        """What only running the graph shows. It also leaves the session's memory allocated."""
         meta = self.metadata
-        try:
-            log_probs, next_state = self.run(
-                np.zeros((1, meta.frame_samples), np.float32), self.initial_state()
-            )
-        except ModelError:
-            raise
-        except Exception as error:  # ONNX Runtime's errors have no base class of their own
-            raise ModelError(
-                f"{self.source}: the graph cannot run one frame: {_one_line(error)}; {EXPORT_AGAIN}"
-            ) from None
-        expected: dict[str, tuple[int, ...]] = {LOG_PROBS: (1, meta.rows_per_frame, len(meta.phones) + 1)}
+        for frames, noun in ((1, "one frame"), (2, "two frames")):
+            try:
+                log_probs, next_state = self.run(
+                    np.zeros((1, frames * meta.frame_samples), np.float32), self.initial_state()
+                )
+            except ModelError:
+                raise
+            except Exception as error:  # ONNX Runtime's errors have no base class of their own
+                raise ModelError(
+                    f"{self.source}: the graph cannot run {noun}: {_one_line(error)}; {EXPORT_AGAIN}"
+                ) from None
+            self._check_output(noun, frames, log_probs, next_state)
+
+    def _check_output(
+        self, noun: str, frames: int, log_probs: FloatArray, next_state: Mapping[str, FloatArray]
+    ) -> None:
+        """Shapes and sums of what `frames` frames gave."""
+        meta = self.metadata
+        expected: dict[str, tuple[int, ...]] = {
+            LOG_PROBS: (1, frames * meta.rows_per_frame, len(meta.phones) + 1)
+        }
         expected |= {NEXT + spec.name: spec.sized(1) for spec in meta.states}
         seen: dict[str, AnyArray] = {LOG_PROBS: log_probs}
         seen |= {NEXT + name: tensor for name, tensor in next_state.items()}
         for name, shape in expected.items():
             if seen[name].shape != shape:
                 raise ModelError(
-                    f"{self.source}: one frame gives {name!r} of shape {seen[name].shape}, "
+                    f"{self.source}: {noun} gives {name!r} of shape {seen[name].shape}, "
                     f"but the metadata says {shape}; {EXPORT_AGAIN}"
                 )
+        total = np.logaddexp.reduce(log_probs.astype(np.float64), axis=-1)
+        if np.abs(total).max() > MAX_LOG_SUM:
+            raise ModelError(
+                f"{self.source}: rows of {LOG_PROBS!r} are no log-probabilities: their sum is "
+                f"e^{total.flat[np.abs(total).argmax()]:.3g}, not 1; let the graph end in a LogSoftmax"
+            )
 
 
 def origin(model: str | PathLike[str]) -> str:

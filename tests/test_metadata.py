@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -97,9 +98,11 @@ def test_a_key_that_is_not_json_is_named(key: str, tmp_path: Path) -> None:
         ("rows_per_frame", 3),
         ("look_ahead_frames", -1),
         ("look_ahead_frames", 1e9),
+        ("look_ahead_frames", 251),  # 10.04 s
         ("time_offset_seconds", "0"),
         ("time_offset_seconds", float("nan")),
         ("time_offset_seconds", -0.13),  # look-ahead and row are 0.12 s
+        ("time_offset_seconds", 60),  # no error of units
         ("temperature", 0),
         ("temperature", float("inf")),
         ("states", {"late": ["batch", 1280]}),
@@ -242,6 +245,40 @@ def test_a_graph_of_another_type_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_hears_nan_in_silence_is_refused(tmp_path: Path) -> None:
     graph = toy_graph(toy_metadata(), scale=float("nan"))
     assert "NaN" in refusal(save_graph(tmp_path / "model.onnx", graph))
+
+
+def test_a_graph_that_gives_logits_is_refused(tmp_path: Path) -> None:
+    graph = toy_graph(toy_metadata())
+    (last,) = (node for node in graph.node if node.op_type == "LogSoftmax")
+    last.op_type = "Sin"
+    del last.attribute[:]
+    assert "no log-probabilities" in refusal(save_graph(tmp_path / "model.onnx", graph))
+
+
+def test_a_graph_that_gives_as_many_rows_for_any_audio_is_refused(tmp_path: Path) -> None:
+    graph = toy_graph(toy_metadata())
+    (now,) = (node for node in graph.node if node.output[0] == "now")
+    framed = next(node for node in graph.node if node.input[0] == "now")
+    framed.input[0] = "first"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([640], np.int64), "frame"))
+    graph.node.insert(
+        [*graph.node].index(now) + 1, helper.make_node("Slice", ["now", "begin", "frame", "time"], ["first"])
+    )
+    assert "two frames gives 'log_probs'" in refusal(save_graph(tmp_path / "model.onnx", graph))
+
+
+@pytest.mark.parametrize(("key", "value"), [("look_ahead_frames", 5), ("rows_per_frame", 4)])
+def test_what_export_wrote_twice_must_agree(key: str, value: int) -> None:
+    metadata = dict(onnx_metadata(shipped_model()))
+    assert ModelMetadata.from_map(metadata).look_ahead_frames == 4
+    with pytest.raises(ModelError, match=f"metadata '{key}' is {value}, and . in 'encoder'; export"):
+        ModelMetadata.from_map(metadata | {key: json.dumps(value)})
+    for damaged in ("{", "[]", "3"):
+        ModelMetadata.from_map(metadata | {"encoder": damaged, key: json.dumps(value)})
+
+
+def onnx_metadata(path: Path) -> list[tuple[str, str]]:
+    return [(entry.key, entry.value) for entry in onnx.load(path).metadata_props]
 
 
 def test_weights_in_another_file_are_refused_wherever_they_are_named(tmp_path: Path) -> None:
