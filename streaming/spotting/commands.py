@@ -7,7 +7,7 @@ at all (`phone_tree`). How much better the best command does than these is its l
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
@@ -23,7 +23,7 @@ from ..decode import Decoder
 from ..metadata import ModelMetadata
 from . import command_level, jsgf
 from .grammar import MAX_SENTENCES
-from .keywords import Keyword, check_threshold, columns, parse_keyword, uncommented
+from .keywords import PhraseList, columns, uncommented
 from .phone_tree import STEEPEST, PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
@@ -52,7 +52,7 @@ class CommandResult(NamedTuple):
         return self.command is None
 
 
-class Commands:
+class Commands(PhraseList):
     """A closed list of commands. It never changes, and streams may share it.
 
     Examples:
@@ -60,6 +60,8 @@ class Commands:
         >>> [command.phrase for command in commands]
         ['turn the light on', 'turn the light off', 'turn light on', 'turn light off', 'stop']
     """
+
+    _noun, _most, _remedy = "command", MAX_SENTENCES, "split the list"
 
     def __init__(
         self, phrases: Iterable[str], *, threshold: float = THRESHOLD, lexicon: Lexicon | None = None
@@ -114,30 +116,6 @@ class Commands:
         made = cls.__new__(cls)
         made._set(sentences, threshold, lexicon)
         return made
-
-    def _set(self, sentences: list[str], threshold: float, lexicon: Lexicon | None) -> None:
-        if len(sentences) > MAX_SENTENCES:
-            raise ConfigError(
-                f"{len(sentences):,} commands, at most {MAX_SENTENCES:,} can be had: split the list"
-            )
-        self.threshold = check_threshold(threshold, "threshold")
-        lexicon = lexicon or bundled()
-        self._commands = tuple(parse_keyword(sentence, lexicon, "command") for sentence in sentences)
-        seen = set[str]()
-        for command in self._commands:
-            if command.phrase in seen:
-                raise ConfigError(f"command {command.phrase!r} is given twice: name each once")
-            seen.add(command.phrase)
-
-    def __len__(self) -> int:
-        return len(self._commands)
-
-    def __iter__(self) -> Iterator[Keyword]:
-        return iter(self._commands)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(repr(command.phrase) for command in self._commands[:3])
-        return f"<{len(self)} commands: {shown}{', …' if len(self) > 3 else ''}>"
 
 
 class CommandRecognizer:

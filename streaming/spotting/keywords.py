@@ -3,9 +3,9 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 from unicodedata import category
 
 from ...asr.lexicon.lexicon import Lexicon, bundled, normalise
@@ -44,13 +44,49 @@ class Keyword:
     """Its own, or None for that of all."""
 
 
-class Keywords:
+class PhraseList:
+    """Phrases and how they may sound, each once: what keywords and commands have in common."""
+
+    _noun: ClassVar[str]
+    """What messages call one of them."""
+    _most: ClassVar[int]
+    _remedy: ClassVar[str]
+    """What to do about more than `_most`."""
+
+    def _set(self, phrases: Sequence[str], threshold: float, lexicon: Lexicon | None) -> None:
+        if len(phrases) > self._most:
+            raise ConfigError(
+                f"{len(phrases):,} {self._noun}s, at most {self._most:,} can be had: {self._remedy}"
+            )
+        self.threshold = check_threshold(threshold, "threshold")
+        lexicon = lexicon or bundled()
+        self._words = tuple(parse_keyword(phrase, lexicon, self._noun) for phrase in phrases)
+        seen = set[str]()
+        for word in self._words:
+            if word.phrase in seen:
+                raise ConfigError(f"{self._noun} {word.phrase!r} is given twice: name each once")
+            seen.add(word.phrase)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __iter__(self) -> Iterator[Keyword]:
+        return iter(self._words)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(word.phrase) for word in self._words[:3])
+        return f"<{len(self)} {self._noun}s: {shown}{', …' if len(self) > 3 else ''}>"
+
+
+class Keywords(PhraseList):
     """Keywords for `Recognizer.stream(keywords=…)`. They never change, and streams may share them.
 
     A phrase becomes phones through the lexicon, with all pronunciations of its words. It may say itself how it sounds:
     `"/K W IH N AH/"`, or `"quinoa /K IY N W AA/ /K W IH N OW AH/"`, words apart by `|` where there are several.
     At most the 32 most usual combinations of pronunciations are searched for; `keywords[i].variants` shows them.
     """
+
+    _noun, _most, _remedy = "keyword", MAX_KEYWORDS, "spot them in several runs"
 
     def __init__(
         self,
@@ -74,24 +110,13 @@ class Keywords:
         phrases = [phrases] if isinstance(phrases, str) else list(phrases)
         if not phrases:
             raise ConfigError("no keywords: give at least one phrase to look for")
-        if len(phrases) > MAX_KEYWORDS:
-            raise ConfigError(
-                f"{len(phrases):,} keywords, at most {MAX_KEYWORDS:,} can be had: spot them in several runs"
-            )
-        self.threshold = check_threshold(threshold, "threshold")
-        lexicon = lexicon or bundled()
-        found = [parse_keyword(phrase, lexicon) for phrase in phrases]
-        twice = next(
-            (word.phrase for word in found if sum(word.phrase == other.phrase for other in found) > 1), None
-        )
-        if twice is not None:
-            raise ConfigError(f"keyword {twice!r} is given twice: name each once")
+        self._set(phrases, threshold, lexicon)
         own = {_label(phrase): value for phrase, value in (thresholds or {}).items()}
         for phrase, value in own.items():
             check_threshold(value, f"threshold of {phrase!r}")
-            if phrase not in {word.phrase for word in found}:
+            if phrase not in {word.phrase for word in self._words}:
                 raise ConfigError(f"a threshold for {phrase!r}, which is no keyword: add it, or leave it out")
-        self._keywords = tuple(Keyword(word.phrase, word.variants, own.get(word.phrase)) for word in found)
+        self._words = tuple(replace(word, threshold=own.get(word.phrase)) for word in self._words)
 
     @classmethod
     def read(
@@ -109,23 +134,13 @@ class Keywords:
         phrases, thresholds = read_lines(path, lexicon)
         return cls(phrases, threshold=threshold, thresholds=thresholds, lexicon=lexicon)
 
-    def __len__(self) -> int:
-        return len(self._keywords)
-
-    def __iter__(self) -> Iterator[Keyword]:
-        return iter(self._keywords)
-
     def __getitem__(self, index: int) -> Keyword:
-        return self._keywords[index]
+        return self._words[index]
 
     def threshold_of(self, index: int) -> float:
         """The least score of keyword `index` that is reported."""
-        own = self._keywords[index].threshold
+        own = self._words[index].threshold
         return self.threshold if own is None else own
-
-    def __repr__(self) -> str:
-        shown = ", ".join(repr(word.phrase) for word in self._keywords[:3])
-        return f"<{len(self)} keywords: {shown}{', …' if len(self) > 3 else ''}>"
 
 
 def check_threshold(value: object, name: str) -> float:
