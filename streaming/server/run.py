@@ -15,7 +15,7 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 from starlette.types import ASGIApp
 
-from ...errors import ConfigError
+from ...errors import ConfigError, system_errors_as
 from ..recognizer import Recognizer
 from . import log
 from .access import Access, is_loopback
@@ -227,14 +227,10 @@ def _within_descriptors(limits: Limits) -> Limits:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    try:
+    with system_errors_as(ConfigError, f"--host {host}", "give a name or address of this machine"):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(
-            f"--host {host}: {error.strerror or error}; give a name or address of this machine"
-        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

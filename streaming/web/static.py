@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from ...asr.lexicon.phones import PHONES
 from ...atomic import write_atomically
-from ...errors import ConfigError, ModelError
+from ...errors import ConfigError, ModelError, system_errors_as
 from ..decoding.config import BeamSearch, Decoding, check_decoding
 from ..decoding.decoder import BeamDecoder
 from ..decoding.load import read_bytes, speaks
@@ -224,11 +224,7 @@ def _check_folder(folder: Path, names: Iterable[str]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    remedy = "choose a folder that you may write to, with 20 MiB of room"
+    with system_errors_as(ConfigError, f"{path}: could not be written", remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: could not be written: {error.strerror}; "
-            "choose a folder that you may write to, with 20 MiB of room"
-        ) from None
