@@ -98,15 +98,7 @@ def _forward(
 
 
 @_forward.register_fake
-def _(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor | None,
-    s0: Tensor | None,
-    z0: Tensor | None,
-    lengths: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(q: Tensor, k: Tensor, v: Tensor, *others: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, heads, time, d_k = q.shape
     shapes = (batch, heads, d_k, v.shape[3]), (batch, heads, d_k), (batch, heads, time)
     s, z, normaliser = (q.new_empty(shape, dtype=accumulator_dtype(v)) for shape in shapes)
@@ -141,19 +133,7 @@ def _backward(
 
 @_backward.register_fake
 def _(
-    dy: Tensor | None,
-    ds: Tensor | None,
-    dz: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor | None,
-    s0: Tensor | None,
-    z0: Tensor | None,
-    lengths: Tensor | None,
-    y: Tensor,
-    normaliser: Tensor,
-    decay_gradient: bool,
+    dy: Tensor | None, ds: Tensor | None, dz: Tensor | None, q: Tensor, k: Tensor, v: Tensor, *others: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     batch, heads, _, d_k = q.shape
     shapes = (batch, heads, d_k, v.shape[3]), (batch, heads, d_k), (heads,)
