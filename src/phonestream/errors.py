@@ -4,8 +4,11 @@ The command line prints a `PhonestreamError` as one line and never a traceback; 
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Control characters and line separators; a file's name may hold any of them.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -47,7 +50,7 @@ def reason_of(error: BaseException) -> str:
 @contextmanager
 def system_errors_as(
     kind: type[PhonestreamError], what: str, remedy: str = "", *, also: type[Exception] = OSError
-) -> Iterator[None]:
+) -> "Iterator[None]":
     """Inside, what the system refuses is an error of `kind`: what cannot be done, the system's reason, what to do.
 
     Args:
