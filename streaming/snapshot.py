@@ -172,7 +172,7 @@ def _commands(
 def _check_given(what: str, saved: bool, given: object | None) -> None:
     """Whoever restores a stream gives the keywords or commands that it was saved with."""
     if saved and given is None:
-        _refuse(f"is of a stream with {what}: give restore(…, {what}=…) the same ones")
+        _refuse(f"is of a stream with {what}: give the same {what} with it")
     if given is not None and not saved:
         _refuse(f"is of a stream without {what}: restore it without, or start a stream with them")
 

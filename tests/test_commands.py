@@ -165,7 +165,15 @@ def test_jsgf_is_read() -> None:
         ("public <a> = go; <a> = stop;", "column 18: rule <a> is given twice"),
         ("public <a> = <VOID>;", "no sentence"),
         ("public <a> = " + "(" * 60 + "go", "60|50 deep"),
-        ("public <a> = " + "(a | b) " * 40 + ";", "1,099,511,627,776 sentences"),
+        ("public <a> = " + "(a | b) " * 20 + ";", "1,048,576 sentences"),
+        ("public <a> = " + "(a | b) " * 40 + ";", "1,000,000,000 or more sentences"),
+        ("public <a> = " + "(a | b) " * 20_000 + ";", "1,000,000,000 or more sentences"),
+        ("<a0> = go | stop;" + "".join(f"<a{n}> = <a{n - 1}> <a{n - 1}>;" for n in range(1, 90))
+         + "public <z> = <a89>;", "1,000,000,000 or more sentences"),
+        ("public <a> = <VOID> (" + "(a | b)" * 60 + ");", "1,000,000,000 or more sentences"),
+        ("".join(f"<a{n}> = <a{n + 1}>;" for n in range(3000)) + "<a3000> = go; public <z> = <a0>;", "too deep"),
+        (f"public <{'a' * 10_000}> = <{'a' * 10_000}>;", "contains itself"),
+        (f"public <a> = go; {'b' * 10_000}", "expected"),
         ("<a> = go go;" + "".join(f"<a{n}> = <a{n - 1}> <a{n - 1}>;" for n in range(1, 90)).replace("<a0>", "<a>")
          + "public <z> = <a89>;", "a sentence of"),
     ],
@@ -175,6 +183,12 @@ def test_bad_grammars_have_one_line(body: str, says: str) -> None:
         read_jsgf(HEADER + body, "lamp.gram")
     assert str(caught.value).startswith("lamp.gram")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300, "as long as what it complains of"
+
+
+def test_rules_are_expanded_once_however_often_they_are_named() -> None:
+    rules = "<a0> = <NULL>;" + "".join(f"<a{n}> = <a{n - 1}> <a{n - 1}>;" for n in range(1, 60))
+    assert read_jsgf(HEADER + rules + "public <z> = lamp <a59>;", "lamp.gram") == ["lamp"]
 
 
 @pytest.mark.parametrize(
@@ -375,7 +389,7 @@ def test_a_day_of_nothing_is_skipped_and_told_from_what_was_said() -> None:
 def test_a_snapshot_wants_the_same_commands() -> None:
     stream = CommandStream(recognizer(), sentences())
     stream.accept(speech()[:16_000])
-    for commands, says in ((None, "the same ones"), (Commands(["stop"]), "other commands")):
+    for commands, says in ((None, "give the same commands"), (Commands(["stop"]), "other commands")):
         with pytest.raises(SnapshotError, match=says):
             recognizer().restore(stream.save(), commands=commands)
     with pytest.raises(SnapshotError, match="without commands"):

@@ -167,6 +167,20 @@ def test_text_that_is_no_text_closes_the_stream(server: Process, stack: ExitStac
     assert closing(connection)[0] == 1007
 
 
+def test_who_sends_a_frame_far_over_the_limit_learns_why(server: Process, stack: ExitStack) -> None:
+    connection = raw(server, stack)
+    websocket = stack.enter_context(connect(server.ws, compression=None, sock=connection, max_queue=None))
+    frame = Frame(Opcode.BINARY, bytes(40 << 20)).serialize(mask=True)
+    with suppress(OSError):  # cut off while it is still sending
+        connection.sendall(frame)
+    with pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(timeout=20)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+    assert "exceeds limit" in closed.value.rcvd.reason
+    assert heard(server)
+
+
 def test_the_log_has_nothing_of_all_this_but_who_was_refused(server: Process, log: Path) -> None:
     answer = httpx.get(
         f"{server.url}/v1/stream",

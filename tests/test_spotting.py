@@ -322,7 +322,7 @@ def test_saved_and_restored_is_never_stopped(seconds: float) -> None:
 
 def test_a_snapshot_wants_the_same_keywords() -> None:
     saved = recognizer().stream(keywords=keywords()).save()
-    with pytest.raises(SnapshotError, match="same ones"):
+    with pytest.raises(SnapshotError, match="give the same keywords"):
         recognizer().restore(saved)
     with pytest.raises(SnapshotError, match="other keywords"):
         recognizer().restore(saved, keywords=Keywords(["umbrella"]))

@@ -137,7 +137,12 @@ def read_opening(text: str) -> Opening:
         RefusedError: it is not one, or of another version.
     """
     message = _object(text)
-    version = message.pop("version", None)
+    if "version" not in message:
+        raise _bad(
+            f'opening: version is missing: a stream begins with {{"version": {VERSION}, "rate": …}}, not with '
+            f"{_show(text)}"
+        )
+    version = message.pop("version")
     if type(version) is not int or version != VERSION:
         raise _bad(f"opening: version {_show(version)}: this server speaks version {VERSION}")
     _known(message, [field.name for field in fields(Opening)], "opening")
@@ -191,7 +196,10 @@ def read_control(text: str) -> Control:
         RefusedError: it is none that this version knows.
     """
     message = _object(text)
-    kind = message.pop("type", None)
+    if "type" not in message:
+        what = "a second opening" if "version" in message else "a message without type"
+        raise _bad(f"{what}: after the opening come audio, gap, keywords, commands, snapshot and finish")
+    kind = message.pop("type")
     if kind == "gap":
         samples = message.pop("samples", None)
         if type(samples) is not int or samples < 0:

@@ -19,6 +19,9 @@ from .limits import Limits
 from .token_bucket import TokenBucket
 
 PIECE = 4096  # bytes that are parsed at a time: at most some 700 frames
+LINGER_SECONDS = (
+    1.0  # after a close for what was sent: closed at once, with more on its way, TCP would drop the reason
+)
 UNREAD_BYTES = 1 << 16  # unsent: pings are no longer answered
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -106,6 +109,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._received = bytearray()  # not parsed yet
         self._allowance = TokenBucket(limits.frames_per_second, limits.frames_per_second)
         self._resting: asyncio.TimerHandle | None = None
+        self._refused = False  # what comes is passed over unparsed
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -116,6 +120,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._admitted.remove(self.client)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._received += data
         self._parse()
 
@@ -140,6 +146,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         pong = b"".join(self.conn.data_to_send())
         if self.transport.get_write_buffer_size() < UNREAD_BYTES:
             self.transport.write(pong)
+
+    def handle_parser_exception(self) -> None:
+        """The connection is closed for what came, a frame over the limit say; the client reads why before it is cut."""
+        if self._refused:
+            return
+        self._refused = True
+        self._received.clear()
+        close = self.conn.close_sent
+        assert close is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def send_receive_event_to_app(self) -> None:
         data, self.frames = b"".join(self.frames), []

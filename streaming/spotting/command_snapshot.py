@@ -33,7 +33,7 @@ def load(
     if not isinstance(saved, dict) or saved.keys() != {"commands", "first", "voiced"}:
         raise ValueError("is damaged: field 'commands' is no object of commands, first and voiced")
     if saved["commands"] != recognizer.digest:
-        raise ValueError("is of a stream with other commands: give restore(…, commands=…) the same ones")
+        raise ValueError("is of a stream with other commands: give the same commands with it")
     most = recognizer.rows_of(MAX_SECONDS if saved["voiced"] is True else LEAD_SECONDS)
     if rows is None or rows.ndim != 2 or rows.shape[1] != recognizer.columns or len(rows) > most:
         raise ValueError(f"is damaged: tensor {ROWS!r} is no utterance")

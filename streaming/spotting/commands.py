@@ -23,7 +23,7 @@ from ..decode import Decoder
 from ..metadata import ModelMetadata
 from . import command_level, jsgf
 from .grammar import MAX_SENTENCES
-from .keywords import PhraseList, columns, uncommented
+from .keywords import PhraseList, columns, shorten, uncommented
 from .phone_tree import STEEPEST, PhoneTree, free_score, relative
 
 MAX_NODES = 200_000  # of the tree of phones
@@ -82,9 +82,13 @@ class Commands(PhraseList):
             raise ConfigError("no commands: give at least one phrase")
         for phrase in phrases:
             if not isinstance(phrase, str):
-                raise ConfigError(f"command {phrase!r}: expected text")
+                raise ConfigError(f"command {repr(phrase)[:60]}: expected text")
         self._set(
-            [sentence for phrase in phrases for sentence in jsgf.read_phrase(phrase, f"command {phrase!r}")],
+            [
+                sentence
+                for phrase in phrases
+                for sentence in jsgf.read_phrase(phrase, f"command {shorten(phrase)}")
+            ],
             threshold,
             lexicon,
         )

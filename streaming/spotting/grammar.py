@@ -6,7 +6,7 @@ Alternatives stand between bars, `(…)` groups, `[…]` may be left out. JSGF f
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -14,6 +14,7 @@ from ...errors import DataError
 
 MAX_SENTENCES = 2000
 MAX_WORDS = 50  # in a sentence
+MOST = 10**9  # counted of either: they grow with the power of the power of rules
 
 
 class Place(NamedTuple):
@@ -61,11 +62,13 @@ Node: TypeAlias = Words | Series | Choice | Reference
 
 
 class Size(NamedTuple):
-    """How much an expression stands for."""
+    """How much an expression stands for; numbers end at `MOST`."""
 
     sentences: int
     words: int
     """Of the longest sentence."""
+    largest: int
+    """The most sentences of any part of it, since a part may have many and the whole none."""
 
 
 def sentences(root: Node, rules: Mapping[str, Node], source: str) -> list[str]:
@@ -79,15 +82,24 @@ def sentences(root: Node, rules: Mapping[str, Node], source: str) -> list[str]:
     Raises:
         DataError: a rule is missing or contains itself, or there are no sentences, too many or too long ones.
     """
+    try:
+        return _sentences(root, rules, source)
+    except RecursionError:
+        raise DataError(f"{source}: rules within rules are too deep: write some of them out") from None
+
+
+def _sentences(root: Node, rules: Mapping[str, Node], source: str) -> list[str]:
     size = _size(root, rules, {}, ())
-    if size.sentences > MAX_SENTENCES:
+    if size.largest > MAX_SENTENCES:
         raise DataError(
-            f"{source}: {size.sentences:,} sentences, at most {MAX_SENTENCES:,} can be had: split it, or say what "
-            "varies in a second command"
+            f"{source}: {_counted(size.largest)} sentences, at most {MAX_SENTENCES:,} can be had: split it, or say "
+            "what varies in a second command"
         )
     if size.words > MAX_WORDS:
-        raise DataError(f"{source}: a sentence of {size.words:,} words: at most {MAX_WORDS} can be had")
-    found = dict.fromkeys(" ".join(words) for words in _expand(root, rules))
+        raise DataError(
+            f"{source}: a sentence of {_counted(size.words)} words: at most {MAX_WORDS} can be had"
+        )
+    found = dict.fromkeys(" ".join(words) for words in _expand(root, rules, {}))
     found.pop("", None)
     if not found:
         raise DataError(f"{source}: no sentence can be said: give at least one with a word")
@@ -98,35 +110,48 @@ def _size(node: Node, rules: Mapping[str, Node], known: dict[str, Size], within:
     """Without expanding anything: a few rules may stand for more sentences than there are atoms."""
     match node:
         case Words(text):
-            return Size(1, len(text.split()))
+            return Size(1, len(text.split()), 1)
         case Series(parts):
             sizes = [_size(part, rules, known, within) for part in parts]
             total = 1
             for size in sizes:
-                total *= size.sentences
-            return Size(total, sum(size.words for size in sizes))
+                total = min(total * size.sentences, MOST)
+            words = sum(size.words for size in sizes)
         case Choice(ways):
             sizes = [_size(way, rules, known, within) for way in ways]
-            return Size(sum(size.sentences for size in sizes), max((size.words for size in sizes), default=0))
+            total = sum(size.sentences for size in sizes)
+            words = max((size.words for size in sizes), default=0)
         case Reference(rule, place):
             if rule in within:
-                raise place.error(f"<{rule}> contains itself: sentences must be finite, write out how many")
+                raise place.error(
+                    f"<{rule[:40]}> contains itself: sentences must be finite, write out how many"
+                )
             if rule not in rules:
-                raise place.error(f"there is no rule <{rule}>: check its spelling")
+                raise place.error(f"there is no rule <{rule[:40]}>: check its spelling")
             if rule not in known:
                 known[rule] = _size(rules[rule], rules, known, (*within, rule))
             return known[rule]
+    largest = max((size.largest for size in sizes), default=0)
+    return Size(min(total, MOST), min(words, MOST), max(min(total, MOST), largest))
 
 
-def _expand(node: Node, rules: Mapping[str, Node]) -> Iterator[tuple[str, ...]]:
+def _expand(
+    node: Node, rules: Mapping[str, Node], known: dict[str, list[tuple[str, ...]]]
+) -> list[tuple[str, ...]]:
+    """All sentences of an expression whose size is within bounds; `known` has those of rules, each expanded once."""
     match node:
         case Words(text):
-            yield (text,)
+            return [(text,)]
         case Series(parts):
-            for chosen in itertools.product(*([*_expand(part, rules)] for part in parts)):
-                yield tuple(itertools.chain.from_iterable(chosen))
+            expanded = [_expand(part, rules, known) for part in parts]
+            return [tuple(itertools.chain.from_iterable(chosen)) for chosen in itertools.product(*expanded)]
         case Choice(ways):
-            for way in ways:
-                yield from _expand(way, rules)
+            return [sentence for way in ways for sentence in _expand(way, rules, known)]
         case Reference(rule, _):
-            yield from _expand(rules[rule], rules)
+            if rule not in known:
+                known[rule] = _expand(rules[rule], rules, known)
+            return known[rule]
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}{' or more' if number == MOST else ''}"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...errors import DataError
 from .grammar import Choice, Node, Place, Reference, Series, Words, sentences
+from .keywords import shorten
 
 HEADER = "#JSGF"
 MAX_DEPTH = 50  # groups within groups
@@ -115,7 +116,7 @@ class _Parser:
             name = self.expect("rule")
             rule = name.text[1:-1]
             if rule in rules or rule in ("NULL", "VOID"):
-                raise name.place.error(f"rule <{rule}> is given twice")
+                raise name.place.error(f"rule <{rule[:40]}> is given twice")
             self.expect("=")
             rules[rule] = self.alternatives(0)
             self.expect(";")
@@ -194,4 +195,4 @@ def _tokens(text: str, source: str, line: int, column: int) -> list[Token]:
 
 def _named(text: str) -> str:
     kinds = {"end": "the end", "rule": "a <rule>", "word": "a name"}
-    return kinds.get(text, repr(text))
+    return kinds.get(text, shorten(text))

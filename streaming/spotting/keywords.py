@@ -154,6 +154,11 @@ def check_threshold(value: object, name: str) -> float:
     return float(value)
 
 
+def shorten(phrase: str) -> str:
+    """A phrase of any length as messages show it."""
+    return repr(phrase) if len(phrase) <= MAX_PHRASE else f"{phrase[:40]!r}…"
+
+
 def _label(phrase: str) -> str:
     """What a keyword is called: its words, or its phones if it has no words."""
     words = " ".join(_GIVEN.sub(" ", phrase).split())
@@ -168,9 +173,11 @@ def parse_keyword(phrase: str, lexicon: Lexicon, noun: str = "keyword") -> Keywo
         DataError: it has no words, or of another script, or fewer than 2 or more than 100 phones.
     """
     if not isinstance(phrase, str):
-        raise ConfigError(f"{noun} {phrase!r}: expected text")
+        raise ConfigError(f"{noun} {repr(phrase)[:60]}: expected text")
     if len(phrase) > MAX_PHRASE:
-        raise DataError(f"{noun} {phrase[:40]!r}…: {len(phrase)} characters, at most {MAX_PHRASE} can be had")
+        raise DataError(
+            f"{noun} {shorten(phrase)}: {len(phrase)} characters, at most {MAX_PHRASE} can be had"
+        )
     hidden = next((sign for sign in phrase if sign not in _SPACES and category(sign) in _UNSEEN), None)
     if hidden is not None:
         raise DataError(

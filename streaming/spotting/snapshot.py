@@ -51,7 +51,7 @@ def load(
     if not isinstance(saved, dict) or saved.keys() != {"keywords", "pending", "last"}:
         raise ValueError("is damaged: field 'spotting' is no object of keywords, pending and last")
     if saved["keywords"] != spotter.digest:
-        raise ValueError("is of a stream with other keywords: give restore(…, keywords=…) the same ones")
+        raise ValueError("is of a stream with other keywords: give the same keywords with it")
     first = spotter.initial()
     shapes = {_PHONE: first.search.phone.shape, _BLANK: first.search.blank.shape}
     if arrays.keys() != shapes.keys():
