@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 import lzma
 import math
@@ -142,6 +143,29 @@ def test_texts_are_read_however_they_are_compressed(name: str, tmp_path: Path) -
 
 
 # What is packed
+
+
+def test_a_text_without_end_is_refused_within_bounds() -> None:
+    lexicon = Lexicon()
+    with pytest.raises(DataError, match=r"^/dev/stdin: more than 3,000 words and lines.*give a part of it"):
+        pronounce(itertools.repeat("so it is"), lexicon, source="/dev/stdin", most=3000)
+    with pytest.raises(DataError, match="or 100 different words"):
+        pronounce((f"go {'a' * number}" for number in itertools.count()), lexicon, most_different=100)
+    with pytest.raises(DataError, match=r"200,000,001 phones.*at most 200,000,000"):
+        estimate.learn(np.zeros(estimate.MAX_SYMBOLS + 1, np.uint8))
+
+
+def test_short_lines_take_little_memory_each() -> None:
+    lexicon = Lexicon()
+    lexicon.pronunciations("go")  # reads the dictionary
+    tracemalloc.start()
+    try:
+        found = pronounce(itertools.repeat("go", 100_000), lexicon)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.stream.tobytes() == found.stream[:3].tobytes() * 100_000
+    assert peak < 80 * 100_000
 
 
 @given(stream=streams, histories=st.lists(st.lists(st.integers(1, 5), max_size=5), min_size=1, max_size=5))

@@ -20,6 +20,8 @@ from ..lexicon.phones import PHONES
 from .text import BOUNDARY
 
 MIN_ORDER, MAX_ORDER = 2, 9  # see `ngram.estimate`
+MAX_SYMBOLS = 200_000_000
+"""Of all sentences together: at order 8 they take some 11 GB of memory."""
 ORDER = 8
 PRUNE = 1e-7
 """Nats of relative entropy below which an n-gram goes."""
@@ -61,12 +63,17 @@ def learn(
         about: goes into the file.
 
     Raises:
-        DataError: there are no sentences, or `order`, `prune` or `size` is out of range.
+        DataError: there are no sentences, or more than `MAX_SYMBOLS`, or `order`, `prune` or `size` is out of range.
     """
     if not MIN_ORDER <= order <= MAX_ORDER:
         raise DataError(f"order {order}: expected a number from {MIN_ORDER} to {MAX_ORDER}")
     if not 0 <= prune < 1:
         raise DataError(f"prune {prune}: expected a number from 0 to below 1, such as {PRUNE:g}")
+    if len(stream) > MAX_SYMBOLS:
+        raise DataError(
+            f"{len(stream):,} phones and ends of sentences to learn a language model from, at most {MAX_SYMBOLS:,} can "
+            "be had: give a part of the text"
+        )
     if not stream.any():
         raise DataError("there are no phones to learn a language model from")
     if not word_marks:

@@ -23,6 +23,13 @@ from ..lexicon.phones import PHONES, encode
 MAX_LINE_BYTES = 1 << 20
 """Of a text's line, which is a sentence: what has no line ends is no text, and need not end either."""
 
+MAX_WORDS = 60_000_000
+"""Of a text, each line's end counted as one; 4 bytes each. A pipe need not end."""
+MAX_DIFFERENT = 4_000_000
+"""Different words of a text, some 150 bytes each."""
+
+_BLOCK = 1 << 16  # lines
+
 
 class Sentences(NamedTuple):
     """Sentences as one stream of symbols."""
@@ -61,12 +68,26 @@ def read_lines(path: Path) -> Iterator[str]:
         ) from None
 
 
-def pronounce(lines: Iterable[str], lexicon: Lexicon, rare: int = 0) -> Sentences:
+def pronounce(
+    lines: Iterable[str],
+    lexicon: Lexicon,
+    rare: int = 0,
+    *,
+    source: str = "the text",
+    most: int = MAX_WORDS,
+    most_different: int = MAX_DIFFERENT,
+) -> Sentences:
     """Each line as a sentence: the first pronunciation of each of its words. Lines without words are passed over.
 
     Args:
+        source: what messages call the text.
+        most: words and lines that it may have.
+        most_different: different words.
         rare: lines are skipped that have a word which no dictionary has and which occurs at most so often: in a large
             text, misprints and other languages.
+
+    Raises:
+        DataError: there are more words than may be; the rest of the text is not read.
     """
     ids: dict[str, int] = {}
     text = array("I")  # numbers of words from 1, each line's followed by 0
@@ -75,12 +96,16 @@ def pronounce(lines: Iterable[str], lexicon: Lexicon, rare: int = 0) -> Sentence
         if words:
             text.extend(ids.setdefault(word, len(ids)) + 1 for word in words)
             text.append(0)
+            if len(text) > most or len(ids) > most_different:
+                raise DataError(
+                    f"{source}: more than {most:,} words and lines, or {most_different:,} different words, which is as "
+                    "much as memory is meant for; give a part of it"
+                )
     numbers = np.frombuffer(text, np.uint32)
     often = np.bincount(numbers, minlength=len(ids) + 1)[1:].tolist()
     said = [_word(lexicon, word, often[number] > rare) for word, number in ids.items()]
     out, known, skipped = BytesIO(), 0, 0
-    ends = np.flatnonzero(numbers == 0).tolist()
-    for begin, end in zip([0, *(place + 1 for place in ends)], ends, strict=False):
+    for begin, end in _spans(np.flatnonzero(numbers == 0)):
         sentence = [said[number - 1] for number in text[begin:end]]
         if None in sentence:
             skipped += 1
@@ -88,6 +113,15 @@ def pronounce(lines: Iterable[str], lexicon: Lexicon, rare: int = 0) -> Sentence
         out.write(b"".join(sentence) + b"\0")  # type: ignore[arg-type]
         known += len(sentence)
     return Sentences(np.frombuffer(out.getvalue(), np.uint8), known, skipped)
+
+
+def _spans(ends: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Begin and end of each line, a block at a time: as Python's numbers all of them take gigabytes."""
+    begin = 0
+    for first in range(0, len(ends), _BLOCK):
+        for end in ends[first : first + _BLOCK].tolist():
+            yield begin, end
+            begin = end + 1
 
 
 def segment(spoken: Iterable[tuple[Sequence[str], str]], lexicon: Lexicon) -> Sentences:

@@ -81,7 +81,7 @@ def phone_lm(
 
         lexicon = Lexicon()
         for path in text:
-            found = pronounce(read_lines(path), lexicon, rare)
+            found = pronounce(read_lines(path), lexicon, rare, source=str(path))
             if not found.words:
                 raise DataError(f"{path}: no words to learn from; give text with a sentence a line")
             write(f"{path}: {found.words:,} words, {found.skipped:,} lines skipped")
