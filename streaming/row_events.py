@@ -130,7 +130,7 @@ def _decode_events(
         events, decoding = _decode_phones(meta, _Decoding(state.decoder, state.search), rows, rows.end)
     else:
         events, decoding, endpoints = _decode_utterances(meta, state, state.endpoints, rows)
-    return [*events], replace(state, decoder=decoding.greedy, search=decoding.search, endpoints=endpoints)
+    return [*events], state.replace(decoder=decoding.greedy, search=decoding.search, endpoints=endpoints)
 
 
 def _decode_phones(

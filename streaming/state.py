@@ -65,7 +65,7 @@ def accept_waveform(model: Model, state: StreamState, samples: FloatArray, rate:
     resampler = state.resampler or resample.start(rate, model.metadata.sample_rate)
     audio, resampler = resample.resample(resampler, samples)
     # Concatenation also copies: the caller may reuse the buffer that `samples` came in.
-    return replace(state, resampler=resampler, pending=np.concatenate([state.pending, audio]))
+    return state.replace(resampler=resampler, pending=np.concatenate([state.pending, audio]))
 
 
 def mark_gap(model: Model, state: StreamState, samples: int, rate: int) -> StreamState:
@@ -160,8 +160,7 @@ def decode_output(
     posteriors = state.posteriors
     if posteriors is not None and len(log_probs):
         posteriors = (*posteriors, log_probs.copy())  # not the whole batch's
-    return events, replace(
-        decoded,
+    return events, decoded.replace(
         model=next_state,
         pending=pending,
         frames=state.frames + frames,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import FloatArray
 from .audio.resample import ResamplerState
@@ -77,6 +77,21 @@ class StreamState:
     """Where keywords are looked for."""
     commands: Commanding | None = None
     """Where each utterance is compared with commands: never without `endpoints`."""
+
+    def replace(self, **changes: Any) -> "StreamState":
+        """`dataclasses.replace` in a fraction of its time, for what changes with every call of the graph.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        fields = {**self.__dict__, **changes}
+        if len(fields) > len(self.__dict__):
+            raise TypeError(
+                f"a stream's state has no field {(changes.keys() - self.__dict__.keys()).pop()!r}"
+            )
+        after = object.__new__(StreamState)
+        after.__dict__.update(fields)
+        return after
 
     @property
     def received(self) -> int:

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -446,3 +447,16 @@ def test_channels_that_cancel_are_warned_of_once(
     assert issubclass(warning.category, AudioWarning)
     assert "2 channels cancel" in str(warning.message)
     assert warning.filename in (__file__, concurrent.futures.thread.__file__)
+
+
+def test_a_state_is_replaced_field_by_field(toy: Recognizer) -> None:
+    state = toy.stream()._state
+    for field in fields(state):
+        before, change = vars(state).copy(), {field.name: object()}
+        after, expected = vars(state.replace(**change)), vars(replace(state, **change))
+        assert {name: id(value) for name, value in after.items()} == {
+            name: id(value) for name, value in expected.items()
+        }
+        assert all(value is before[name] for name, value in vars(state).items())
+    with pytest.raises(TypeError, match="'frame'"):
+        state.replace(frame=1)
