@@ -28,7 +28,9 @@ from phonestream.asr.training.augment import Noises, noises_of
 from phonestream.asr.training.batches import Batches, epoch_plan
 from phonestream.asr.training.checkpoint import expand_weights, load_checkpoint, load_encoder, load_weights
 from phonestream.asr.training.config import AugmentConfig, TrainConfig, load_recipe
+from phonestream.asr.training.losses import StepResult
 from phonestream.asr.training.optimisers import Muon, orthogonalise, schedule
+from phonestream.asr.training.progress import Progress
 from phonestream.asr.training.train import train, training_step
 from phonestream.errors import ConfigError, DataError
 
@@ -244,6 +246,36 @@ def test_a_full_disk_leaves_the_checkpoint_before(
         checkpoint.save_checkpoint(run, dataclasses.replace(before, step=3))
     assert load_checkpoint(run).step == 2
     assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint.pt"]
+
+
+def test_records_on_a_full_disk_are_one_line(tmp_path: Path) -> None:
+    def fill(progress: Progress) -> None:
+        progress.start(0)
+        progress._losses.close()
+        progress._losses = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115 - the run closes it
+        progress.step(0, 0.0, StepResult(1.0, 1.0, {}), 1.0, 1.0)
+
+    def run() -> None:
+        with Progress(tmp_path, 2) as progress:
+            fill(progress)
+
+    says = f"{tmp_path}: the run's records cannot be written: No space left on device; make room, .*--resume"
+    with pytest.raises(ConfigError, match=says):
+        run()
+
+
+def test_a_full_disk_leaves_the_records_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "losses.tsv"
+    table.write_text("step\tepoch\n" + "".join(f"{step}\t0\n" for step in range(100)))
+    before = table.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left"), Progress(tmp_path, 200) as progress:
+        progress.start(50)
+    assert table.read_bytes() == before
 
 
 def test_a_damaged_checkpoint_is_named(config: TrainConfig, data: Path, tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def save(data: bytes, path: Path) -> None:
     if is_arpa(path):
         data = ("\n".join(arpa.lines(trie.read(data))) + "\n").encode()
         data = gzip.compress(data, mtime=0) if path.suffix == ".gz" else data
-    with system_errors_as(DataError, f"{path}: the language model cannot be written"):
+    with system_errors_as(
+        DataError, f"{path}: the language model cannot be written", "make room, or give another --output"
+    ):
         write_atomically(path, data)
 
 

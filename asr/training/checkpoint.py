@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import platform
 import sys
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> None:
     with system_errors_as(
         ConfigError,
         f"{run / CHECKPOINT}: could not be written",
-        f"the checkpoint before it is untouched; make room for {buffer.tell() / 2**20:.0f} MiB",
+        f"a checkpoint before it is untouched; make room for {math.ceil(buffer.tell() / 2**20)} MiB, then go on from "
+        "there with --resume",
     ):
         write_atomically(run / CHECKPOINT, buffer.getbuffer())
 

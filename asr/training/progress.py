@@ -1,12 +1,16 @@
 """What a training run shows and keeps: a bar on a terminal, plain lines elsewhere, losses.tsv, dev.tsv, TensorBoard."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import rich.progress
 from rich.console import Console
 
+from ...atomic import write_atomically
+from ...errors import ConfigError, reason_of
 from ..evaluation.score import PhoneErrors
 from .losses import StepResult
 
@@ -31,6 +35,8 @@ class Progress:
         self._console = Console(stderr=True, quiet=silent)
         self._bar: rich.progress.Progress | None = None
         self._writer: Any = None
+        self._losses: Any = None
+        self._dev: Any = None
         self._smooth: float | None = None
 
     def __enter__(self) -> "Progress":
@@ -45,13 +51,30 @@ class Progress:
             self._task = self._bar.add_task("preparing", total=None)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._bar:
             self._bar.stop()
-        if self._writer:
-            self._writer.close()
-            self._losses.close()
-            self._dev.close()
+        failed: list[ConfigError] = []
+        for record in (self._writer, self._losses, self._dev):
+            try:
+                with self._writing():
+                    if record is not None:
+                        record.close()
+            except ConfigError as error:
+                failed.append(error)
+        if failed and kind is None:  # else what went wrong before is told, mostly the same
+            raise failed[0]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around what writes records: a full disk is said in one line, and the checkpoint is still there."""
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"{self.run}: the run's records cannot be written: {reason_of(error)}; make room, then go on from the "
+                "last checkpoint with --resume"
+            ) from None
 
     def say(self, message: str) -> None:
         """One line for the person who watches."""
@@ -70,9 +93,10 @@ class Progress:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        self._losses = _open_at(self.run / LOSSES, LOSS_COLUMNS, lambda row: row < step)
-        self._dev = _open_at(self.run / DEV, DEV_COLUMNS, lambda row: row <= step)
-        self._writer = SummaryWriter(str(self.run / "tensorboard"), purge_step=step)
+        with self._writing():
+            self._losses = _open_at(self.run / LOSSES, LOSS_COLUMNS, lambda row: row < step)
+            self._dev = _open_at(self.run / DEV, DEV_COLUMNS, lambda row: row <= step)
+            self._writer = SummaryWriter(str(self.run / "tensorboard"), purge_step=step)
         self._first, self._began, self._said = step, time.monotonic(), 0.0
         self._audio = 0.0
         self._hours_before = hours
@@ -89,12 +113,13 @@ class Progress:
         if self._silent:
             return
         loss, norm = result.loss, result.gradient_norm
-        self._losses.write(f"{step}\t{epoch:.4f}\t{loss!r}\t{norm:.6g}\t{share:.6g}\t{seconds:.2f}\n")
-        self._losses.flush()
         parts = {f"loss_{name}": value for name, value in result.parts.items()}
         scalars = {"loss": loss, **parts, "gradient_norm": norm, "rate": share, "epoch": epoch}
-        for name, value in scalars.items():
-            self._writer.add_scalar(f"train/{name}", value, step)
+        with self._writing():
+            self._losses.write(f"{step}\t{epoch:.4f}\t{loss!r}\t{norm:.6g}\t{share:.6g}\t{seconds:.2f}\n")
+            self._losses.flush()
+            for name, value in scalars.items():
+                self._writer.add_scalar(f"train/{name}", value, step)
         self._smooth = loss if self._smooth is None else 0.98 * self._smooth + 0.02 * loss
         self._audio += seconds
         done, elapsed = step + 1 - self._first, time.monotonic() - self._began
@@ -114,19 +139,19 @@ class Progress:
         if self._silent:
             return
         self.per = 100 * errors.per
-        self._dev.write(
-            f"{step}\t{self.hours:.4f}\t{self.per:.4f}\t{errors.substitutions}\t{errors.insertions}\t{errors.deletions}\n"
-        )
-        self._dev.flush()
-        self._writer.add_scalar("dev/per", self.per, step)
+        with self._writing():
+            self._dev.write(
+                f"{step}\t{self.hours:.4f}\t{self.per:.4f}\t"
+                f"{errors.substitutions}\t{errors.insertions}\t{errors.deletions}\n"
+            )
+            self._dev.flush()
+            self._writer.add_scalar("dev/per", self.per, step)
         self.say(f"step {step}: dev PER {self.per:.2f} %")
 
 
 def _open_at(path: Path, columns: tuple[str, ...], keep: Any) -> Any:
-    """Open a table for appending, with only the rows whose step `keep` accepts."""
+    """Open a table for appending, with only the rows whose step `keep` accepts: cut, or left as it is."""
     rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.exists() else []
     kept = [row for row in rows if row.endswith("\n") and keep(int(row.split("\t", 1)[0]))]
-    file = path.open("w", encoding="utf-8")
-    file.write("\t".join(columns) + "\n")
-    file.writelines(kept)
-    return file
+    write_atomically(path, "".join(["\t".join(columns) + "\n", *kept]).encode())
+    return path.open("a", encoding="utf-8")
