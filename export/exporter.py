@@ -1,6 +1,7 @@
 """`phonestream export`: a training run to one ONNX file that describes itself, verified before it is written."""
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from copy import deepcopy
@@ -284,6 +285,6 @@ def _write(output: Path, content: bytes) -> None:
     with system_errors_as(
         ModelError,
         f"{output}: could not be written",
-        f"choose a folder that you may write to, with {len(content) / 2**20:.0f} MiB of room",
+        f"choose a folder that you may write to, with {math.ceil(len(content) / 2**20)} MiB of room",
     ):
         write_atomically(output, content)

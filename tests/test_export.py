@@ -376,3 +376,9 @@ def test_weights_are_not_read_from_files_that_are_not_ours(tmp_path: Path) -> No
         read_weights(toy_model(tmp_path / "foreign.onnx", metadata={}))
     with pytest.raises(ModelError, match="'encoder' is missing"):
         read_weights(toy_model(tmp_path / "toy.onnx"))
+
+
+def test_a_model_that_cannot_be_written_says_how_much_room_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(ModelError, match=r"could not be written: Is a directory; .* with 1 MiB of room"):
+        exporter._write(tmp_path / "model.onnx", bytes(1000))

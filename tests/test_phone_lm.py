@@ -418,7 +418,7 @@ def test_what_cannot_be_learnt_from(corpus: Sentences) -> None:
     ]:
         with pytest.raises(DataError, match=message):
             estimate.learn(**({"stream": corpus.stream} | changes))  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="cannot be written: Not a directory"):
+    with pytest.raises(DataError, match="cannot be written: Not a directory; make room, or give another"):
         estimate.save(b"", Path("/dev/null/lm"))
     with pytest.raises(DataError, match="no sentences"):
         estimate.perplexity(estimate.learn(corpus.stream).data, [])
