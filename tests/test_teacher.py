@@ -1,5 +1,7 @@
 """The teacher's encoder is Whisper's, its head learns, and the rows that are written are the head's."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +186,19 @@ def test_a_head_learns_and_is_read_back_for_its_own_encoder_only(tmp_path: Path)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ModelError, match="cannot be read as a teacher's head"):
         load_head(path, "these")
+
+
+def test_a_head_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    head = Head(HeadConfig(layers=2, input_width=8, width=16, depth=2))
+    with pytest.raises(
+        ModelError, match=r"head: the head cannot be written: No space left on device; make room"
+    ):
+        save_head(head, tmp_path / "head", "these")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_lead_is_the_median_time_between_spikes() -> None:

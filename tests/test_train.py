@@ -248,6 +248,32 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint.pt"]
 
 
+def test_decoded_audio_on_a_full_disk_says_where_it_would_be(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = list(load_cuts(data, "train"))
+
+    def decode(cache: Path) -> None:
+        monkeypatch.setenv("PHONESTREAM_CACHE", str(cache))
+        cached_corpus(cuts, longest_seconds=35.0, report=lambda line: None)
+
+    decode(tmp_path / "one")
+    (made,) = (path for path in (tmp_path / "one").rglob("*") if path.is_file())
+    partial = (
+        tmp_path / "two" / made.relative_to(tmp_path / "one").with_name(f".{made.name}.{os.getpid()}.partial")
+    )
+    partial.parent.mkdir(parents=True)
+    partial.symlink_to("/dev/full")
+    with pytest.raises(
+        DataError, match=r"could not be written to .*two.*: No space left on device; it needs"
+    ):
+        decode(tmp_path / "two")
+    with pytest.raises(
+        DataError, match=r"could not be written to /dev/null/cache.*: Not a directory; it needs"
+    ):
+        decode(Path("/dev/null/cache"))
+
+
 def test_records_on_a_full_disk_are_one_line(tmp_path: Path) -> None:
     def fill(progress: Progress) -> None:
         progress.start(0)

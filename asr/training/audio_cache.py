@@ -105,25 +105,22 @@ def _digest(cuts: Sequence[lhotse.cut.Cut]) -> str:
 def _fill(
     path: Path, cuts: Sequence[lhotse.cut.Cut], sizes: Sequence[int], progress: Callable[[int, int], None]
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        system_errors_as(
-            DataError,
-            f"decoded audio could not be written to {path.parent}",
-            f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
-            "make room or set PHONESTREAM_CACHE to another folder",
-        ),
-        replacing(path) as partial,
-        partial.open("wb") as file,
+    with system_errors_as(
+        DataError,
+        f"decoded audio could not be written to {path.parent}",
+        f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
+        "make room or set PHONESTREAM_CACHE to another folder",
     ):
-        for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
-            samples = load_samples(cut)
-            if abs(len(samples) - size) > 160:
-                raise AudioError(
-                    f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
-                    "the file is truncated or was changed; prepare the corpus again"
-                )
-            fitted = np.zeros(size, np.float32)
-            fitted[: min(size, len(samples))] = samples[:size]
-            (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tofile(file)
-            progress(done + 1, len(cuts))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
+                samples = load_samples(cut)
+                if abs(len(samples) - size) > 160:
+                    raise AudioError(
+                        f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
+                        "the file is truncated or was changed; prepare the corpus again"
+                    )
+                fitted = np.zeros(size, np.float32)
+                fitted[: min(size, len(samples))] = samples[:size]
+                file.write((fitted * 32768).round().clip(-32768, 32767).astype("<i2").tobytes())
+                progress(done + 1, len(cuts))

@@ -83,16 +83,13 @@ def _write(
     recordings: Sequence[tuple[str, int, Callable[[], Samples]]],
     progress: Callable[[int, int], None],
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        system_errors_as(
-            DataError,
-            f"features could not be written to {path.parent}",
-            "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours",
-        ),
-        replacing(path) as partial,
-        partial.open("wb") as file,
+    with system_errors_as(
+        DataError,
+        f"features could not be written to {path.parent}",
+        "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours",
     ):
-        for done, (_, _, load) in enumerate(recordings, start=1):
-            features_of(encoder, load()).tofile(file)
-            progress(done, len(recordings))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            for done, (_, _, load) in enumerate(recordings, start=1):
+                file.write(features_of(encoder, load()).tobytes())
+                progress(done, len(recordings))

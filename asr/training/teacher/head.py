@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ....atomic import write_atomically
 from ....errors import ModelError, system_errors_as
 from ...lexicon.phones import PHONES
 from ...model.blocks import by_row
@@ -100,8 +101,14 @@ def save_head(head: Head, path: Path, whisper_digest: str) -> None:
         "whisper": whisper_digest,
         "phones": json.dumps(PHONES),
     }
-    with system_errors_as(ModelError, f"{path}: the head cannot be written", also=SafetensorError):
-        save_file({name: weight.contiguous() for name, weight in head.state_dict().items()}, path, metadata)
+    with system_errors_as(
+        ModelError,
+        f"{path}: the head cannot be written",
+        "make room, or give another path",
+        also=SafetensorError,
+    ):
+        content = save({name: weight.contiguous() for name, weight in head.state_dict().items()}, metadata)
+        write_atomically(path, content)
 
 
 def load_head(path: Path, whisper_digest: str) -> Head:

@@ -157,7 +157,11 @@ def write_rows(
         labels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.labels for sparse in kept)]),
         levels=np.concatenate([np.zeros((0, KEPT), np.uint8), *(sparse.levels for sparse in kept)]),
     )
-    with system_errors_as(DataError, f"{path}: the teacher's rows cannot be written"):
+    with system_errors_as(
+        DataError,
+        f"{path}: the teacher's rows cannot be written",
+        "make room, and start again: what is made is kept",
+    ):
         write_atomically(path, buffer.getbuffer())
     return buffer.getbuffer().nbytes
 
