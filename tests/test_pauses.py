@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_training import CONFIG
-from test_teacher_rows import logs, spikes, spiky
+from teacher_rows import HOP, even_rows, spiky
 
 from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.lexicon import bundled
@@ -18,12 +18,11 @@ from phonestream.asr.training.batches import Batches
 from phonestream.asr.training.config import AugmentConfig
 from phonestream.asr.training.distillation import check_teacher
 from phonestream.asr.training.pauses import FADE, GROWTH, boundaries, put_pauses
-from phonestream.asr.training.teacher.rows import load_rows, sparse_rows, write_rows
+from phonestream.asr.training.teacher.lead import spikes
 from phonestream.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-HOP = 320  # samples of a row of 20 ms
 WORDS = [[3, 4], [5], [6, 6, 7], [8, 9], [10]]
 PAUSING = AugmentConfig(pause_probability=1.0, pause_seconds=(0.1, 0.4))
 
@@ -104,19 +103,13 @@ def test_what_is_switched_off_draws_nothing() -> None:
     assert put_pauses(samples, list, rows, 0.02, PAUSING, rng) is None
 
 
-def test_a_batch_with_pauses_teaches_the_phones_that_are_in_it(corpus: CachedCorpus, tmp_path: Path) -> None:
-    recordings = []
-    for utterance in corpus.utterances:
-        rows = -(-utterance.samples // HOP)
-        places = np.linspace(5, rows - 6, len(utterance.labels)).astype(int).tolist()
-        pairs = list(zip(places, utterance.labels, strict=True))
-        recordings.append((utterance.id, sparse_rows(logs(spiky(pairs, rows)))))
-    path = tmp_path / "rows.npz"
-    write_rows(path, recordings, row_seconds=0.02, lead_seconds=0.0, teacher="even spikes")
+def test_a_batch_with_pauses_teaches_the_phones_that_are_in_it(
+    corpus: CachedCorpus, small_corpus: Path, tmp_path: Path
+) -> None:
     config = dataclasses.replace(
         CONFIG, distillation=0.5, batch_seconds=200.0, augment=dataclasses.replace(PAUSING, speeds=(0.9, 1.1))
     )
-    rows_of = load_rows(path)
+    rows_of = even_rows(small_corpus, tmp_path / "rows.npz")
     batch = Batches(corpus, Noises([], [], 0.0), config, teacher_rows=rows_of).batch(0)
     plain = Batches(
         corpus,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from corpus_layouts import librispeech, wsj
 from small_training import losses, write_corpus
+from teacher_rows import even_rows
 
 from phonestream.asr.corpora.corpus import prepare
 from phonestream.asr.evaluation.evaluate import evaluate
@@ -68,9 +69,10 @@ def test_a_recipe_trains_a_model_that_can_be_measured(
     recipe: Path, stage: TrainConfig, speech_dir: Path, tmp_path: Path
 ) -> None:
     config = smaller(stage)
-    teacher = Encoder(config.model) if config.distillation else None
     data = corpus_for(recipe, tmp_path, speech_dir)
-    assert train(config, tmp_path / "run", data, teacher=teacher)
+    rows = even_rows(data, tmp_path / "rows.npz") if config.augment.pause_probability else None
+    teacher = Encoder(config.model) if config.distillation and rows is None else None
+    assert train(config, tmp_path / "run", data, teacher=teacher, teacher_rows=rows)
     assert len(losses(tmp_path / "run")) == 2
     report = evaluate(str(tmp_path / "run"), split="dev", data=data, limit=1)
     assert report.problems == ()

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_training import CONFIG, check_resumes, losses, write_toml
+from teacher_rows import LABELS, logs, spiky
 
 from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.phones import BLANK, PHONES
@@ -27,24 +28,9 @@ from phonestream.asr.training.train import train, training_step
 from phonestream.cli import main
 from phonestream.errors import ConfigError, DataError
 
-LABELS = len(PHONES) + 1
 TAUGHT = dataclasses.replace(CONFIG, distillation=0.6, layer_drop=0.0)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def spiky(places: list[tuple[int, int]], rows: int) -> np.ndarray:
-    """Probabilities: blank but in the rows `place`, where `label` has 0.9."""
-    probabilities = np.zeros((rows, LABELS), np.float32)
-    probabilities[:, BLANK] = 1.0
-    for place, label in places:
-        probabilities[place] = 0.0
-        probabilities[place, [BLANK, label]] = 0.1, 0.9
-    return probabilities
-
-
-def logs(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities, 1e-9)).astype(np.float32)
 
 
 @given(seed=st.integers(0, 2**32), lengths=st.lists(st.integers(0, 400), min_size=1, max_size=5))
