@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from phonestream import DataError, ModelError
 from phonestream.asr.lexicon.lexicon import Lexicon
+from phonestream.asr.lexicon.ngram import BOUNDARY
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.asr.phone_lm import estimate
-from phonestream.asr.phone_lm.text import BOUNDARY, Sentences, pronounce, read_lines, segment
+from phonestream.asr.phone_lm.text import Sentences, pronounce, read_lines, segment
 from phonestream.cli import main
 from phonestream.streaming.decoding import arpa, phone_lm, trie
 from phonestream.streaming.decoding.load import bundled_language_models, load

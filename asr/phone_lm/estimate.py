@@ -16,8 +16,8 @@ from ...errors import DataError, reason_of, system_errors_as
 from ...streaming.decoding import arpa, trie
 from ...streaming.decoding.phone_lm import PhoneLM
 from ..lexicon import ngram
+from ..lexicon.ngram import BOUNDARY
 from ..lexicon.phones import PHONES
-from .text import BOUNDARY
 
 MIN_ORDER, MAX_ORDER = 2, 9  # see `ngram.estimate`
 MAX_SYMBOLS = 200_000_000

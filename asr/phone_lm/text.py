@@ -17,7 +17,6 @@ import numpy as np
 from ...errors import DataError, reason_of
 from ...text_file import check_ends
 from ..lexicon.lexicon import Lexicon, normalise
-from ..lexicon.ngram import BOUNDARY as BOUNDARY  # between sentences
 from ..lexicon.phones import PHONES, encode
 
 MAX_LINE_BYTES = 1 << 20

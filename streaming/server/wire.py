@@ -19,9 +19,8 @@ from .limits import Limits
 from .token_bucket import TokenBucket
 
 PIECE = 4096  # bytes that are parsed at a time: at most some 700 frames
-LINGER_SECONDS = (
-    1.0  # after a close for what was sent: closed at once, with more on its way, TCP would drop the reason
-)
+LINGER_SECONDS = 1.0
+"""After a close for what was sent: closed at once, with more on its way, TCP would drop the reason."""
 UNREAD_BYTES = 1 << 16  # unsent: pings are no longer answered
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"

@@ -65,8 +65,9 @@ def phone_lm(
     Without --text and --data it learns from the corpus that PHONESTREAM_SPEECH names.
     """
     check_new(output, True, [*(text or []), arpa])
+    from ..asr.lexicon.ngram import BOUNDARY
     from ..asr.phone_lm import estimate
-    from ..asr.phone_lm.text import BOUNDARY, join, pronounce, read_lines
+    from ..asr.phone_lm.text import join, pronounce, read_lines
 
     if arpa is not None:
         if text or data:
