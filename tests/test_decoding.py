@@ -17,7 +17,7 @@ from phonestream.asr.lexicon.phones import PHONES, encode
 from phonestream.asr.phone_lm import estimate
 from phonestream.streaming.decode import Decoder, DecoderState
 from phonestream.streaming.decoding import search
-from phonestream.streaming.decoding.config import BeamSearch
+from phonestream.streaming.decoding.config import BLANK_SCORE, BeamSearch
 from phonestream.streaming.decoding.decoder import BeamDecoder, BeamState
 from phonestream.streaming.decoding.load import load
 
@@ -282,3 +282,11 @@ def test_prefixes_are_known_by_what_is_not_final(small_lm: Path, seed: int) -> N
         (first, left), (second, right) = (decoder.decode(at, rows[40:]) for at in (one, other))
         assert first == second
         assert decoder.finish(left)[0] == decoder.finish(right)[0]
+
+
+def test_the_documented_defaults_are_those_that_are_used() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "decoding.md").read_text("utf-8").replace("−", "-")
+    defaults = {**vars(BeamSearch()), "lm": '`"default"`', "blank_score": f"{BLANK_SCORE:g}, without"}
+    for name, value in defaults.items():
+        shown = f"{value:g} |" if isinstance(value, int | float) else value
+        assert f"| `{name}` | {shown}" in page
