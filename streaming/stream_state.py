@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from .arrays import FloatArray
+from .audio.recording import Lost as Lost
 from .audio.resample import ResamplerState
 from .decode import DecoderState, Phone
 from .decoding.stream_search import Search
@@ -16,13 +17,6 @@ from .spotting.spotter import Spotted, Spotting
 
 MAX_ROWS = 2**30
 """Rows that a stream may have when more audio comes: 497 days where a row is 40 ms. Searches count in 32 bits."""
-
-
-class Lost(NamedTuple):
-    """Audio that never arrived, in seconds from the start of the stream."""
-
-    start: float
-    seconds: float
 
 
 Event: TypeAlias = Phone | Endpoint | Lost | Spotted | CommandResult

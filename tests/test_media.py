@@ -132,6 +132,7 @@ def test_what_is_missing_in_the_middle_is_silence_and_the_clock_stays_right(
     with closing(open_audio(path)) as audio:
         samples = np.concatenate([*audio.blocks()])
         assert audio.remarks == ("lacks 0.43 s of audio from 0.85 s on; silence stands for it",)
+        assert [(round(start, 2), round(seconds, 2)) for start, seconds in audio.lost] == [(0.85, 0.43)]
     assert abs(len(samples) - len(speech)) <= RATE // 1000
     assert not samples[41 * 1024 : 59 * 1024].any()
     np.testing.assert_allclose(samples[-1024:], speech[-1024:] / 32768, atol=1e-7)

@@ -184,6 +184,13 @@ def test_files_are_heard_as_by_the_command_line(
     assert raw.json() == form.json() == transcript
 
 
+def test_lost_audio_of_a_file_is_in_the_answer(server: Process) -> None:
+    content = (Path(__file__).parent / "data/audio/clock-jumps.opus").read_bytes()
+    answer = httpx.post(f"{server.url}/v1/transcribe", content=content).json()
+    assert answer["lost"] == [{"start": 1.014, "seconds": 0.01}]
+    assert answer["remarks"] == ["lacks 0.01 s of audio from 1.01 s on"]
+
+
 def test_files_are_answered_in_any_format_and_phone_set(server: Process, recordings: list[Path]) -> None:
     url, path = f"{server.url}/v1/transcribe", recordings[0]
     grid = httpx.post(f"{url}?file=a.opus&format=TextGrid&phones=ipa", content=path.read_bytes())

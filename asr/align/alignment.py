@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ...streaming.audio.recording import Lost
 from ...streaming.decode import Phone
 from .pronunciation import Instead
 
@@ -85,6 +86,8 @@ class Alignment:
     extra: tuple[Extra, ...] = ()
     lines: tuple[Line, ...] = ()
     """Of a transcript that has several, those of which a word was found."""
+    lost: tuple[Lost, ...] = ()
+    """What is missing within a recording that comes from a file, in order."""
 
     @property
     def missing(self) -> tuple[AlignedWord, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import AudioWarning
 from ..arrays import AnyArray, FloatArray
-from .recording import Audio
+from .recording import Audio, Lost
 from .samples import MAX_CHANNELS, next_channels, slices
 
 SPLIT = "make one of them a file, for example with: ffmpeg -i FILE -af 'pan=mono|c0=c0' one.wav"
@@ -116,6 +116,10 @@ class Mixed:
         """Lines that do not name the file; of the channels, as far as it has been read."""
         told = self._level.describe("its", self._remedy)
         return self._audio.remarks if told is None else (*self._audio.remarks, told)
+
+    @property
+    def lost(self) -> tuple[Lost, ...]:
+        return self._audio.lost
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """As those of the recording."""

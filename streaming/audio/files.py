@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, cast
 
 import soundfile
@@ -13,7 +14,7 @@ from .closing import Closing
 from .containers.sds import check_packets
 from .containers.view import Piece
 from .input_file import open_input
-from .recording import KINDS, Audio, UnknownFormatError, span, unexpected
+from .recording import KINDS, Audio, UnknownFormatError, lost_remark, span, unexpected
 from .samples import check_rate
 
 BLOCK_SECONDS = 10  # of audio at a time
@@ -112,6 +113,7 @@ class AudioFile(Closing):
         seconds: the same in seconds.
         format: libsndfile's name of the container, such as `WAV`.
         remarks: what a person should know of a file that is heard, in lines that do not name it.
+        lost: what is missing within it.
 
     Raises:
         AudioError: there is no such file, it may not be read, is no audio or of a codec that libsndfile lacks
@@ -128,7 +130,9 @@ class AudioFile(Closing):
             self._sound = self._decoder()
             self.format: str = self._sound.format
             verdict = self._check()
-            self.remarks = verdict.remarks
+            self.lost = verdict.lost
+            silence = self.format == "FLAC"  # which libFLAC puts in the place of frames
+            self.remarks = (*verdict.remarks, *lost_remark(verdict.lost, silence=silence))
             if verdict.pieces is not None:
                 self._pieces = verdict.pieces
                 self._sound = self._decoder()
@@ -241,30 +245,33 @@ class AudioFile(Closing):
         position = os.lseek(descriptor, 0, os.SEEK_CUR)  # shared with libsndfile, which reads on from there
         known = self._sound.frames != _UNKNOWN_LENGTH
         with open(descriptor, "rb", closefd=False) as file:
+            check = partial(
+                containers.check,
+                file,
+                kind=self.format,
+                subtype=self._sound.subtype,
+                seconds=self._sound.frames / self._sound.samplerate if known else None,
+                sample_rate=self._sound.samplerate,
+            )
             try:
-                verdict = containers.check(
-                    file,
-                    kind=self.format,
-                    subtype=self._sound.subtype,
-                    seconds=self._sound.frames / self._sound.samplerate if known else None,
-                    sample_rate=self._sound.samplerate,
-                )
+                verdict = check()
             except containers.JitterError:
                 if not self._decodes():
                     raise
-                verdict = containers.Verdict()
+                verdict = check(jumps=True)
         os.lseek(descriptor, position, os.SEEK_SET)
         return verdict
 
     def _decodes(self) -> bool:
-        """Whether the decoder reads the file to its end."""
+        """Whether the decoder gives as many samples as it states."""
+        done = 0
         with self._decoder() as sound:
             try:
-                while len(sound.read(BLOCK_SECONDS * sound.samplerate, always_2d=True)):
-                    pass
+                while count := len(sound.read(BLOCK_SECONDS * sound.samplerate, always_2d=True)):
+                    done += count
             except soundfile.LibsndfileError:
                 return False
-        return True
+            return done >= int(sound.frames)
 
     def _length(self, counted: int | None) -> int | None:
         """Samples per channel, as the checker `counted` them or else the decoder states them."""

@@ -11,12 +11,15 @@ import numpy as np
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
-from .recording import KINDS, UnknownFormatError, span, unexpected
+from .recording import KINDS, Lost, UnknownFormatError, lost_remark, span, unexpected
 from .samples import slices
 
 BLOCK_SECONDS = 1  # of audio at a time, at least; a packet may hold more
 GAP_SECONDS = 0.05
 """Time stamps are rounded, to the millisecond in Matroska; a larger hole between two frames is lost audio."""
+EXACT_GAP_SECONDS = 0.001
+"""The same in Ogg, whose positions count samples. Silence stands only for holes above `GAP_SECONDS`: smaller ones are
+often taken back on a later page."""
 MAX_GAP_SECONDS = 3600
 STATE_THEIR_LENGTH = (
     "mov,",
@@ -102,18 +105,20 @@ class MediaFile:
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from None
         self._remarks = verdict.remarks
-        self._holes: list[tuple[float, float]] = []  # start and length in seconds of what is missing
+        self._least = EXACT_GAP_SECONDS if kind == "ogg" else GAP_SECONDS  # that is told as lost
+        self._lost: list[Lost] = []
         if verdict.pieces is not None:
             self._input = containers.View(file, verdict.pieces)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        if not self._holes:
-            return self._remarks
-        (first, _), missing = self._holes[0], sum(seconds for _, seconds in self._holes)
-        places = "" if len(self._holes) == 1 else f", in {len(self._holes)} places"
-        lacking = f"lacks {missing:.2f} s of audio from {first:.2f} s on{places}; silence stands for it"
-        return *self._remarks, lacking
+        silence = all(seconds > GAP_SECONDS for _, seconds in self._lost)
+        return *self._remarks, *lost_remark(self._lost, silence=silence)
+
+    @property
+    def lost(self) -> tuple[Lost, ...]:
+        """What is missing within it, as far as it has been read, on the clock of its samples."""
+        return tuple(self._lost)
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """The samples from `start` up to `stop`, as `AudioFile.blocks` gives them.
@@ -152,8 +157,9 @@ class MediaFile:
     def _samples(self) -> Iterator[FloatArray]:
         """Each frame's samples [n, channels], and zeros where the time stamps leave a hole."""
         rate, done = self.sample_rate, 0
+        owed = 0  # samples that are told as lost, for which no zeros stand
         to_float = av.AudioResampler(format="fltp")
-        self._holes = []
+        self._lost = []
         with self._open() as container:
             origin = Fraction(container.start_time or 0, av.time_base)
             try:
@@ -164,9 +170,13 @@ class MediaFile:
                     hole = round(begins * rate) - done
                     if hole > MAX_GAP_SECONDS * rate:
                         raise self._broken(f"has a hole of {hole / rate:.0f} s", done / rate)
-                    if hole > GAP_SECONDS * rate:
+                    owed = min(owed, max(0, hole))
+                    if hole - owed > self._least * rate:
                         if done:  # else the sound begins after the picture
-                            self._holes.append((done / rate, hole / rate))
+                            self._lost.append(Lost(done / rate, (hole - owed) / rate))
+                        owed = hole
+                    if hole > GAP_SECONDS * rate:
+                        owed = 0
                         done += hole
                         for piece in slices(hole, rate):
                             yield np.zeros((piece.stop - piece.start, self.channels), np.float32)

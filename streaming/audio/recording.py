@@ -1,12 +1,19 @@
 """What every reader of recordings has in common, whichever library decodes for it."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from ...errors import AudioError
 from ..arrays import FloatArray
 
 KINDS = "WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and others that libsndfile reads"
+
+
+class Lost(NamedTuple):
+    """Audio that never arrived, in seconds from the start of the stream or recording."""
+
+    start: float
+    seconds: float
 
 
 class Audio(Protocol):
@@ -19,6 +26,11 @@ class Audio(Protocol):
 
     @property
     def remarks(self) -> tuple[str, ...]: ...
+
+    @property
+    def lost(self) -> tuple[Lost, ...]:
+        """What is missing within it, in order; complete once it has been read."""
+        ...
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]: ...
 
@@ -48,3 +60,24 @@ def span(blocks: Iterable[FloatArray], start: int, stop: int | None) -> Iterator
         done += len(block)
         if stop is not None and done >= stop:
             return
+
+
+def lost_within(lost: Iterable[Lost], start: float, stop: float) -> tuple[Lost, ...]:
+    """What of `lost` lies between two times of a recording, in seconds from the first of them."""
+    within = ((max(start, begin), min(stop, begin + seconds)) for begin, seconds in lost)
+    return tuple(Lost(begin - start, end - begin) for begin, end in within if end > begin)
+
+
+def lost_remark(lost: Sequence[Lost], *, silence: bool) -> tuple[str, ...]:
+    """The line about what is missing within a recording; none if nothing is.
+
+    Args:
+        lost: in order.
+        silence: whether zeros stand in its place.
+    """
+    if not lost:
+        return ()
+    places = "" if len(lost) == 1 else f", in {len(lost)} places"
+    instead = "; silence stands for it" if silence else ""
+    missing = sum(seconds for _, seconds in lost)
+    return (f"lacks {missing:.2f} s of audio from {lost[0].start:.2f} s on{places}{instead}",)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ..audio import resample
+from ..audio.recording import Lost
 from ..decode import Phone
 from ..pool.stream import PooledStream
 from .access import Access, is_loopback
@@ -29,7 +30,9 @@ class AnswerWriter(Protocol):
     @property
     def media_type(self) -> str: ...
 
-    def write(self, file: str, seconds: float, phones: Sequence[Phone]) -> bytes: ...
+    def write(
+        self, file: str, seconds: float, phones: Sequence[Phone], lost: tuple[Lost, ...] = ()
+    ) -> bytes: ...
 
 
 Answers: TypeAlias = Callable[[Mapping[str, str]], AnswerWriter]

@@ -78,11 +78,12 @@ async def _transcript(request: Request, service: Service) -> Response:
             wanted = await _wanted(service, [*parameters, *fields])
         await in_thread(service, file.flush)
         try:
-            events, seconds, remarks = await _recognize(request, service, file.name, wanted)
+            events, seconds, audio = await _recognize(request, service, file.name, wanted)
         except AudioError as error:  # begins with the path, which is nobody's business
             raise HTTPException(422, str(error).replace(file.name, name)) from None
     phones = [event for event in events if isinstance(event, Phone)]
-    content = await in_thread(service, wanted.writer.write, name, seconds, phones)
+    content = await in_thread(service, wanted.writer.write, name, seconds, phones, audio.lost)
+    remarks = [*audio.remarks]
     more = wanted.told(events)
     kind = wanted.writer.media_type
     if kind == JSON and (more or remarks):
@@ -225,8 +226,8 @@ class _Bounded:
 
 async def _recognize(
     request: Request, service: Service, path: str, wanted: Wanted
-) -> tuple[list[Event], float, list[str]]:
-    """What is heard in an audio file, its seconds, and remarks on it.
+) -> tuple[list[Event], float, Mixed]:
+    """What is heard in an audio file, its seconds, and the file, closed, which has remarks on it.
 
     Raises:
         AudioError: it cannot be used; the message begins with the path.
@@ -262,7 +263,7 @@ async def _recognize(
             put(stream, Finish())
             while not isinstance(event := await events.get(), Final):
                 _keep(event, heard, path, done / rate)
-            return heard, event.seconds, [*audio.remarks]
+            return heard, event.seconds, audio
     finally:
         audio.close()
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import AudioError, system_errors_as
 from ..streaming.arrays import AnyArray, FloatArray
 from ..streaming.audio.containers.magic import container_name
+from ..streaming.audio.recording import Lost
 
 ENCODINGS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 STANDARD_INPUT = 0  # its descriptor
@@ -34,6 +35,7 @@ class RawInput:
     path = "-"
     seconds: float | None = None
     remarks: tuple[str, ...] = ()
+    lost: tuple[Lost, ...] = ()
 
     def __init__(self, raw: Raw) -> None:
         self.sample_rate = raw.rate

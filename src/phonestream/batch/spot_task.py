@@ -14,7 +14,7 @@ from .entries import Source
 from .output import Output, result_folder
 from .sinks import ResultSink
 from .task import Progress, Result, Settings, whole_result
-from .transcription import EACH, MIX, choose_channels, opened, source_blocks, transcribe_source
+from .transcription import EACH, MIX, choose_channels, opened, source_blocks, source_lost, transcribe_source
 
 Opened: TypeAlias = tuple[Recognizer, Keywords | CommandRecognizer]
 
@@ -78,7 +78,7 @@ class SpotTask(NamedTuple):
         )
         folder = self.settings.options.folder if output is None else result_folder(output, self.source.stem)
         for one in channels:
-            found = Spots(self.source.name, one.seconds, one.spotted, one.channel, folder)
+            found = Spots(self.source.name, one.seconds, one.spotted, one.channel, folder, one.lost)
             for form in map(SPOT_FORMATS.__getitem__, self.settings.formats):
                 sink.open(self._number(one.channel), form.extension).write(form.write(found))
         return channels[0].seconds, channels[0].remarks
@@ -90,13 +90,14 @@ class SpotTask(NamedTuple):
             chosen = choose_channels(self.source, audio, self.settings.channel)
             block = read_clip(source_blocks(self.source, audio), audio)
             rate, remarks = audio.sample_rate, [*audio.remarks]
+            lost = source_lost(self.source, audio)
         for channel, columns in chosen:
             samples = block if columns is None else block[:, columns]
             if self.settings.channel == MIX and (told := MixLevel().add(samples).remark) is not None:
                 remarks.append(told)
             said = commands.recognize(*hear_clip(mono(samples), rate, recognizer))
             for form in map(COMMAND_FORMATS.__getitem__, self.settings.formats):
-                content = form.write(Told(self.source.name, said, channel))
+                content = form.write(Told(self.source.name, said, channel, lost))
                 sink.open(self._number(channel), form.extension).write(content)
         return len(block) / rate, remarks
 

@@ -209,4 +209,5 @@ def _document(source: Source, settings: Settings, result: ChannelResult) -> Docu
         intervals,
         channel=result.channel,
         alternatives=result.alternatives,
+        lost=result.lost,
     )

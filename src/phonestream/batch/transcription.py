@@ -1,5 +1,6 @@
 """A recording through the model, a block at a time and every channel in a stream of its own."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from ..native_output import native_remarks_off
 from ..streaming.arrays import FloatArray
 from ..streaming.audio.channels import MixLevel
 from ..streaming.audio.files import open_audio
-from ..streaming.audio.recording import Audio, unexpected
+from ..streaming.audio.recording import Audio, Lost, lost_within, unexpected
 from ..streaming.audio.samples import MAX_CHANNELS
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
@@ -39,6 +40,7 @@ class ChannelResult(NamedTuple):
     alternatives: tuple[Hypothesis, ...] = ()  # whole transcripts, the best first
     spotted: tuple[Spotted, ...] = ()  # in the order in which they end, where there were keywords
     remarks: tuple[str, ...] = ()  # warnings about the recording, in lines that do not name it
+    lost: tuple[Lost, ...] = ()  # what is missing within it, on its own clock
 
 
 def transcribe_source(
@@ -156,8 +158,9 @@ def _transcribe(
         raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
     _check_length(source, audio, streams[0].seconds)
     remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
+    lost = source_lost(source, audio)
     return [
-        ChannelResult(number, stream.seconds, own, ways, tuple(found), remarks)
+        ChannelResult(number, stream.seconds, own, ways, tuple(found), remarks, lost)
         for (number, _), stream, own, ways, found in zip(
             chosen, streams, phones, alternatives, spotted, strict=True
         )
@@ -204,6 +207,12 @@ def source_blocks(source: Source, audio: Audio) -> Iterator[FloatArray]:
     first = round(source.start * audio.sample_rate)
     count = None if source.seconds is None else round(source.seconds * audio.sample_rate)
     return audio.blocks(first, None if count is None else first + count)
+
+
+def source_lost(source: Source, audio: Audio) -> tuple[Lost, ...]:
+    """What is missing within what is meant, in seconds from its beginning; known once it has been read."""
+    stop = math.inf if source.seconds is None else source.start + source.seconds
+    return lost_within(audio.lost, source.start, stop)
 
 
 def _check_length(source: Source, audio: Audio, seconds: float) -> None:

@@ -187,6 +187,8 @@ def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str
             for extra in alignment.extra
         ],
     }
+    if alignment.lost:
+        fields["lost"] = [fields_of(lost) for lost in alignment.lost]
     if alignment.lines:
         fields["lines"] = [fields_of(line) for line in alignment.lines]
     if options.visemes is not None:

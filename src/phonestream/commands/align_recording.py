@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..asr.lexicon.lexicon import Lexicon
     from ..formats.textgrid_reader import Tier
     from ..streaming.arrays import FloatArray
+    from ..streaming.audio.recording import Lost
     from ..streaming.recognizer import Recognizer
 
 TEXTGRID = ".textgrid"
@@ -44,6 +45,8 @@ class Computed(NamedTuple):
     posteriors: "Posteriors"
     remarks: tuple[str, ...]
     """What a person should know of the recording, in lines that name it."""
+    lost: tuple["Lost", ...] = ()
+    """What is missing within it."""
 
 
 def read_transcript(path: str, tier: str | None = None) -> Speaker:
@@ -170,7 +173,7 @@ def compute(
         try:
             found = compute_posteriors(recognizer, blocks(), audio.sample_rate, time_shifts)
             remarks = tuple(f"{file}: {remark}" for remark in audio.remarks)
-            return Computed(found, remarks)
+            return Computed(found, remarks, audio.lost)
         except AudioError as error:
             if str(error).startswith(f"{file}: "):
                 raise
@@ -212,7 +215,7 @@ def align_said(
             offset += len(part.text) + 1
     except DataError as error:
         raise DataError(f"{names[0]}: {error}") from None
-    computed = posteriors().posteriors
+    computed, _, lost = posteriors()
     try:
         if said[0].end is None:
             found = fit(recognizer, computed, parts[0], refuse=refuse)
@@ -224,4 +227,5 @@ def align_said(
             found = fit_utterances(recognizer, computed, timed, refuse=refuse)
     except DataError as error:
         raise DataError(f"{names[1]}: {error}") from None
-    return replace(found, lines=lines_of("\n".join(part.text for part in said), found.words))
+    lines = lines_of("\n".join(part.text for part in said), found.words)
+    return replace(found, lines=lines, lost=lost)

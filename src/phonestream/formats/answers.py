@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import ConfigError
+from ..streaming.audio.recording import Lost
 from ..streaming.decode import Phone
 from .document import Document
 from .options import Options
@@ -33,10 +34,10 @@ class AnswerWriter(NamedTuple):
     def media_type(self) -> str:
         return MEDIA_TYPES.get(self.form.name, OTHER)
 
-    def write(self, file: str, seconds: float, phones: Sequence[Phone]) -> bytes:
-        """The transcript of `file`."""
+    def write(self, file: str, seconds: float, phones: Sequence[Phone], lost: tuple[Lost, ...] = ()) -> bytes:
+        """The transcript of `file`, and in JSON what is missing within it."""
         intervals = tile(phones, seconds) if needs_intervals([self.form], self.options) else ()
-        return self.form.write(Document(file, seconds, phones, intervals), self.options)
+        return self.form.write(Document(file, seconds, phones, intervals, lost=lost), self.options)
 
 
 def answer_writer(parameters: Mapping[str, str]) -> AnswerWriter:

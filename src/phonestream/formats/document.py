@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..streaming.audio.recording import Lost
 from ..streaming.decode import Phone
 from ..streaming.decoding.decoder import Hypothesis
 
@@ -52,3 +53,5 @@ class Document:
     """Where several are told apart by name; no two of a recording share one."""
     alternatives: tuple[Hypothesis, ...] = ()
     """Whole transcripts, `phones` the first of them, where an n-best list was asked for."""
+    lost: tuple[Lost, ...] = ()
+    """What is missing within it, in order."""

@@ -14,9 +14,9 @@ from .units import intervals, phones, tier
 def write(document: Document, options: Options) -> Iterator[bytes]:
     """One line: the file's name as given, and times in seconds to the millisecond.
 
-    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `words`,
-    `alternatives` and a phone's `word_start` and `peak` are there only where the document has them. With visemes, the
-    list of `phones` gives way to one of `visemes`, which cover the whole recording.
+    ASCII whatever the name: bytes that are not UTF-8 are the lone surrogates of PEP 383. `channel`, `lost`, `words`,
+    `alternatives` and a phone's `word_start` and `peak` are there only where the document has them. With visemes,
+    the list of `phones` gives way to one of `visemes`, which cover the whole recording.
     """
     before: dict[str, Any] = {"file": document.file}
     if document.channel is not None:
@@ -29,6 +29,8 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
         separator = ", "
     yield b"]"
     after: dict[str, Any] = {}
+    if document.lost:
+        after["lost"] = [fields(lost) for lost in document.lost]
     if document.words:
         after["words"] = [
             {

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import printable
+from ..streaming.audio.recording import Lost
+from ..streaming.events import fields
 from ..streaming.spotting.commands import CommandResult
 from ..streaming.spotting.spotter import Spotted
 from . import audacity, eaf, subtitles, textgrid
@@ -34,6 +36,8 @@ class Spots:
     """Counted from 1; None where channels were mixed."""
     folder: str | None = None
     """Where the result will lie, for formats that say where the recording is; None: beside it."""
+    lost: tuple[Lost, ...] = ()
+    """What is missing within it, in order."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Told:
     result: CommandResult
     channel: int | None = None
     """Counted from 1; None where channels were mixed."""
+    lost: tuple[Lost, ...] = ()
+    """What is missing within it, in order."""
 
 
 def _line(found: Spots | Told, text: str) -> bytes:
@@ -56,6 +62,11 @@ def _line(found: Spots | Told, text: str) -> bytes:
 def _named(found: Spots | Told) -> dict[str, Any]:
     """What JSON begins with."""
     return {"file": found.file} | ({} if found.channel is None else {"channel": found.channel})
+
+
+def _lost(found: Spots | Told) -> dict[str, Any]:
+    """What JSON ends with, where something is missing within the recording."""
+    return {"lost": [fields(lost) for lost in found.lost]} if found.lost else {}
 
 
 def _text(found: Spots) -> bytes:
@@ -82,8 +93,8 @@ def _json(found: Spots) -> bytes:
         }
         for one in found.spotted
     ]
-    fields = {**_named(found), "seconds": round(found.seconds, 3), "spotted": spotted}
-    return f"{json.dumps(fields)}\n".encode()
+    content = {**_named(found), "seconds": round(found.seconds, 3), "spotted": spotted, **_lost(found)}
+    return f"{json.dumps(content)}\n".encode()
 
 
 def _csv(found: Spots) -> bytes:
@@ -136,14 +147,15 @@ def _command_text(told: Told) -> bytes:
 
 def _command_json(told: Told) -> bytes:
     result = told.result
-    fields = {
+    content = {
         **_named(told),
         "command": result.command,
         "score": round(result.score, 4),
         "second": result.second,
         "best": result.best,
+        **_lost(told),
     }
-    return f"{json.dumps(fields)}\n".encode()
+    return f"{json.dumps(content)}\n".encode()
 
 
 def _command_csv(told: Told) -> bytes:

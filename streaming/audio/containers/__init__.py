@@ -12,6 +12,7 @@ import os
 from typing import BinaryIO, NamedTuple
 
 from ....errors import AudioError
+from ..recording import Lost
 from . import asf, flac, matroska, mpeg, ogg, sized
 from .errors import JitterError, UnsupportedError
 from .view import Piece, View
@@ -25,9 +26,12 @@ class Verdict(NamedTuple):
     samples: int | None = None  # per channel, where they were counted; else the decoder's number holds
     pieces: tuple[Piece, ...] | None = None  # what to show the decoder in place of the file
     remarks: tuple[str, ...] = ()  # what a person should know of it, in lines that do not name the file
+    lost: tuple[Lost, ...] = ()  # what is missing within it
 
 
-def check(file: BinaryIO, *, kind: str, subtype: str, seconds: float | None, sample_rate: int) -> Verdict:
+def check(
+    file: BinaryIO, *, kind: str, subtype: str, seconds: float | None, sample_rate: int, jumps: bool = False
+) -> Verdict:
     """Compare what a container's headers promise with the bytes that are there.
 
     Args:
@@ -36,6 +40,7 @@ def check(file: BinaryIO, *, kind: str, subtype: str, seconds: float | None, sam
         subtype: libsndfile's name of the codec, such as `PCM_16`.
         seconds: how much audio the decoder says there is, None if it does not know.
         sample_rate: of the decoded samples, in Hz.
+        jumps: whether the decoder is known to read over positions in time that jump.
 
     Raises:
         AudioError: the file breaks off, is damaged, or holds audio that the decoder would leave out. The
@@ -44,10 +49,10 @@ def check(file: BinaryIO, *, kind: str, subtype: str, seconds: float | None, sam
     """
     if kind == "OGG":
         file.seek(0)
-        paged = ogg.scan(file, sample_rate)
-        return Verdict(None, paged.pieces, paged.remarks)
+        paged = ogg.scan(file, sample_rate, jumps=jumps)
+        return Verdict(None, paged.pieces, paged.remarks, paged.lost)
     if kind == "FLAC":
-        flac.check(file, seconds)
+        return Verdict(lost=flac.scan(file, seconds))
     found = sized.scan(file, kind, seconds)
     if subtype.startswith("MPEG_LAYER"):
         start, end = (0, file.seek(0, os.SEEK_END)) if found.extent is None else found.extent[:2]

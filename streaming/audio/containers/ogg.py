@@ -9,12 +9,14 @@ import zlib
 from typing import BinaryIO, NamedTuple
 
 from ....errors import AudioError
+from ..recording import Lost
 from .errors import JitterError, UnsupportedError
 from .view import Piece
 
 FIRST, LAST = 2, 4  # bits of a page's type
 OPUS_RATE = 48_000  # of granule positions, whatever the decoder's: RFC 7845 section 4
-MAX_JITTER = 2400  # samples of Opus, 50 ms, by which positions may be off without audio being lost
+MAX_JITTER = 2400  # samples of Opus, 50 ms, by which positions may be off and libsndfile may still read on
+MIN_LOST = 48  # samples of Opus, 1 ms: a jump ahead by more is lost audio
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _OPUS_SILK, _OPUS_HYBRID, _OPUS_CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
@@ -34,6 +36,7 @@ class Scan(NamedTuple):
 
     pieces: tuple[Piece, ...] | None = None  # what to show the decoder in place of the file
     remarks: tuple[str, ...] = ()
+    lost: tuple[Lost, ...] = ()  # where positions in time jump ahead
 
 
 def scan(file: BinaryIO, sample_rate: int, *, jumps: bool = False) -> Scan:
@@ -58,12 +61,13 @@ def scan(file: BinaryIO, sample_rate: int, *, jumps: bool = False) -> Scan:
         position = file.tell()
         header = file.read(27)
         if closed and not header.startswith(b"OggS"):
-            return Scan()  # a tag or padding may follow
+            return Scan(lost=_lost(opus))  # a tag or padding may follow
         if not header and last is not None and seconds:  # whole pages, and no mark of the end
             where, head, rest = last[0], last[1], _after(file, last[0] + 27, position)
             return Scan(
                 ((0, where), mark_last(head, rest)),
                 (f"has no mark of its end; heard to {seconds:.2f} s, where its last whole page ends",),
+                _lost(opus),
             )
         page = _page(header, file)
         if page is None:
@@ -77,13 +81,13 @@ def scan(file: BinaryIO, sample_rate: int, *, jumps: bool = False) -> Scan:
         if page.kind & FIRST:
             open_streams[page.serial] = page.number
             if page.body.startswith(b"OpusHead"):
-                opus[page.serial] = _Clock()
+                opus[page.serial] = _Clock(int.from_bytes(page.body[10:12], "little"), jumps)
                 rate = OPUS_RATE
         if open_streams.get(page.serial) != page.number:
             raise AudioError(
                 f"lacks audio after {seconds:.2f} s, at byte {position}; copy or download it again"
             )
-        if not jumps and page.serial in opus and page.granule > 0:
+        if page.serial in opus and page.granule > 0:
             opus[page.serial].add(page)
         open_streams[page.serial] = (page.number + 1) & 0xFFFFFFFF
         last = (position, header)
@@ -111,24 +115,38 @@ class _Clock:
 
     That of the last page may lie before its end, where the encoder cuts off what it had filled up with. So a
     page is judged when the next one comes.
+
+    Args:
+        skip: samples that a player leaves out at the beginning.
+        jumps: whether positions may jump; `lost` has those that jump ahead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, skip: int, jumps: bool) -> None:
+        self._skip, self._jumps = skip, jumps
         self._before: int | None = None
         self._jump, self._seconds = 0, 0.0
+        self.lost: list[Lost] = []
 
     def add(self, page: Page) -> None:
-        """Raise UnsupportedError where the page before jumps."""
-        if self._jump:
+        """Raise UnsupportedError where the page before jumps and must not."""
+        if self._jump and not self._jumps:
             raise (UnsupportedError if abs(self._jump) > MAX_JITTER else JitterError)(
                 f"its clock jumps by {self._jump / OPUS_RATE:.3f} s after {self._seconds:.2f} s, where libsndfile "
                 "stops reading; convert it, for example with: ffmpeg -i FILE speech.wav"
             )
+        if self._jump > MIN_LOST:
+            self.lost.append(Lost(self._seconds, self._jump / OPUS_RATE))
         held = opus_samples(page)
+        self._jump = 0
         if held is not None and self._before is not None:
             self._jump = page.granule - self._before - held
-            self._seconds = self._before / OPUS_RATE
+            self._seconds = max(0, self._before - self._skip) / OPUS_RATE
         self._before = page.granule
+
+
+def _lost(clocks: dict[int, _Clock]) -> tuple[Lost, ...]:
+    """Of the first stream, which is the one that is heard."""
+    return next((tuple(clock.lost) for clock in clocks.values()), ())
 
 
 def opus_samples(page: Page) -> int | None:
