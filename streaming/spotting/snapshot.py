@@ -50,7 +50,7 @@ def load(
             rows = np.empty((0, spotter.columns), np.float32)
     if not isinstance(saved, dict) or saved.keys() != {"keywords", "pending", "last"}:
         raise ValueError("is damaged: field 'spotting' is no object of keywords, pending and last")
-    if saved["keywords"] != spotter.digest:
+    if saved["keywords"] not in (spotter.digest, spotter.digest_of_sounds):
         raise ValueError("is of a stream with other keywords: give the same keywords with it")
     first = spotter.initial()
     shapes = {_PHONE: first.search.phone.shape, _BLANK: first.search.blank.shape}

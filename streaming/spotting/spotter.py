@@ -93,10 +93,11 @@ class Spotter:
         self.kept = round(KEPT_SECONDS / decoder.row_seconds) if lm else 0
         """Rows that a state has at most."""
         pronunciations = [[variant.phones, variant.starts] for variant in self._variants]
-        self.digest = hashlib.sha256(
-            json.dumps([lm is not None, self.search.owner.tolist(), pronunciations]).encode()
-        ).hexdigest()
-        """Of what the search looks for: states are exchangeable between spotters of the same digest."""
+        sought = [lm is not None, self.search.owner.tolist(), pronunciations]
+        self.digest = _sha256([*sought, [word.phrase for word in keywords]])
+        """Of the keywords and how they sound: states are exchangeable between spotters of the same digest."""
+        self.digest_of_sounds = _sha256(sought)
+        """The same without what they are called, as earlier snapshots have it."""
 
     @property
     def columns(self) -> int:
@@ -195,6 +196,10 @@ class Spotting(NamedTuple):
     def finish(self) -> list[Spotted]:
         """`Spotter.finish`."""
         return self.spotter.finish(self.state)
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def open_spotter(meta: ModelMetadata, keywords: Keywords | None) -> Spotter | None:
