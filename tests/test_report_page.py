@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from full_disk import contents, files_of_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 from model_fixture import shipped_model
@@ -163,6 +164,26 @@ def test_what_browsers_do_not_play_becomes_wav_and_what_cannot_be_aligned_is_sai
     latency = measure_latency(phonestream.Recognizer(shipped_model()), [cut])
     assert "aligned none" in latency.remark
     assert len(latency.compute_seconds) == len(samples) // 640
+
+
+def test_a_full_disk_leaves_no_page_and_no_report_or_those_from_before(tmp_path: Path):
+    (tmp_path / "old.json").write_text("old")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "index.html").write_text("old")
+    before = contents(tmp_path)
+    for outputs in ({"page": tmp_path / "old"}, {"page": tmp_path / "new"}):
+        with (
+            files_of_at_most(30_000),
+            pytest.raises(DataError, match="cannot be written: File too large; make room"),
+        ):
+            evaluate(shipped_model(), split="dev", data=SPEECH, limit=2, **outputs)
+    for name in ("old.json", "new.json"):
+        with (
+            files_of_at_most(1000),
+            pytest.raises(DataError, match="cannot be written: File too large; make room"),
+        ):
+            evaluate(shipped_model(), split="dev", data=SPEECH, limit=2, json=tmp_path / name)
+    assert contents(tmp_path) == before
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_heard(tmp_path: Path):

@@ -26,12 +26,13 @@ from browser import (
     possible,
     symbols,
 )
+from full_disk import contents, files_of_at_most
 from playwright.sync_api import Browser, Error, Page, expect
 from server_process import COMMAND, transcribed
 from static_site import Site, as_wav, loaded, serving
 from toy_model import levels, summing, toy_metadata, toy_model
 
-from phonestream import AudioError, Keywords, Recognizer
+from phonestream import AudioError, ConfigError, Keywords, Recognizer
 from phonestream.asr.lexicon.phones import PHONES
 from phonestream.cli import main
 from phonestream.streaming.arrays import AnyArray
@@ -664,6 +665,19 @@ def test_an_export_replaces_its_own_page_and_nothing_else(tmp_path: Path) -> Non
     export_page(model, page.folder)
     assert (page.folder / "CNAME").exists()
     assert (page.folder / "page.js").read_text(encoding="utf-8") != "old"
+
+
+@pytest.mark.parametrize("limit", [0, 10_000, 2_000_000, 10_000_000])
+def test_a_full_disk_leaves_no_page_or_the_one_from_before(limit: int, tmp_path: Path) -> None:
+    before = export_page(toy_model(tmp_path / "toy.onnx"), tmp_path / "old").folder
+    (before / "page.js").write_text("old")
+    old = contents(before)
+    for folder in (before, tmp_path / "new" / "page"):
+        told = f"^{re.escape(str(folder))}: the page could not be written: File too large; choose a folder"
+        with files_of_at_most(limit), pytest.raises(ConfigError, match=told):
+            export_page("default", folder)
+    assert contents(before) == old
+    assert not (tmp_path / "new").exists()
 
 
 def test_it_needs_no_torch(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atomic import write_atomically
 from ...errors import DataError, system_errors_as
 from ...streaming.decode import Phone
 from ..corpora.rows import Problem
@@ -235,16 +236,22 @@ def check_output(path: Path) -> None:
         DataError: it cannot.
     """
     with system_errors_as(DataError, f"{path}: cannot be written", "give another file"):
+        there = path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8"):
             pass
+        if not there:
+            path.unlink()
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a file that `check_output` has seen.
+    """Write a file that `check_output` has seen, whole or not at all; to a device or a pipe.
 
     Raises:
         DataError: it cannot be written.
     """
-    with system_errors_as(DataError, f"{path}: cannot be written", "give another file"):
-        path.write_text(text, encoding="utf-8")
+    with system_errors_as(DataError, f"{path}: cannot be written", "make room, or give another file"):
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_atomically(path, text.encode())

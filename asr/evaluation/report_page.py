@@ -1,6 +1,6 @@
 """An evaluation as a page to read and listen to: a folder with an index.html that asks nothing of any other host."""
 
-import shutil
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -9,11 +9,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...atomic import write_together
 from ...errors import DataError, system_errors_as
 from ..corpora.corpus import read_audio
 from ..lexicon.phones import PHONES
 from .reliability import BINS, judge, reliability
-from .report import GAP, RecordingScore, Report, write_output
+from .report import GAP, RecordingScore, Report
 from .report_latency import CHUNK_MS, Latency, measure_latency
 from .report_pictures import confusion_matrix, histogram, reliability_diagram
 from .score import PhoneErrors, top_confusions
@@ -46,12 +47,12 @@ def write_page(
     do not stream, and have neither fitted confidences nor times: a page about them has no such parts.
 
     Args:
-        folder: made if absent; a page from before is replaced.
+        folder: made if absent; a page from before is replaced, whole or not at all.
         cuts: those of the report's recordings.
         progress: called with the number of recordings streamed and their total.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder cannot be written, or a recording not be read.
         ModelError: the report's model has gone.
     """
     latency = None
@@ -60,12 +61,19 @@ def write_page(
 
         latency = measure_latency(Recognizer(report.model, threads=report.threads), cuts, progress)
     found = {cut.id: cut for cut in cuts}
-    players = []
+    players: list[Player] = []
+    files: dict[Path, bytes] = {}
     for number, recording in enumerate(_worst_first(report)[:WORST]):
         cut = found[recording.id]
-        name = _copy_audio(cut, folder / AUDIO, number)
-        players.append((recording, f"{AUDIO}/{name}", cut.supervisions[0].text or ""))
-    write_output(folder / INDEX, page(report, latency, players))
+        suffix, content = _audio_file(cut)
+        name = f"{AUDIO}/{number + 1:02}{suffix}"
+        files[folder / name] = content
+        players.append((recording, name, cut.supervisions[0].text or ""))
+    files[folder / INDEX] = page(report, latency, players).encode()
+    with system_errors_as(
+        DataError, f"{folder}: the page cannot be written", "make room, or give another folder"
+    ):
+        write_together(files)
 
 
 def page(report: Report, latency: Latency | None, worst: Sequence[Player]) -> str:
@@ -196,26 +204,21 @@ def _middle(milliseconds: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> str
     return "{:.0f} / {:.0f} ms".format(*np.percentile(milliseconds, (50, 90)))
 
 
-def _copy_audio(cut: "MonoCut", folder: Path, number: int) -> str:
-    """Put a recording into `folder`: the file itself if browsers play such, or else a WAV file. Returns its name.
+def _audio_file(cut: "MonoCut") -> tuple[str, bytes]:
+    """A recording for the page: the file itself if browsers play such, or else a WAV file; its suffix, its content.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be read.
     """
     source = Path(cut.recording.sources[0].source)
     whole = cut.start == 0 and cut.num_samples == cut.recording.num_samples
-    copied = whole and source.suffix.lower() in PLAYED
-    target = folder / f"{number + 1:02}{source.suffix.lower() if copied else '.wav'}"
-    # soundfile's errors are RuntimeErrors
-    with system_errors_as(
-        DataError, f"{target}: cannot be written", "give another folder", also=RuntimeError
-    ):
-        folder.mkdir(parents=True, exist_ok=True)
-        if copied:
-            shutil.copyfile(source, target)
-        else:
-            import soundfile
+    suffix = source.suffix.lower()
+    if whole and suffix in PLAYED:
+        with system_errors_as(DataError, f"{source}: cannot be read", "is it still there?"):
+            return suffix, source.read_bytes()
+    import soundfile
 
-            samples, rate = read_audio(cut)
-            soundfile.write(target, samples, rate, subtype="PCM_16")
-    return target.name
+    samples, rate = read_audio(cut)
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, format="WAV", subtype="PCM_16")
+    return ".wav", content.getvalue()

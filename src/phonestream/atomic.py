@@ -1,7 +1,8 @@
 """Files that take their name when they are whole: whoever opens one finds the old one or the new one."""
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be put on the disk, or not take that name.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         yield partial
         with partial.open("rb+") as file:
@@ -32,3 +33,44 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """
     with replacing(path) as partial:
         partial.write_bytes(content)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, all of them or none, and the folders that they lie in.
+
+    All are on the disk before the first takes its name; they take their names in the order of `contents`.
+
+    Raises:
+        OSError: one cannot be written; what was there before is untouched, and folders that were made are gone.
+    """
+    made: list[Path] = []
+    try:
+        for path, content in contents.items():
+            made += _make_folders(path.parent)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            with _partial(path).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in contents:
+            os.replace(_partial(path), path)
+    except BaseException:
+        for path in contents:
+            with suppress(OSError):
+                _partial(path).unlink(missing_ok=True)
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns those that were not there, the outermost first."""
+    missing = [above for above in (folder, *folder.parents) if not above.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]

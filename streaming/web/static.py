@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...asr.lexicon.phones import PHONES
-from ...atomic import write_atomically
+from ...atomic import write_together
 from ...errors import ConfigError, ModelError, system_errors_as
 from ..decoding.config import BeamSearch, Decoding, check_decoding
 from ..decoding.decoder import BeamDecoder
@@ -86,21 +86,23 @@ class Page(NamedTuple):
 def export_page(model: str | PathLike[str], folder: Path, *, decoder: Decoding | None = None) -> Page:
     """Write the page of a model file, or of a bundled model, into `folder`, which is made if need be.
 
-    `decoder` is how the page decodes, as for `Recognizer`. A page that is there already is replaced; other files in the
-    folder stay. `model.json`, by which a page is known again, comes first, and `index.html` last, so that there is no
-    page before it is whole.
+    `decoder` is how the page decodes, as for `Recognizer`. A page that is there already is replaced, whole or not at
+    all; other files in the folder stay. `model.json`, by which a page is known again, takes its name first, and
+    `index.html` last, so that there is no page before it is whole.
 
     Raises:
         ModelError: the model or the decoder's language model cannot be used; then nothing is written.
-        ConfigError: the folder holds other files of such names, or one cannot be written; `decoder` is something else.
+        ConfigError: the folder holds other files of such names, or a file cannot be written, and then nothing has
+            changed; or `decoder` is something else.
     """
     content, metadata = _open(model)
     if decoder is None:
         decoder = "beam" if speaks("default", tuple(metadata.phones)) else "greedy"
     parts = _parts(content, metadata, check_decoding(decoder))
     _check_folder(folder, parts)
-    for name, part in parts.items():
-        _write(folder / name, part)
+    remedy = "choose a folder that you may write to, with 20 MiB of room"
+    with system_errors_as(ConfigError, f"{folder}: the page could not be written", remedy):
+        write_together({folder / name: part for name, part in parts.items()})
     return Page(folder, metadata.name, len(parts), sum(map(len, parts.values())))
 
 
@@ -221,10 +223,3 @@ def _check_folder(folder: Path, names: Iterable[str]) -> None:
         raise ConfigError(f"{folder}: cannot be read: {error.strerror}; choose another folder") from None
     if not ours:
         raise ConfigError(f"{folder}: holds something else ({', '.join(taken)}); choose another folder")
-
-
-def _write(path: Path, content: bytes) -> None:
-    remedy = "choose a folder that you may write to, with 20 MiB of room"
-    with system_errors_as(ConfigError, f"{path}: could not be written", remedy):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
