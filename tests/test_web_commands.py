@@ -399,6 +399,13 @@ def test_a_command_in_a_file_is_told_with_its_score(
         shown = page.eval_on_selector_all("[data-symbol]", "marks => marks.map(mark => mark.dataset.symbol)")
         assert shown == [event.symbol for event in heard if isinstance(event, Phone)]
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
+        page.fill("#keywords", "stockings, blue silk, blue knee")
+        hear(page, tmp_path / "spoken.wav")
+        told = [event.rpartition(" ")[0] for event in events(page)]
+        assert told[:4] == [first.command, "blue silk", "stockings", "blue knee"]
+        times = [float(time) for time in page.locator("#spotted time").all_text_contents()]
+        assert times == sorted(times)
+        page.fill("#keywords", "")
         for phrases, says in (
             (
                 ["turn (on", "stop"],
@@ -420,7 +427,7 @@ def test_the_microphone_tells_commands_at_endpoints(browser: Browser, site: Site
         page.fill("#commands", SPOKEN)
         page.locator("#commands").press("Enter")
         expect(page.locator("#spotted li")).to_have_count(2, timeout=PATIENCE)
-        keyword, command = events(page)
+        command, keyword = events(page)  # in order of time: the command began before the keyword in it
         assert keyword.startswith("blue silk 0.")
         assert re.fullmatch(r"he wore blue silk stockings blue knee pants (1\.00|0\.9\d)", command)
         for phrases, told in (("turn (on", re.compile("column 9")), ("stop", "")):

@@ -134,9 +134,10 @@ function addSpotted({ phrase, start, score }) {
   addFound(start, phrase, score.toFixed(2));
 }
 
-// What was said, and beside it how sure that is.
+// What was said, and beside it how sure that is, in its place by time: a command is told after keywords that were in it.
 function addFound(start, text, beside) {
   const item = document.createElement("li");
+  item.dataset.start = start;
   const time = document.createElement("time");
   time.textContent = start.toFixed(2);
   const said = document.createElement("span");
@@ -144,7 +145,9 @@ function addFound(start, text, beside) {
   const small = document.createElement("small");
   small.textContent = beside;
   item.append(time, said, small);
-  at("spotted").append(item);
+  const earlier = [...at("spotted").children].findLast((other) => Number(other.dataset.start) <= start);
+  if (earlier) earlier.after(item);
+  else at("spotted").prepend(item);
   if (at("spotted").childElementCount > KEPT_LINES) at("spotted").firstElementChild.remove();
   return said;
 }
