@@ -50,6 +50,14 @@ def test_files_show_the_command_lines_phones(page: Page, recordings: list[Path])
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than a phone"
 
 
+def test_what_is_missing_in_a_file_is_counted(page: Page, recordings: list[Path]) -> None:
+    hear(page, Path(__file__).parent / "data/audio/clock-jumps.opus")
+    expect(page.locator("#lost")).to_have_text("0.01 s")
+    expect(page.get_by_role("alert")).to_have_text("clock-jumps.opus: lacks 0.01 s of audio from 1.01 s on.")
+    hear(page, recordings[0])
+    expect(page.locator("#lost")).to_have_text("0 s")
+
+
 def test_the_microphone_is_heard(page: Page, recording: Path) -> None:
     expected = possible(recording)
     page.fill("#keywords", "umbrella")

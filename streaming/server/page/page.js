@@ -3,7 +3,7 @@
 // The recogniser is what `start` is given: { openStream, transcribe, waiting, capture }, from a server (server.js) or in this
 // browser. `openStream(rate, onEvent, keywords, commands)` promises a stream with send(samples), gap(count),
 // setKeywords(phrases), setCommands(phrases) if there can be commands, finish(), behind() and the promise `done`; `transcribe(file, decoded, onProgress, keywords, commands)`
-// promises { seconds, phones, spotted, commands, remarks } of a file, whose samples are promised by `decoded`; `waiting` is
+// promises { seconds, phones, spotted, commands, lost, remarks } of a file, whose samples are promised by `decoded`; `waiting` is
 // said while a stream is long in opening; `capture`, if it is there, promises the address of capture.js. Commands are none
 // where the page has no field for them.
 
@@ -288,6 +288,7 @@ async function open(file) {
   found.value.phones.forEach(addPhone);
   found.value.spotted?.forEach(addSpotted);
   found.value.commands?.forEach(addCommand);
+  for (const { seconds } of found.value.lost ?? []) lostSeconds += seconds; // in the picture there is silence
   view.rewind();
   at("lines").scrollTop = 0;
   const remarks = (found.value.remarks ?? []).map((remark) => `${file.name}: ${remark}.`);
