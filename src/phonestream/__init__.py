@@ -11,92 +11,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import (
-    AudioError,
-    AudioWarning,
-    ConfigError,
-    DataError,
-    ModelError,
-    PhonestreamError,
-    SnapshotError,
-)
-
-if TYPE_CHECKING:
-    from .asr.align.aligner import align
-    from .asr.align.alignment import Alignment
-    from .asr.lexicon.lexicon import Lexicon, Pronunciation, pronounce
-    from .formats.document import Interval
-    from .formats.tiling import tile
-    from .streaming.async_stream import AsyncStream
-    from .streaming.decode import Phone
-    from .streaming.decoding.config import BeamSearch
-    from .streaming.decoding.decoder import Hypothesis
-    from .streaming.endpoint import Endpoint, EndpointConfig, EndpointRule
-    from .streaming.model import bundled_models
-    from .streaming.pool.many import Outcome
-    from .streaming.pool.results import Heard, PoolStats, TickResult
-    from .streaming.pool.scheduler import StreamPool
-    from .streaming.pool.stream import PooledStream
-    from .streaming.recognizer import Recognizer
-    from .streaming.recording import transcribe
-    from .streaming.server.client import Client, ServerError
-    from .streaming.spotting.change import CommandsSet, KeywordsSet
-    from .streaming.spotting.command_clip import recognize_command
-    from .streaming.spotting.command_stream import CommandStream
-    from .streaming.spotting.commands import CommandResult, Commands
-    from .streaming.spotting.keywords import Keywords
-    from .streaming.spotting.recording import spot
-    from .streaming.spotting.spotter import Spotted
-    from .streaming.stream import Lost, Stream
-
-    __version__: str
-
-__all__ = [
-    "Alignment",
-    "AsyncStream",
-    "AudioError",
-    "AudioWarning",
-    "BeamSearch",
-    "Client",
-    "CommandResult",
-    "CommandStream",
-    "Commands",
-    "CommandsSet",
-    "ConfigError",
-    "DataError",
-    "Endpoint",
-    "EndpointConfig",
-    "EndpointRule",
-    "Heard",
-    "Hypothesis",
-    "Interval",
-    "Keywords",
-    "KeywordsSet",
-    "Lexicon",
-    "Lost",
-    "ModelError",
-    "Outcome",
-    "Phone",
-    "PhonestreamError",
-    "PoolStats",
-    "PooledStream",
-    "Pronunciation",
-    "Recognizer",
-    "ServerError",
-    "SnapshotError",
-    "Spotted",
-    "Stream",
-    "StreamPool",
-    "TickResult",
-    "__version__",
-    "align",
-    "bundled_models",
-    "pronounce",
-    "recognize_command",
-    "spot",
-    "tile",
-    "transcribe",
-]
+from .errors import AudioError as AudioError
+from .errors import AudioWarning as AudioWarning
+from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import ModelError as ModelError
+from .errors import PhonestreamError as PhonestreamError
+from .errors import SnapshotError as SnapshotError
 
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
@@ -138,6 +59,50 @@ _HOMES = {
     "transcribe": ".streaming.recording",
 }
 
+if TYPE_CHECKING:
+    from .asr.align.aligner import align as align
+    from .asr.align.alignment import Alignment as Alignment
+    from .asr.lexicon.lexicon import Lexicon as Lexicon
+    from .asr.lexicon.lexicon import Pronunciation as Pronunciation
+    from .asr.lexicon.lexicon import pronounce as pronounce
+    from .formats.document import Interval as Interval
+    from .formats.tiling import tile as tile
+    from .streaming.async_stream import AsyncStream as AsyncStream
+    from .streaming.decode import Phone as Phone
+    from .streaming.decoding.config import BeamSearch as BeamSearch
+    from .streaming.decoding.decoder import Hypothesis as Hypothesis
+    from .streaming.endpoint import Endpoint as Endpoint
+    from .streaming.endpoint import EndpointConfig as EndpointConfig
+    from .streaming.endpoint import EndpointRule as EndpointRule
+    from .streaming.model import bundled_models as bundled_models
+    from .streaming.pool.many import Outcome as Outcome
+    from .streaming.pool.results import Heard as Heard
+    from .streaming.pool.results import PoolStats as PoolStats
+    from .streaming.pool.results import TickResult as TickResult
+    from .streaming.pool.scheduler import StreamPool as StreamPool
+    from .streaming.pool.stream import PooledStream as PooledStream
+    from .streaming.recognizer import Recognizer as Recognizer
+    from .streaming.recording import transcribe as transcribe
+    from .streaming.server.client import Client as Client
+    from .streaming.server.client import ServerError as ServerError
+    from .streaming.spotting.change import CommandsSet as CommandsSet
+    from .streaming.spotting.change import KeywordsSet as KeywordsSet
+    from .streaming.spotting.command_clip import recognize_command as recognize_command
+    from .streaming.spotting.command_stream import CommandStream as CommandStream
+    from .streaming.spotting.commands import CommandResult as CommandResult
+    from .streaming.spotting.commands import Commands as Commands
+    from .streaming.spotting.keywords import Keywords as Keywords
+    from .streaming.spotting.recording import spot as spot
+    from .streaming.spotting.spotter import Spotted as Spotted
+    from .streaming.stream import Lost as Lost
+    from .streaming.stream import Stream as Stream
+
+    __version__: str
+else:  # whatever is fetched, and the errors; type checkers read it off the imports above
+    __all__ = sorted(
+        ["__version__", *_HOMES, *(name for name in dir() if name.endswith(("Error", "Warning")))]
+    )
+
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
@@ -153,4 +118,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES, "__version__"})
