@@ -7,47 +7,43 @@ from typing import NamedTuple
 from ..errors import ConfigError
 from .decode import Phone
 
-# Preston Blair's ten shapes ("Advanced Animation", 1947), in the spelling that lip-sync programs use. Consonants
-# that the chart leaves out of its own shapes are "etc".
-_PRESTON_BLAIR = {
-    "": "rest",
-    "AA": "AI", "AE": "AI", "AH": "AI", "AO": "O", "AW": "AI U", "AY": "AI E", "B": "MBP", "CH": "etc",
-    "D": "etc", "DH": "etc", "EH": "E", "ER": "E", "EY": "E", "F": "FV", "G": "etc", "HH": "etc",
-    "IH": "E", "IY": "E", "JH": "etc", "K": "etc", "L": "L", "M": "MBP", "N": "etc", "NG": "etc",
-    "OW": "O U", "OY": "O E", "P": "MBP", "R": "etc", "S": "etc", "SH": "etc", "T": "etc", "TH": "etc",
-    "UH": "U", "UW": "U", "V": "FV", "W": "WQ", "Y": "etc", "Z": "etc", "ZH": "etc",
-}  # fmt: skip
-
-# Meta's fifteen ("Viseme reference" of Oculus Lipsync; the shapes of avatars for virtual reality). The reference
-# names phones for each shape as examples; what it leaves out is here with the phone that looks most like it.
-_OCULUS = {
-    "": "sil",
-    "AA": "aa", "AE": "aa", "AH": "aa", "AO": "oh", "AW": "aa ou", "AY": "aa ih", "B": "PP", "CH": "CH",
-    "D": "DD", "DH": "TH", "EH": "E", "ER": "RR", "EY": "E ih", "F": "FF", "G": "kk", "HH": "kk",
-    "IH": "ih", "IY": "ih", "JH": "CH", "K": "kk", "L": "nn", "M": "PP", "N": "nn", "NG": "nn",
-    "OW": "oh ou", "OY": "oh ih", "P": "PP", "R": "RR", "S": "SS", "SH": "CH", "T": "DD", "TH": "TH",
-    "UH": "ou", "UW": "ou", "V": "FF", "W": "ou", "Y": "ih", "Z": "SS", "ZH": "CH",
-}  # fmt: skip
-
-# Rhubarb Lip Sync's nine ("Mouth shapes" of its manual), A to H and X for rest. The manual names phones for each shape;
-# what it leaves out is here with the phone that looks most like it.
-_RHUBARB = {
-    "": "X",
-    "AA": "D", "AE": "C", "AH": "C", "AO": "E", "AW": "D F", "AY": "D B", "B": "A", "CH": "B",
-    "D": "B", "DH": "B", "EH": "C", "ER": "E", "EY": "C B", "F": "G", "G": "B", "HH": "C",
-    "IH": "B", "IY": "B", "JH": "B", "K": "B", "L": "H", "M": "A", "N": "B", "NG": "B",
-    "OW": "E F", "OY": "E B", "P": "A", "R": "E", "S": "B", "SH": "B", "T": "B", "TH": "B",
-    "UH": "E", "UW": "F", "V": "G", "W": "F", "Y": "B", "Z": "B", "ZH": "B",
+_TABLES = {
+    # Preston Blair's ten shapes ("Advanced Animation", 1947), in the spelling that lip-sync programs use. Consonants
+    # that the chart leaves out of its own shapes are "etc".
+    "preston-blair": {
+        "": "rest",
+        "AA": "AI", "AE": "AI", "AH": "AI", "AO": "O", "AW": "AI U", "AY": "AI E", "B": "MBP", "CH": "etc",
+        "D": "etc", "DH": "etc", "EH": "E", "ER": "E", "EY": "E", "F": "FV", "G": "etc", "HH": "etc",
+        "IH": "E", "IY": "E", "JH": "etc", "K": "etc", "L": "L", "M": "MBP", "N": "etc", "NG": "etc",
+        "OW": "O U", "OY": "O E", "P": "MBP", "R": "etc", "S": "etc", "SH": "etc", "T": "etc", "TH": "etc",
+        "UH": "U", "UW": "U", "V": "FV", "W": "WQ", "Y": "etc", "Z": "etc", "ZH": "etc",
+    },
+    # Meta's fifteen ("Viseme reference" of Oculus Lipsync; the shapes of avatars for virtual reality). The reference
+    # names phones for each shape as examples; what it leaves out is here with the phone that looks most like it.
+    "oculus": {
+        "": "sil",
+        "AA": "aa", "AE": "aa", "AH": "aa", "AO": "oh", "AW": "aa ou", "AY": "aa ih", "B": "PP", "CH": "CH",
+        "D": "DD", "DH": "TH", "EH": "E", "ER": "RR", "EY": "E ih", "F": "FF", "G": "kk", "HH": "kk",
+        "IH": "ih", "IY": "ih", "JH": "CH", "K": "kk", "L": "nn", "M": "PP", "N": "nn", "NG": "nn",
+        "OW": "oh ou", "OY": "oh ih", "P": "PP", "R": "RR", "S": "SS", "SH": "CH", "T": "DD", "TH": "TH",
+        "UH": "ou", "UW": "ou", "V": "FF", "W": "ou", "Y": "ih", "Z": "SS", "ZH": "CH",
+    },
+    # Rhubarb Lip Sync's nine ("Mouth shapes" of its manual), A to H and X for rest. The manual names phones for each
+    # shape; what it leaves out is here with the phone that looks most like it.
+    "rhubarb": {
+        "": "X",
+        "AA": "D", "AE": "C", "AH": "C", "AO": "E", "AW": "D F", "AY": "D B", "B": "A", "CH": "B",
+        "D": "B", "DH": "B", "EH": "C", "ER": "E", "EY": "C B", "F": "G", "G": "B", "HH": "C",
+        "IH": "B", "IY": "B", "JH": "B", "K": "B", "L": "H", "M": "A", "N": "B", "NG": "B",
+        "OW": "E F", "OY": "E B", "P": "A", "R": "E", "S": "B", "SH": "B", "T": "B", "TH": "B",
+        "UH": "E", "UW": "F", "V": "G", "W": "F", "Y": "B", "Z": "B", "ZH": "B",
+    },
 }  # fmt: skip
 
 VISEMES: MappingProxyType[str, dict[str, tuple[str, ...]]] = MappingProxyType(
     {
         name: {phone: tuple(shapes.split()) for phone, shapes in table.items()}
-        for name, table in (
-            ("preston-blair", _PRESTON_BLAIR),
-            ("oculus", _OCULUS),
-            ("rhubarb", _RHUBARB),
-        )
+        for name, table in _TABLES.items()
     }
 )
 """Name of a set to the shapes of each ARPAbet phone, and of silence (""). A diphthong has two, one after the other."""

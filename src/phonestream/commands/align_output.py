@@ -11,6 +11,7 @@ from .output import printable
 
 if TYPE_CHECKING:
     from ..asr.align.alignment import AlignedWord, Alignment
+    from ..asr.align.pronunciation import Instead
     from ..formats.document import Document
     from ..formats.options import Options
     from .align_spec import Aligned
@@ -40,7 +41,7 @@ def render_channels(channels: "Sequence[Aligned]", file: str, options: "Options"
     Raises:
         ConfigError: the phone set lacks a phone.
     """
-    from ..formats.textgrid_channels import write_channels
+    from ..formats.textgrid import write_channels
 
     documents = [
         replace(document(alignment, file), channel=number, speaker=speaker)
@@ -145,6 +146,10 @@ def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str
     def timed(start: float, end: float, score: float) -> dict[str, float]:
         return {"start": round(start, 3), "end": round(end, 3), "score": round(score, 3)}
 
+    def likely(phone: "Instead") -> dict[str, Any]:
+        symbol = phone.symbol and rename(phone.symbol, options.phone_set)
+        return {"symbol": symbol, "probability": round(phone.probability, 3)}
+
     def entry(word: "AlignedWord") -> dict[str, Any]:
         return {
             "text": word.text,
@@ -156,15 +161,8 @@ def as_fields(alignment: "Alignment", file: str, options: "Options") -> dict[str
                     "symbol": rename(phone.symbol, options.phone_set),
                     **timed(phone.start, phone.end, phone.score),
                     "pronunciation": round(phone.pronunciation, 3),
-                    "instead": {
-                        "symbol": phone.instead.symbol and rename(phone.instead.symbol, options.phone_set),
-                        "probability": round(phone.instead.probability, 3),
-                    },
-                    "inserted": phone.inserted
-                    and {
-                        "symbol": rename(phone.inserted.symbol, options.phone_set),
-                        "probability": round(phone.inserted.probability, 3),
-                    },
+                    "instead": likely(phone.instead),
+                    "inserted": phone.inserted and likely(phone.inserted),
                 }
                 for phone in word.phones
             ],
@@ -214,12 +212,8 @@ def remarks(alignment: "Alignment") -> list[str]:
     ]
     for extra in alignment.extra:
         heard = _some([phone.symbol for phone in extra.phones])
-        found_out.append(
-            (
-                extra.start,
-                f"speech from {extra.start:.2f} to {extra.end:.2f} s is not in the transcript: heard {heard}",
-            )
-        )
+        where = f"from {extra.start:.2f} to {extra.end:.2f} s"
+        found_out.append((extra.start, f"speech {where} is not in the transcript: heard {heard}"))
     return [remark for _, remark in sorted(found_out)]
 
 

@@ -33,13 +33,7 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
         after["lost"] = [fields(lost) for lost in document.lost]
     if document.words:
         after["words"] = [
-            {
-                "text": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "score": round(word.score, 3),
-                "known": word.known,
-            }
+            {name: value for name, value in fields(word).items() if name != "attached"}
             for word in document.words
         ]
     if document.alternatives:

@@ -6,20 +6,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from ..errors import ConfigError
-from . import (
-    audacity,
-    csv_rows,
-    ctm,
-    eaf,
-    json_lines,
-    lab,
-    moho,
-    rhubarb,
-    subtitles,
-    text,
-    textgrid,
-    textgrid_channels,
-)
+from . import audacity, csv_rows, ctm, eaf, json_lines, lab, moho, rhubarb, subtitles, text, textgrid
 from .document import Document
 from .options import Options
 
@@ -35,11 +22,11 @@ class Format:
     name: str
     extension: str
     """Of a file's name, without the dot. No two formats share one."""
-    needs_intervals: bool
-    """Whether it is written from `Document.intervals`; `needs_intervals` below minds the options too."""
     chunks: Callable[[Document, Options], Iterator[bytes]]
     """The file a part at a time, so that hours of phones are never all spelt out in memory. The same document gives
     the same bytes."""
+    needs_intervals: bool = True
+    """Whether it is written from `Document.intervals`; `needs_intervals` below minds the options too."""
     header: bytes = b""
     """What every file begins with."""
     joins: bool = False
@@ -56,26 +43,18 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         form.name: form
         for form in (
-            Format("text", "txt", needs_intervals=False, chunks=text.write, joins=True),
-            Format("json", "json", needs_intervals=False, chunks=json_lines.write, joins=True),
-            Format("ctm", "ctm", needs_intervals=True, chunks=ctm.write, joins=True),
-            Format(
-                "textgrid",
-                "TextGrid",
-                needs_intervals=True,
-                chunks=textgrid.write,
-                write_channels=textgrid_channels.write_channels,
-            ),
-            Format("eaf", "eaf", needs_intervals=True, chunks=eaf.write),
-            Format("srt", "srt", needs_intervals=True, chunks=subtitles.write_srt),
-            Format("vtt", "vtt", needs_intervals=True, chunks=subtitles.write_vtt),
-            Format("audacity", "audacity.txt", needs_intervals=True, chunks=audacity.write),
-            Format("lab", "lab", needs_intervals=True, chunks=lab.write),
-            Format("moho", "dat", needs_intervals=True, chunks=moho.write),
-            Format("rhubarb", "rhubarb.json", needs_intervals=True, chunks=rhubarb.write),
-            Format(
-                "csv", "csv", needs_intervals=True, chunks=csv_rows.write, header=csv_rows.HEADER, joins=True
-            ),
+            Format("text", "txt", text.write, needs_intervals=False, joins=True),
+            Format("json", "json", json_lines.write, needs_intervals=False, joins=True),
+            Format("ctm", "ctm", ctm.write, joins=True),
+            Format("textgrid", "TextGrid", textgrid.write, write_channels=textgrid.write_channels),
+            Format("eaf", "eaf", eaf.write),
+            Format("srt", "srt", subtitles.write_srt),
+            Format("vtt", "vtt", subtitles.write_vtt),
+            Format("audacity", "audacity.txt", audacity.write),
+            Format("lab", "lab", lab.write),
+            Format("moho", "dat", moho.write),
+            Format("rhubarb", "rhubarb.json", rhubarb.write),
+            Format("csv", "csv", csv_rows.write, header=csv_rows.HEADER, joins=True),
         )
     }
 )

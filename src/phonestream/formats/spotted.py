@@ -84,13 +84,7 @@ def _text(found: Spots) -> bytes:
 def _json(found: Spots) -> bytes:
     """One line, times in seconds to the millisecond; ASCII whatever the file is called."""
     spotted = [
-        {
-            "phrase": one.phrase,
-            "start": round(one.start, 3),
-            "end": round(one.end, 3),
-            "score": round(one.score, 4),
-            "word_boundary": one.word_boundary,
-        }
+        one._asdict() | {"start": round(one.start, 3), "end": round(one.end, 3), "score": round(one.score, 4)}
         for one in found.spotted
     ]
     content = {**_named(found), "seconds": round(found.seconds, 3), "spotted": spotted, **_lost(found)}

@@ -14,6 +14,16 @@ def write(document: Document, options: Options) -> Iterator[bytes]:
     yield write_tiers(tiers_of(document, options), document.seconds)
 
 
+def write_channels(documents: Sequence[Document], options: Options) -> bytes:
+    """One TextGrid of several channels or speakers, with tiers for each under its number or name: who speaks when."""
+    tiers = {
+        f"{document.speaker} - {name}" if document.speaker else f"{name} {document.channel}": labels
+        for document in documents
+        for name, labels in tiers_of(document, options).items()
+    }
+    return write_tiers(tiers, max(document.seconds for document in documents))
+
+
 def tiers_of(document: Document, options: Options) -> dict[str, Sequence[Label]]:
     """The tiers of a document by their names."""
     tiers: dict[str, Sequence[Label]] = {}

@@ -41,11 +41,8 @@ def read_tiers(path: str, data: bytes) -> list[Tier]:
     tokens = _tokens(path, data)
     try:
         return _tiers(tokens)
-    except (
-        StopIteration,
-        ValueError,
-        RuntimeError,
-    ):  # PEP 479 makes a RuntimeError of the first in a generator
+    # PEP 479 makes a RuntimeError of the first in a generator
+    except (StopIteration, ValueError, RuntimeError):
         raise DataError(
             f"{path}: is no whole TextGrid in Praat's text format; save it from Praat as text file"
         ) from None
