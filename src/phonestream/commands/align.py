@@ -22,6 +22,7 @@ from .shared_options import (
     VisemesOption,
     channel_number,
     phone_names,
+    phones_option,
     refuse_given,
 )
 
@@ -36,15 +37,13 @@ def align(
     audio: Annotated[
         str,
         typer.Argument(
-            metavar="AUDIO",
-            help="An audio file, or - for standard input; or a folder of recordings with transcripts beside them.",
+            help="An audio file, or - for standard input; or a folder of recordings with transcripts beside them."
         ),
     ],
     transcript: Annotated[
         str | None,
         typer.Argument(
-            metavar="TRANSCRIPT",
-            help="A file with what was said, or - for standard input. In a TextGrid, a tier of utterances.",
+            help="A file with what was said, or - for standard input. In a TextGrid, a tier of utterances."
         ),
     ] = None,
     text: Annotated[
@@ -80,7 +79,7 @@ def align(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes that share a folder.", show_default="1")
+        int | None, typer.Option(min=1, help="Processes that share a folder.", show_default="1")
     ] = None,
     channel: Annotated[
         str,
@@ -94,9 +93,7 @@ def align(
         str | None,
         typer.Option(metavar="NAME", help="The tier of a TextGrid transcript, where several have text."),
     ] = None,
-    phones: Annotated[
-        str, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
-    ] = "arpabet",
+    phones: Annotated[str, phones_option()] = "arpabet",
     visemes: VisemesOption = None,
     frame_rate: FrameRateOption = None,
     scores: Annotated[
@@ -114,10 +111,8 @@ def align(
     time_shifts: Annotated[
         int,
         typer.Option(
-            "--time-shifts",
             min=1,
             max=8,
-            metavar="N",
             help="How many copies of the audio, each shifted a little, are heard: 1 is quickest, 4 gives finer times.",
         ),
     ] = TIME_SHIFTS,

@@ -40,21 +40,8 @@ WORDS = {
     "prune": "NATS",
     "hours": "HOURS",
     "passes": "NUMBER",
-    **dict.fromkeys(
-        (
-            "jobs",
-            "channels",
-            "beam",
-            "n-best",
-            "threads",
-            "time-shifts",
-            "max-streams",
-            "max-streams-per-address",
-            "dpi",
-            "order",
-        ),
-        "N",
-    ),
+    **dict.fromkeys(["jobs", "channels", "beam", "n-best", "threads", "time-shifts", "dpi", "order"], "N"),
+    **dict.fromkeys(("max-streams", "max-streams-per-address"), "N"),
 }
 """What takes the place of a value on help pages, where an option does not say it itself: the same in every command."""
 
@@ -84,6 +71,8 @@ class Command(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption):
                 _describe(option)
+            elif option.metavar is None:
+                option.metavar = str(option.name).upper()
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _flags_without_value(super().get_params(ctx))

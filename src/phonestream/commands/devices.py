@@ -4,24 +4,14 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from .output import Format, native_remarks_off, printable, write
+from .shared_options import format_option
 
 if TYPE_CHECKING:
     from ..streaming.audio.devices import Device
 
 
-def devices(
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            case_sensitive=False,
-            help="For a person to read, or one line of JSON for each device.",
-        ),
-    ] = Format.text,
-) -> None:
+def devices(form: Annotated[Format, format_option("one line of JSON for each device")] = Format.text) -> None:
     """List the microphones and other devices that can be listened to."""
     from ..streaming.audio.devices import devices as available
 
@@ -34,14 +24,8 @@ def devices(
 def as_json(found: "list[Device]") -> Iterator[dict[str, object]]:
     """One object for each device."""
     for device in found:
-        yield {
-            "index": device.number,
-            "name": device.name,
-            "host_api": device.host_api,
-            "channels": device.channels,
-            "sample_rate": device.sample_rate,
-            "default": device.default,
-        }
+        facts = device._asdict()
+        yield {"index": facts.pop("number"), **facts}
 
 
 def as_text(found: "list[Device]") -> Iterator[str]:

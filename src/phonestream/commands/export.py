@@ -9,29 +9,15 @@ import typer
 from .output import write
 from .shared_options import refuse_given
 
-OF_A_RUN = (
-    "run",
-    "output",
-    "int8",
-    "data",
-    "name",
-    "model_version",
-    "licence",
-    "training_data",
-    "time_offset",
-    "blend",
-    "blend_share",
-)
-"""Parameters that say how a run becomes a model file."""
+OF_A_PAGE = ("web", "model", "decoder")
+"""Parameters that say what page is written; the others say how a run becomes a model file."""
 
 
 def export(
     context: typer.Context,
     run: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="RUN", help="Folder of a training run, or a model file to write anew.", show_default=False
-        ),
+        typer.Argument(help="Folder of a training run, or a model file to write anew.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="MODEL.onnx", help="The model file to write.")
@@ -82,9 +68,10 @@ def export(
 ) -> None:
     """Write a trained model as one ONNX file, verified against torch; or, with --web, a page that runs a model."""
     given = {name for name in context.params if _given(context, name)}
+    of_a_run = [each.name for each in context.command.params if each.name not in OF_A_PAGE]
     if web is not None:
         refuse_given(
-            {_hint(parameter): parameter in given for parameter in OF_A_RUN},
+            {_hint(parameter): parameter in given for parameter in of_a_run},
             "is about a run, and --web takes a model file: export the run first, then give --model",
         )
         _page(Path(web), model, decoder if "decoder" in given else None)
@@ -100,7 +87,7 @@ def export(
 
     if run.suffix == ".onnx" or run.is_file():
         refuse_given(
-            {_hint(parameter): parameter in given - {"run", "output"} for parameter in OF_A_RUN},
+            {_hint(parameter): parameter in given - {"run", "output"} for parameter in of_a_run},
             "is about a run; a model file that is written anew keeps its weights and what it says of itself",
         )
         write(str(export_again(run, output)))

@@ -9,17 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from .output import WIDTH, Format, printable, write
+from .shared_options import format_option
 
 INDENT = 15  # columns before a fact
 
 
 def info(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model file, or the name of a bundled model.")
-    ] = "default",
-    form: Annotated[
-        Format, typer.Option("--format", case_sensitive=False, help="For a person to read, or JSON.")
-    ] = Format.text,
+    model: Annotated[str, typer.Argument(help="A model file, or the name of a bundled model.")] = "default",
+    form: Annotated[Format, format_option("JSON")] = Format.text,
 ) -> None:
     """Describe a model file: name, licence, training data, phones, look-ahead, size."""
     facts = describe(model)

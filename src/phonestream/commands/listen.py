@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .output import Format, native_remarks_off
-from .shared_options import DecoderOption, ModelOption
+from .shared_options import DecoderOption, ModelOption, format_option, phones_option, visemes_option
 
 if TYPE_CHECKING:
     from ..streaming.audio.microphone import Chunk
@@ -29,27 +29,14 @@ def listen(
             show_default="default",
         ),
     ] = None,
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format", case_sensitive=False, help="For a person to read, or one line of JSON for each event."
-        ),
-    ] = Format.text,
-    phones: Annotated[
-        str,
-        typer.Option(
-            metavar="SET", help="Names of the phones in text: arpabet, ipa, xsampa, timit48 or timit39."
-        ),
-    ] = "arpabet",
-    visemes: Annotated[
-        str | None,
-        typer.Option(metavar="SET", help="Events of mouth shapes too: preston-blair, oculus or rhubarb."),
-    ] = None,
+    form: Annotated[Format, format_option("one line of JSON for each event")] = Format.text,
+    phones: Annotated[str, phones_option("Names of the phones in text")] = "arpabet",
+    visemes: Annotated[str | None, visemes_option("Events of mouth shapes too")] = None,
     model: ModelOption = "default",
     decoder: DecoderOption = None,
     spot: Annotated[
         list[str] | None,
-        typer.Option("--spot", metavar="TEXT", help="Tell when this is said; again for more keywords."),
+        typer.Option(metavar="TEXT", help="Tell when this is said; again for more keywords."),
     ] = None,
     commands: Annotated[
         str | None,

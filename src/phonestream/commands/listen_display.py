@@ -93,9 +93,6 @@ class Display:
 class Json(Display):
     """Each event on a line, at once."""
 
-    def __init__(self) -> None:
-        super().__init__({})
-
     def show(self, event: Event) -> None:
         write(json.dumps(encode(event)))
 
@@ -193,7 +190,7 @@ class Animated(Display):
 def display_for(as_json: bool, called: Mapping[str, str]) -> Display:
     """What suits standard output."""
     if as_json:
-        return Json()
+        return Json(called)
     return Animated(called) if _animated() else Display(called)
 
 

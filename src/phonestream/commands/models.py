@@ -3,20 +3,12 @@
 import json
 from typing import Annotated
 
-import typer
-
 from .info import describe
 from .output import Format, write
+from .shared_options import format_option
 
 
-def models(
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format", case_sensitive=False, help="For a person to read, or a line of JSON for each."
-        ),
-    ] = Format.text,
-) -> None:
+def models(form: Annotated[Format, format_option("a line of JSON for each")] = Format.text) -> None:
     """List the bundled models, for --model NAME; `phonestream info NAME` says all about one."""
     from ..streaming.model import bundled_models
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import Any, BinaryIO, NoReturn, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from ..errors import AudioWarning, PhonestreamError
 from ..errors import printable as printable
@@ -108,7 +108,8 @@ def printing() -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
     except BrokenPipeError:
-        _leave()
+        _discard(sys.stdout)
+        raise SystemExit(141) from None
     except OSError as error:
         _discard(sys.stdout)
         raise PhonestreamError(f"standard output cannot be written: {error.strerror}; make room") from None
@@ -118,11 +119,6 @@ def _put(stream: TextIO, data: bytes) -> None:
     stream.flush()
     stream.buffer.write(data)
     stream.buffer.flush()
-
-
-def _leave() -> NoReturn:
-    _discard(sys.stdout)
-    raise SystemExit(141)
 
 
 def _discard(stream: TextIO) -> None:

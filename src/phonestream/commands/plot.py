@@ -12,7 +12,7 @@ from ..errors import AudioError, ConfigError
 from .existing import check_new
 from .output import complain, native_remarks_off, printable, write
 from .progress import Bar
-from .shared_options import ModelOption
+from .shared_options import ModelOption, phones_option
 
 if TYPE_CHECKING:
     from ..formats.picture import Excerpt
@@ -25,7 +25,7 @@ BEYOND = 2.0  # seconds heard after the stretch, so that every phone in it is de
 
 
 def plot(
-    audio: Annotated[str, typer.Argument(metavar="AUDIO", help="An audio file; - is standard input.")],
+    audio: Annotated[str, typer.Argument(help="An audio file; - is standard input.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -41,10 +41,7 @@ def plot(
             help=f"Where it ends. Without it: the recording's end, or {FIRST:g} s on if that is far.",
         ),
     ] = None,
-    phones: Annotated[
-        str,
-        typer.Option(metavar="SET", help="Names of the phones: arpabet, ipa, xsampa, timit48 or timit39."),
-    ] = "arpabet",
+    phones: Annotated[str, phones_option("Names of the phones")] = "arpabet",
     model: ModelOption = "default",
     width: Annotated[
         float | None,

@@ -42,8 +42,7 @@ class Recording(Closing):
         except FileExistsError:
             raise AudioError(f"{path}: is there already; choose another name, or remove it first") from None
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
-            reason = reason_of(error)
-            raise AudioError(f"{path}: cannot be made: {reason}") from None
+            raise AudioError(f"{path}: cannot be made: {reason_of(error)}") from None
         self.write(np.empty(0, np.int16))
 
     def write(self, samples: Samples) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ConfigError
 from .output import complain, write
-from .shared_options import DecoderOption, ModelOption
+from .shared_options import DecoderOption, ModelOption, visemes_option
 
 SECOND_SIGNAL = 3  # exit status
 TOKEN_VARIABLE = "PHONESTREAM_TOKEN"
@@ -19,11 +19,7 @@ def serve(
     model: ModelOption = "default",
     decoder: DecoderOption = None,
     visemes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SET",
-            help="Events of mouth shapes too, for streams that ask for no other: preston-blair, oculus or rhubarb.",
-        ),
+        str | None, visemes_option("Events of mouth shapes too, for streams that ask for no other")
     ] = None,
     token: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """Options that several commands have, and the checks of their values."""
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,9 +20,24 @@ ThreadsOption = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="CPU th
 TorchThreadsOption = Annotated[
     int | None, typer.Option(min=1, max=MAX_THREADS, help="CPU threads. Without it: torch's choice.")
 ]
-VisemesOption = Annotated[
-    str | None, typer.Option(help="Mouth shapes in the place of phones: preston-blair, oculus or rhubarb.")
-]
+
+
+def format_option(programs_read: str) -> Any:
+    """`--format` of a command that prints facts."""
+    return typer.Option("--format", case_sensitive=False, help=f"For a person to read, or {programs_read}.")
+
+
+def phones_option(names: str = "Names of phones") -> Any:
+    """`--phones`, a phone set."""
+    return typer.Option(help=f"{names}: arpabet, ipa, xsampa, timit48 or timit39.")
+
+
+def visemes_option(shapes: str) -> Any:
+    """`--visemes`, a set of mouth shapes."""
+    return typer.Option(help=f"{shapes}: preston-blair, oculus or rhubarb.")
+
+
+VisemesOption = Annotated[str | None, visemes_option("Mouth shapes in the place of phones")]
 FrameRateOption = Annotated[
     float | None,
     typer.Option("--fps", min=1, max=1000, metavar="N", help="Frames a second, for moho.", show_default="24"),

@@ -33,7 +33,7 @@ class SpotOptions(RunOptions):
     ] = None
     keyword: Annotated[
         list[str] | None,
-        typer.Option("--keyword", metavar="TEXT", help='What to look for; or its phones: "/K IY N W AA/".'),
+        typer.Option(metavar="TEXT", help='What to look for; or its phones: "/K IY N W AA/".'),
     ] = None
     listing: Annotated[
         str | None,
@@ -44,7 +44,6 @@ class SpotOptions(RunOptions):
     commands: Annotated[
         str | None,
         typer.Option(
-            "--commands",
             metavar="FILE",
             help="Which of these each file is, or none: a phrase a line, (a | b) and \\[optional] parts; or JSGF.",
         ),
@@ -56,7 +55,6 @@ class SpotOptions(RunOptions):
     tune: Annotated[
         str | None,
         typer.Option(
-            "--tune",
             metavar="FOLDER",
             help="Choose a threshold for each keyword by these recordings and the transcripts beside them (as for "
             "align), and write the keywords with them as a list, to --output or standard output.",
@@ -65,7 +63,6 @@ class SpotOptions(RunOptions):
     false_alarms: Annotated[
         float | None,
         typer.Option(
-            "--false-alarms",
             min=0.001,
             metavar="N",
             help="With --tune: how many false alarms of a keyword in an hour are put up with.",

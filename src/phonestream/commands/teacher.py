@@ -16,10 +16,7 @@ HEAD = "teacher-head.safetensors"
 
 def teacher(
     whisper: Annotated[
-        Path,
-        typer.Argument(
-            metavar="WHISPER", help="Folder of a Whisper model in CTranslate2's format (model.bin)."
-        ),
+        Path, typer.Argument(help="Folder of a Whisper model in CTranslate2's format (model.bin).")
     ],
     data: Data = None,
     output: Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from .output import styled
 from .run_options import RunOptions
-from .shared_options import DecoderOption, FrameRateOption, VisemesOption, phone_names
+from .shared_options import DecoderOption, FrameRateOption, VisemesOption, phone_names, phones_option
 
 if TYPE_CHECKING:
     from ..batch.task import ModelSpec, Settings
@@ -40,9 +40,7 @@ class TranscribeOptions(RunOptions):
             help="All channels mixed, each on its own, each a tier of one TextGrid, or number N alone.",
         ),
     ] = "mix"
-    phones: Annotated[
-        str | None, typer.Option(help="Names of phones: arpabet, ipa, xsampa, timit48 or timit39.")
-    ] = None
+    phones: Annotated[str | None, phones_option()] = None
     visemes: VisemesOption = None
     frame_rate: FrameRateOption = None
     posteriors: Annotated[
@@ -50,7 +48,7 @@ class TranscribeOptions(RunOptions):
     ] = False
     decoder: DecoderOption = None
     beam: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Beam size: hypotheses kept.", show_default="32")
+        int | None, typer.Option(min=1, help="Beam size: hypotheses kept.", show_default="32")
     ] = None
     lm: Annotated[
         str | None,
@@ -59,9 +57,7 @@ class TranscribeOptions(RunOptions):
     lm_weight: Annotated[
         float | None, typer.Option(min=0, max=100, help="Weight of the language model.", show_default="0.6")
     ] = None
-    n_best: Annotated[
-        int, typer.Option(min=1, metavar="N", help="List the N most probable transcripts, in JSON.")
-    ] = 1
+    n_best: Annotated[int, typer.Option(min=1, help="List the N most probable transcripts, in JSON.")] = 1
 
     def check_files(self) -> None:
         """Refuse options about inputs and files that do not go together."""
