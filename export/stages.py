@@ -5,6 +5,7 @@ start. A stage passes on what a user would get: the averaged weights, rounded to
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def train_stages(
     processes: Processes,
     report: Callable[[str], object] = lambda line: None,
 ) -> bool:
-    """Train `stages` one after the other, in `run/1`, `run/2`, …
+    """Train `stages` one after the other, in `run/1`, `run/2`, …; one alone in `run`.
 
     Args:
         stages: what to train; each must take the weights of the one before it.
@@ -63,6 +64,12 @@ def train_stages(
             or `run` holds what would be overwritten; and as `train`.
         DataError, ModelError: as `train` and `export`.
     """
+    train_one = partial(train, data=data, threads=threads, processes=processes)
+    if len(stages) == 1:
+        (teacher,) = assign_teachers(stages, teachers, teacher_rows)
+        return train_one(
+            stages[0], run, resume=resume, initial=initial, teacher=teacher, teacher_rows=teacher_rows
+        )
     check_stages(stages)
     teacher_of = assign_teachers(stages, teachers, teacher_rows)
     folders = [run / str(number) for number in range(1, len(stages) + 1)]
@@ -76,16 +83,13 @@ def train_stages(
             report(f"stage {index + 1} of {len(stages)}, {config.name}, in {folder}")
         if index > 0 and steps is None:
             initial = processes.broadcast(export_stage(folders[index - 1]) if processes.first else None)
-        done = train(
+        done = train_one(
             config,
             folder,
-            data,
             resume=steps is not None,
-            threads=threads,
             initial=initial if steps is None else None,
             teacher=teacher_of[index],
             teacher_rows=teacher_rows if config.distillation > 0 else None,
-            processes=processes,
         )
         if not done:
             return False

@@ -10,10 +10,11 @@ import typer
 
 from ..errors import DataError
 from .existing import check_new
-from .output import complain, write
-from .training import Data
+from .output import write
+from .training import Data, end_with
 
 if TYPE_CHECKING:
+    from ..asr.corpora.corpus import Problem
     from ..asr.phone_lm.text import Sentences
 
 
@@ -75,7 +76,7 @@ def phone_lm(
         estimate.save(estimate.pack_arpa(arpa), output)
         write(f"{output}: {output.stat().st_size:,} bytes")
         return
-    problems: list[str] = []
+    problems: list[Problem] = []
     parts: list[Sentences] = []
     if text:
         from ..asr.lexicon.lexicon import Lexicon
@@ -102,13 +103,10 @@ def phone_lm(
     )
     if held_out is not None:
         write(f"{measure}: perplexity {estimate.perplexity(model.data, [held_out.stream]):.2f} a phone")
-    for problem in problems:
-        complain(problem)
-    if problems:
-        raise typer.Exit(1)
+    end_with(problems)
 
 
-def _corpus(data: Path | None, split: str) -> "tuple[Sentences, list[str]]":
+def _corpus(data: Path | None, split: str) -> "tuple[Sentences, list[Problem]]":
     """The different sentences of a split, and what is wrong with others."""
     from ..asr.corpora.corpus import read_split, reference_phones, speech_root
     from ..asr.lexicon.lexicon import Lexicon
@@ -116,4 +114,4 @@ def _corpus(data: Path | None, split: str) -> "tuple[Sentences, list[str]]":
 
     cuts, problems = read_split(data or speech_root(), split)
     spoken = ((reference_phones(cut), cut.supervisions[0].text or "") for cut in cuts)
-    return segment(spoken, Lexicon()), [f"{problem.where}: {problem.reason}" for problem in problems]
+    return segment(spoken, Lexicon()), problems

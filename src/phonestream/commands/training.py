@@ -26,7 +26,7 @@ Data = Annotated[
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a corpus.")],
+    source: Annotated[Path, typer.Argument(help="Folder of a corpus.")],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the cut sets, one file a split.")],
     layout: Annotated[
         str | None,
@@ -50,7 +50,7 @@ def prepare(
     with Bar("preparing") as bar, audio_warnings_told(bar.hide):
         prepared = prepare(source, output, layout=layout, split=split, decode=decode, progress=bar)
     write(format_prepared(prepared))
-    _end(prepared.problems)
+    end_with(prepared.problems)
 
 
 def train(
@@ -113,39 +113,25 @@ def train(
     from ..asr.corpora.corpus import speech_root
     from ..asr.training.distributed import init_processes
     from ..asr.training.teacher.rows import load_rows
-    from ..asr.training.train import train
-    from ..export.stages import assign_teachers, train_stages
+    from ..export.stages import train_stages
 
     source = data or speech_root()
     weights = None if initial is None else _encoder(initial).state_dict()
     teachers = [_encoder(origin) for origin in teacher or ()]
     rows = None if teacher_rows is None else load_rows(teacher_rows)
     with init_processes() as processes, audio_warnings_told():
-        if len(stages) == 1:
-            done = train(
-                stages[0],
-                run,
-                source,
-                resume=resume,
-                threads=threads,
-                initial=weights,
-                teacher=assign_teachers(stages, teachers, rows)[0],
-                teacher_rows=rows,
-                processes=processes,
-            )
-        else:
-            done = train_stages(
-                stages,
-                run,
-                source,
-                resume=resume,
-                threads=threads,
-                initial=weights,
-                teachers=teachers,
-                teacher_rows=rows,
-                processes=processes,
-                report=complain,
-            )
+        done = train_stages(
+            stages,
+            run,
+            source,
+            resume=resume,
+            threads=threads,
+            initial=weights,
+            teachers=teachers,
+            teacher_rows=rows,
+            processes=processes,
+            report=complain,
+        )
     if not done:
         if processes.first:
             complain(f"stopped; the checkpoint in {run} is written, go on with --resume")
@@ -200,7 +186,7 @@ def evaluate(
             progress=bar,
         )
     write(format_report(report))
-    _end(report.problems)
+    end_with(report.problems)
 
 
 def _encoder(origin: Path) -> "Encoder":
@@ -218,9 +204,9 @@ def _encoder(origin: Path) -> "Encoder":
     return read_encoder(origin)
 
 
-def _end(problems: "Sequence[Problem]") -> None:
+def end_with(problems: "Sequence[Problem]") -> None:
     """Say which inputs were left out, if any, and leave with the status that says so."""
     for problem in problems:
-        complain(f"{problem.where}: {problem.reason}")
+        complain(str(problem))
     if problems:
         raise typer.Exit(1)
