@@ -6,7 +6,7 @@ idle or starts, and neither passes on progress or bounds how many results wait f
 
 import signal
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
@@ -64,7 +64,8 @@ class ProcessExecutor:
         try:
             while left := len(waiting) + sum(worker.task is not None for worker in self._workers):
                 while len(self._workers) < min(self._jobs, left):
-                    self._start()
+                    with interrupts_held():
+                        self._workers.append(Worker(*spawn(work, self._opener, self._output)))
                 self._assign(tasks, waiting)
                 for worker in self._readable():
                     try:
@@ -95,15 +96,6 @@ class ProcessExecutor:
                             yield Completed(index, message)
         finally:
             self._kill()
-
-    def _start(self) -> None:
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._opener, self._output), daemon=True)
-        with interrupts_held():
-            process.start()
-            theirs.close()  # so that the process's death closes the pipe
-            self._workers.append(Worker(process, ours))
 
     def _assign(self, tasks: Sequence[Work], waiting: deque[int]) -> None:
         """Send tasks to idle workers, none far ahead of the oldest that is not done."""
@@ -179,6 +171,16 @@ def local_executor(
     if jobs is None or min(jobs, len(tasks)) <= 1 or any(task.source.local for task in tasks):
         return InlineExecutor(opener, output)
     return ProcessExecutor(jobs, opener, output)
+
+
+def spawn(target: Callable[..., None], *arguments: object) -> tuple[SpawnProcess, Connection]:
+    """A process that calls `target` with its end of a pipe and `arguments`, and our end; in `interrupts_held`."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()  # so that the process's death closes the pipe
+    return process, ours
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from collections.abc import Generator, Sequence
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..errors import ConfigError, PhonestreamError
 from ..streaming.model import read_model
 from .executor import Completed, Progress, Work
 from .output import Output
-from .processes import interrupts_held
+from .processes import interrupts_held, spawn
 from .ray_driver import Answered, Connected, Job, Missing, drive
 from .ray_worker import WorkerSpec
 from .remote import is_url
@@ -64,7 +63,8 @@ class RayExecutor:
         self._model._replace(provider="cpu").open()  # so that what is wrong with the model is said now
         spec = _worker_spec(self._model, self._output)
         job = Job(self._address, tasks, spec, self._jobs, ordered=self._output is None)
-        process, connection = _start(job)
+        with interrupts_held():
+            process, connection = spawn(drive, job)
         try:
             yield from _completed(process, connection, job, progress)
             process.join(GRACE)
@@ -79,16 +79,6 @@ def _worker_spec(model: ModelSpec | SpotSpec, output: Output | None) -> WorkerSp
         with written_to(output.folder):  # workers check that they see this folder
             Path(output.folder, HIDDEN, output.run).mkdir(parents=True, exist_ok=True)
     return WorkerSpec(read_model(model.model), model, output, os.getcwd(), socket.gethostname(), __version__)
-
-
-def _start(job: Job) -> tuple[SpawnProcess, Connection]:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=drive, args=(theirs, job), daemon=True)
-    with interrupts_held():
-        process.start()
-    theirs.close()  # so that the process's death closes the pipe
-    return process, ours
 
 
 def _completed(

@@ -68,9 +68,8 @@ class RemoteFolder:
         """There are no empty folders in many stores, so a file is written and removed: better now than after hours."""
         probe = self._unfinished()
         try:
-            if (
-                not self._whole
-            ):  # stores of objects have no folders, and would make a bucket of a slip of the pen
+            # Stores of objects have no folders, and would make a bucket of a slip of the pen
+            if not self._whole:
                 self._store.makedirs(self._store._parent(probe), exist_ok=True)
             self._store.pipe_file(probe, b"phonestream")
             self._store.rm_file(probe)

@@ -143,8 +143,7 @@ def whole_result(
         return Result(failure=str(error))
     except OSError as error:  # of writing: a recording that cannot be read is an AudioError
         sink.discard()
-        reason = reason_of(error)
-        return Result(failure=f"{name}: its results cannot be written: {reason}; make room")
+        return Result(failure=f"{name}: its results cannot be written: {reason_of(error)}; make room")
     except BaseException:
         sink.discard()
         raise

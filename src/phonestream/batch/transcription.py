@@ -72,7 +72,47 @@ def transcribe_source(
             its name.
     """
     with opened(source) as audio:
-        return _transcribe(source, audio, recognizer, channel, n_best, keywords, on_rows, progress)
+        chosen = choose_channels(source, audio, channel)
+        columns = None if source.columns is None else list(source.columns)
+        streams = [recognizer.stream(posteriors=on_rows is not None, keywords=keywords) for _ in chosen]
+        phones = [PhoneArray() for _ in chosen]
+        spotted: list[list[Spotted]] = [[] for _ in chosen]
+        length = source.seconds if source.seconds is not None else audio.seconds
+
+        def pass_on_rows(index: int) -> None:
+            if on_rows is not None and len(rows := streams[index].take_posteriors()):
+                on_rows(chosen[index][0], rows)
+
+        def keep(index: int, events: Sequence[Phone | Spotted]) -> None:
+            phones[index].extend(event for event in events if isinstance(event, Phone))
+            spotted[index] += (event for event in events if isinstance(event, Spotted))
+
+        level = MixLevel()
+        for block in source_blocks(source, audio):
+            if channel == MIX:
+                level = level.add(block if columns is None else block[:, columns])
+            for index, (_, own) in enumerate(chosen):
+                samples = block if own is None else block[:, own]
+                keep(index, accept_block(streams[index], audio, samples))
+                pass_on_rows(index)
+            progress(streams[0].seconds, length)
+        alternatives = []
+        for index, stream in enumerate(streams):
+            last = stream.finish()
+            alternatives.append(_alternatives(stream, phones[index], n_best))
+            keep(index, last)
+            pass_on_rows(index)
+        if streams[0].seconds == 0:
+            raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
+        _check_length(source, audio, streams[0].seconds)
+        remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
+        lost = source_lost(source, audio)
+        return [
+            ChannelResult(number, stream.seconds, own, ways, tuple(found), remarks, lost)
+            for (number, _), stream, own, ways, found in zip(
+                chosen, streams, phones, alternatives, spotted, strict=True
+            )
+        ]
 
 
 @contextmanager
@@ -112,59 +152,6 @@ def _open(source: Source) -> Audio:
     if is_url(source.path):
         return open_audio(source.path, fetch_audio(source.path))
     return open_audio(source.path)
-
-
-def _transcribe(
-    source: Source,
-    audio: Audio,
-    recognizer: Recognizer,
-    channel: str | int,
-    n_best: int,
-    keywords: Keywords | None,
-    on_rows: OnRows | None,
-    progress: Callable[[float, float | None], object],
-) -> list[ChannelResult]:
-    chosen = choose_channels(source, audio, channel)
-    columns = None if source.columns is None else list(source.columns)
-    streams = [recognizer.stream(posteriors=on_rows is not None, keywords=keywords) for _ in chosen]
-    phones = [PhoneArray() for _ in chosen]
-    spotted: list[list[Spotted]] = [[] for _ in chosen]
-    length = source.seconds if source.seconds is not None else audio.seconds
-
-    def pass_on_rows(index: int) -> None:
-        if on_rows is not None and len(rows := streams[index].take_posteriors()):
-            on_rows(chosen[index][0], rows)
-
-    def keep(index: int, events: Sequence[Phone | Spotted]) -> None:
-        phones[index].extend(event for event in events if isinstance(event, Phone))
-        spotted[index] += (event for event in events if isinstance(event, Spotted))
-
-    level = MixLevel()
-    for block in source_blocks(source, audio):
-        if channel == MIX:
-            level = level.add(block if columns is None else block[:, columns])
-        for index, (_, own) in enumerate(chosen):
-            samples = block if own is None else block[:, own]
-            keep(index, accept_block(streams[index], audio, samples))
-            pass_on_rows(index)
-        progress(streams[0].seconds, length)
-    alternatives = []
-    for index, stream in enumerate(streams):
-        last = stream.finish()
-        alternatives.append(_alternatives(stream, phones[index], n_best))
-        keep(index, last)
-        pass_on_rows(index)
-    if streams[0].seconds == 0:
-        raise AudioError(f"{audio.path}: holds no samples from {source.start:.2f} s on")
-    _check_length(source, audio, streams[0].seconds)
-    remarks = (*audio.remarks, *([level.remark] if level.remark is not None else []))
-    lost = source_lost(source, audio)
-    return [
-        ChannelResult(number, stream.seconds, own, ways, tuple(found), remarks, lost)
-        for (number, _), stream, own, ways, found in zip(
-            chosen, streams, phones, alternatives, spotted, strict=True
-        )
-    ]
 
 
 def _alternatives(stream: Stream[Any], final: PhoneArray, n_best: int) -> tuple[Hypothesis, ...]:

@@ -136,19 +136,15 @@ class Opened(NamedTuple):
             number = None if channel == "mix" else channel
             return [Aligned(aligned(speaker.said, number)) for speaker in speakers]
         count = _channels(file)
-        if count == 1:
-            names = {speaker.name.strip() for speaker in speakers} - {""}
-            named = len(names) == len(speakers)  # else numbers tell them apart
-            return [
-                Aligned(aligned(said, None), place, name.strip() if named else None)
-                for place, (name, said) in enumerate(speakers, start=1)
-            ]
-        if count != len(speakers):
+        if count not in (1, len(speakers)):
             raise DataError(
                 f"{file}: has {count} channels, and {transcript} {len(speakers)} tiers with text: give one a channel"
             )
+        names = {speaker.name.strip() for speaker in speakers} - {""}
+        named = count == 1 and len(names) == len(speakers)  # else numbers tell them apart
         return [
-            Aligned(aligned(speaker.said, place), place) for place, speaker in enumerate(speakers, start=1)
+            Aligned(aligned(said, None if count == 1 else place), place, name.strip() if named else None)
+            for place, (name, said) in enumerate(speakers, start=1)
         ]
 
 

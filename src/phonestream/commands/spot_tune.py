@@ -1,12 +1,11 @@
 """`phonestream spot --tune FOLDER`: thresholds of keywords from a user's own recordings and transcripts."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import DataError, PhonestreamError
+from ..errors import DataError
 from .align_recording import align_said, compute, read_transcript
 from .output import complain, printable
 from .progress import Bar
@@ -14,6 +13,7 @@ from .progress import Bar
 if TYPE_CHECKING:
     from ..batch.entries import Entry, Source
     from ..batch.output import Output
+    from ..batch.sinks import ResultSink
     from ..batch.spot_task import Opened, SpotSpec
     from ..batch.task import Progress, Result
 
@@ -33,39 +33,36 @@ class TuneTask(NamedTuple):
             progress: not called; a recording is one step.
         """
         from ..asr.evaluation.spotting import occurrences
-        from ..batch.sinks import Payload
-        from ..batch.task import Result
-        from ..streaming.audio.recording import unexpected
+        from ..batch.task import whole_result
+        from ..batch.transcription import errors_named
         from ..streaming.spotting.keywords import Keywords
 
         recognizer, keywords = opened
         assert isinstance(keywords, Keywords)
         spotter = recognizer.open_spotter(keywords)
         assert spotter is not None
-        file = self.source.path
-        of_recording: tuple[str, ...] = ()
-        try:
-            computed = compute(recognizer, file, 1, remedy="make one of them a file")
-            of_recording = computed.remarks
-            alignment = align_said(
-                recognizer,
-                read_transcript(self.transcript).said,
-                lambda: computed,
-                names=(self.transcript, file),
-            )
-        except PhonestreamError as error:
-            return Result(failure=str(error), remarks=of_recording)
-        except Exception as error:  # whatever it is, the other recordings go on
-            return Result(failure=str(unexpected(file, error)), remarks=of_recording)
-        certain, state = spotter.decode(spotter.initial(), computed.posteriors.rows)
-        spotted = [*(one.event for one in certain), *spotter.finish(state)]
-        phrases = [word.phrase for word in keywords]
-        found = {
-            "said": [[one.phrase, one.start, one.end] for one in occurrences(0, alignment.words, phrases)],
-            "spotted": [[one.phrase, one.start, one.end, one.score] for one in spotted],
-        }
-        payload = Payload(None, "json", io.BytesIO(json.dumps(found).encode()))
-        return Result(computed.posteriors.seconds, payloads=(payload,), remarks=of_recording)
+        file, phrases = self.source.path, [word.phrase for word in keywords]
+        of_recording: list[str] = []
+
+        def write(sink: "ResultSink") -> tuple[float, Sequence[str]]:
+            with errors_named(self.source):
+                computed = compute(recognizer, file, 1, remedy="make one of them a file")
+                of_recording.extend(computed.remarks)
+                said = read_transcript(self.transcript).said
+                names = self.transcript, file
+                alignment = align_said(recognizer, said, lambda: computed, names=names)
+            certain, state = spotter.decode(spotter.initial(), computed.posteriors.rows)
+            spotted = [*(one.event for one in certain), *spotter.finish(state)]
+            found = {
+                "said": [
+                    [one.phrase, one.start, one.end] for one in occurrences(0, alignment.words, phrases)
+                ],
+                "spotted": [[one.phrase, one.start, one.end, one.score] for one in spotted],
+            }
+            sink.open(None, "json").write(json.dumps(found).encode())
+            return computed.posteriors.seconds, ()
+
+        return whole_result(self.source, None, write)._replace(remarks=tuple(of_recording))
 
 
 def tune(
