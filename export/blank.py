@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..asr.evaluation.score import PhoneErrors, phone_errors
+from ..asr.evaluation.score import total_errors
 from ..asr.lexicon.phones import BLANK, PHONES
 from ..asr.model.encoder import Encoder
 from ..asr.model.offline import greedy_phones
@@ -28,14 +28,9 @@ def fit_blank_penalty(log_probs: Sequence[NDArray[np.float32]], references: Sequ
     """
 
     def errors(penalty: float) -> int:
-        found = sum(
-            (
-                phone_errors(reference, greedy_phones(_penalised(rows, penalty)))
-                for rows, reference in zip(log_probs, references, strict=True)
-            ),
-            PhoneErrors(),
-        )
-        return found.total
+        return total_errors(
+            references, (greedy_phones(_penalised(rows, penalty)) for rows in log_probs)
+        ).total
 
     found = {penalty: errors(penalty) for penalty in PENALTIES}
     return min((p for p in PENALTIES if found[p] <= AS_GOOD * min(found.values())), key=abs)

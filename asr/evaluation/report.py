@@ -20,9 +20,10 @@ from .score import Edit, PhoneErrors, confusion_table, count_errors, top_confusi
 GAP = "-"  # in the listing, where the other side has a phone
 SHOWN_GROUPS = 10  # speakers or corpora in the text; JSON has all
 SHOWN_CONFUSIONS = 15
+PARTS = ("substitutions", "insertions", "deletions")  # of `PhoneErrors`
 LISTING_COLUMNS = (
     "id", "corpus", "speaker", "seconds", "per",
-    "substitutions", "insertions", "deletions", "reference_length", "reference", "hypothesis",
+    *PARTS, "reference_length", "reference", "hypothesis",
 )  # fmt: skip
 
 
@@ -96,11 +97,7 @@ def format_report(report: Report) -> str:
     """The report for a terminal: error rate, its parts, groups, what was taken for what, and the speed."""
     errors = report.errors
     length = errors.reference_length
-    parts = (
-        ("substitutions", errors.substitutions),
-        ("insertions", errors.insertions),
-        ("deletions", errors.deletions),
-    )
+    parts = [(name, getattr(errors, name)) for name in PARTS]
     blocks = [
         [
             f"{report.model} on {report.split} of {report.data}",

@@ -14,7 +14,7 @@ from ...errors import DataError, system_errors_as
 from ..corpora.corpus import read_audio
 from ..lexicon.phones import PHONES
 from .reliability import BINS, judge, reliability
-from .report import GAP, RecordingScore, Report
+from .report import GAP, PARTS, RecordingScore, Report
 from .report_latency import CHUNK_MS, Latency, measure_latency
 from .report_pictures import confusion_matrix, histogram, reliability_diagram
 from .score import PhoneErrors, top_confusions
@@ -139,9 +139,7 @@ def _tiles(report: Report) -> dict[str, str]:
     length = max(1, errors.reference_length)
     return {
         "phone error rate": f"{errors.per:.2%}",
-        "substitutions": f"{errors.substitutions / length:.2%}",
-        "insertions": f"{errors.insertions / length:.2%}",
-        "deletions": f"{errors.deletions / length:.2%}",
+        **{name: f"{getattr(errors, name) / length:.2%}" for name in PARTS},
         "of real time to compute": f"{report.real_time_factor:.4f}",
     }
 

@@ -1,7 +1,7 @@
 """Phone error rate: reference and hypothesis aligned, errors counted by kind, and the confusion table."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -117,12 +117,7 @@ class PhoneErrors:
         return float("inf") if self.total else 0.0
 
     def __add__(self, other: "PhoneErrors") -> "PhoneErrors":
-        return PhoneErrors(
-            self.substitutions + other.substitutions,
-            self.insertions + other.insertions,
-            self.deletions + other.deletions,
-            self.reference_length + other.reference_length,
-        )
+        return PhoneErrors(*map(int.__add__, astuple(self), astuple(other)))
 
 
 def count_errors(alignment: Iterable[Edit]) -> PhoneErrors:
@@ -135,8 +130,14 @@ def count_errors(alignment: Iterable[Edit]) -> PhoneErrors:
 
 
 def phone_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> PhoneErrors:
-    """Errors of one hypothesis; add them up for a split: `sum(errors, PhoneErrors())`."""
+    """Errors of one hypothesis."""
     return count_errors(align(reference, hypothesis))
+
+
+def total_errors(references: Iterable[Sequence[str]], hypotheses: Iterable[Sequence[str]]) -> PhoneErrors:
+    """Errors of all hypotheses of a split."""
+    pairs = zip(references, hypotheses, strict=True)
+    return sum((phone_errors(*pair) for pair in pairs), PhoneErrors())
 
 
 def confusion_table(alignments: Iterable[Iterable[Edit]]) -> NDArray[np.int64]:

@@ -41,17 +41,12 @@ class EncoderConfig:
         if self.convolution != 0:
             at_least(self, "convolution", 2)
         at_least(self, "look_ahead_frames", 0)
-        if not 0 <= self.look_ahead_convolution <= self.look_ahead_frames:
-            raise ConfigError(
-                f"look_ahead_convolution is {self.look_ahead_convolution}: it must be at least 0 and not above "
-                f"look_ahead_frames, {self.look_ahead_frames}"
-            )
+        most, layers = self.look_ahead_frames, self.layers
+        wanted = f"it must be at least 0 and not above look_ahead_frames, {most}"
+        check(self, "look_ahead_convolution", 0 <= self.look_ahead_convolution <= most, wanted)
         at_least(self, "rows_per_frame", 1)
-        if not 0 <= self.self_condition_after < self.layers:
-            raise ConfigError(
-                f"self_condition_after is {self.self_condition_after}: it must be at least 0 and below layers, "
-                f"{self.layers}: a block has to come after it to make use of it"
-            )
+        wanted = f"it must be at least 0 and below layers, {layers}: a block has to come after it to make use of it"
+        check(self, "self_condition_after", 0 <= self.self_condition_after < layers, wanted)
         if not 0 < self.shortest_half_life <= self.longest_half_life:
             raise ConfigError(
                 f"encoder.shortest_half_life is {self.shortest_half_life} and longest_half_life "
@@ -106,5 +101,11 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 
 def at_least(config: Any, name: str, least: int) -> None:
     """Raise ConfigError unless field `name` is at least `least`."""
-    if getattr(config, name) < least:
-        raise ConfigError(f"{name} is {getattr(config, name)}: it must be at least {least}")
+    check(config, name, getattr(config, name) >= least, f"it must be at least {least}")
+
+
+def check(config: Any, name: str, holds: bool, wanted: str, table: str = "") -> None:
+    """Raise ConfigError unless what is `wanted` of a field `holds`; `table`, with a dot, is where a recipe has it."""
+    if not holds:
+        value = getattr(config, name)
+        raise ConfigError(f"{table}{name} is {list(value) if isinstance(value, tuple) else value}: {wanted}")

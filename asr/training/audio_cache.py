@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +80,15 @@ def cached_corpus(
         cut.num_samples if cut.sampling_rate == SAMPLE_RATE else round(cut.duration * SAMPLE_RATE)
         for cut in kept
     ]
-    if not (path.exists() and path.stat().st_size == BYTES_PER_SAMPLE * sum(sizes)):
-        _fill(path, kept, sizes, progress)
+    total = BYTES_PER_SAMPLE * sum(sizes)
+    keep(
+        path,
+        total,
+        map(_pcm, kept, sizes),
+        "decoded audio",
+        f"it needs {total / 2**30:.1f} GiB: make room or set PHONESTREAM_CACHE to another folder",
+        lambda done: progress(done, len(kept)),
+    )
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     utterances = tuple(
         Utterance(cut.id, int(offset), size, labels[cut.id], cut.supervisions[0].text or "")
@@ -102,25 +109,36 @@ def _digest(cuts: Sequence[lhotse.cut.Cut]) -> str:
     return digest.hexdigest()
 
 
-def _fill(
-    path: Path, cuts: Sequence[lhotse.cut.Cut], sizes: Sequence[int], progress: Callable[[int, int], None]
+def _pcm(cut: lhotse.cut.Cut, size: int) -> bytes:
+    """A recording's audio as 16-bit samples, `size` of them.
+
+    Raises:
+        AudioError: it has not about as many.
+    """
+    samples = load_samples(cut)
+    if abs(len(samples) - size) > 160:
+        raise AudioError(
+            f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
+            "the file is truncated or was changed; prepare the corpus again"
+        )
+    fitted = np.zeros(size, np.float32)
+    fitted[: min(size, len(samples))] = samples[:size]
+    return (fitted * 32768).round().clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def keep(
+    path: Path, size: int, parts: Iterable[bytes], what: str, remedy: str, progress: Callable[[int], object]
 ) -> None:
-    with system_errors_as(
-        DataError,
-        f"decoded audio could not be written to {path.parent}",
-        f"it needs {BYTES_PER_SAMPLE * sum(sizes) / 2**30:.1f} GiB: "
-        "make room or set PHONESTREAM_CACHE to another folder",
-    ):
+    """Write `parts` to a file of the cache, unless it is there with its `size` in bytes.
+
+    Raises:
+        DataError: the system refuses to: `what` could not be written, and its `remedy`.
+    """
+    if path.exists() and path.stat().st_size == size:
+        return
+    with system_errors_as(DataError, f"{what} could not be written to {path.parent}", remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, partial.open("wb") as file:
-            for done, (cut, size) in enumerate(zip(cuts, sizes, strict=True)):
-                samples = load_samples(cut)
-                if abs(len(samples) - size) > 160:
-                    raise AudioError(
-                        f"recording {cut.id} holds {len(samples)} samples but its header promises {size}: "
-                        "the file is truncated or was changed; prepare the corpus again"
-                    )
-                fitted = np.zeros(size, np.float32)
-                fitted[: min(size, len(samples))] = samples[:size]
-                file.write((fitted * 32768).round().clip(-32768, 32767).astype("<i2").tobytes())
-                progress(done + 1, len(cuts))
+            for done, part in enumerate(parts, start=1):
+                file.write(part)
+                progress(done)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ...errors import ConfigError
 from ...text_file import read_text
-from ..model.config import EncoderConfig, at_least, from_dict
+from ..model.config import EncoderConfig, at_least, check, from_dict
 
 
 @dataclass(frozen=True)
@@ -44,39 +44,30 @@ class AugmentConfig:
     time_mask_share: float = 0.3  # at most this part of a recording under time masks
 
     def __post_init__(self) -> None:
-        if not self.speeds or min(self.speeds) < 0.5 or max(self.speeds) > 2.0:
-            raise ConfigError(f"augment.speeds is {list(self.speeds)}: give factors from 0.5 to 2.0")
+        in_range = bool(self.speeds) and not (min(self.speeds) < 0.5 or max(self.speeds) > 2.0)
+        self._check("speeds", in_range, "give factors from 0.5 to 2.0")
         for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db", "vocal_tract"):
             low, high = getattr(self, name)
-            if low > high:
-                raise ConfigError(
-                    f"augment.{name} is [{low}, {high}]: the first must not be above the second"
-                )
-        if self.vocal_tract[0] < 0.7 or self.vocal_tract[1] > 1.4:
-            raise ConfigError(
-                f"augment.vocal_tract is {list(self.vocal_tract)}: give factors from 0.7 to 1.4"
-            )
-        if self.room_decay_seconds[0] < 0.01 or self.room_decay_seconds[1] > 5.0:
-            raise ConfigError(
-                f"augment.room_decay_seconds is {list(self.room_decay_seconds)}: give seconds from 0.01 to 5"
-            )
-        if not 0.04 <= self.lead_seconds[0] <= self.lead_seconds[1] <= 600:
-            raise ConfigError(
-                f"augment.lead_seconds is {list(self.lead_seconds)}: give a range within 0.04 to 600 seconds"
-            )
-        if not 0 <= self.pause_seconds[0] <= self.pause_seconds[1] <= 10:
-            raise ConfigError(
-                f"augment.pause_seconds is {list(self.pause_seconds)}: give a range within 0 to 10 seconds"
-            )
+            self._check(name, not low > high, "the first must not be above the second")
+        for name, least, most, wanted in (
+            ("vocal_tract", 0.7, 1.4, "give factors from 0.7 to 1.4"),
+            ("room_decay_seconds", 0.01, 5.0, "give seconds from 0.01 to 5"),
+            ("lead_seconds", 0.04, 600, "give a range within 0.04 to 600 seconds"),
+            ("pause_seconds", 0, 10, "give a range within 0 to 10 seconds"),
+        ):
+            low, high = getattr(self, name)
+            self._check(name, least <= low <= high <= most, wanted)
         kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead", "pause")
         for name in (*(f"{kind}_probability" for kind in kinds), "music_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"augment.{name} is {getattr(self, name)}: give a number from 0 to 1")
+            self._check(name, 0 <= getattr(self, name) <= 1, "give a number from 0 to 1")
         if self.needs_noises and not self.noise_dir and self.music_share < 1:
             raise ConfigError(
                 "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
                 "folder of noises"
             )
+
+    def _check(self, name: str, holds: bool, wanted: str) -> None:
+        check(self, name, holds, wanted, "augment.")
 
     @property
     def needs_noises(self) -> bool:
@@ -128,30 +119,23 @@ class TrainConfig:
             at_least(self, name, 1)
         at_least(self, "cooldown_steps", 0)
         for name in ("batch_seconds", "longest_seconds", "learning_rate", "clip_norm", "checkpoint_minutes"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be above 0")
+            check(self, name, getattr(self, name) > 0, "it must be above 0")
         for name in ("layer_drop", "dropout", "average_decay", "intermediate"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 0 and below 1")
+            check(self, name, 0 <= getattr(self, name) < 1, "it must be at least 0 and below 1")
         for corpus, share in self.corpus_shares.items():
             if not 0 <= share <= 1:
                 raise ConfigError(f"corpus_shares.{corpus} is {share}: give a share from 0 to 1")
-        if not 0 <= self.distillation <= 1:
-            raise ConfigError(f"distillation is {self.distillation}: give a number from 0 to 1")
-        if not 0 < self.teacher_errors <= 1:
-            raise ConfigError(
-                f"teacher_errors is {self.teacher_errors}: give a share from 0 to 1; 0.25 is usual"
-            )
+        check(self, "distillation", 0 <= self.distillation <= 1, "give a number from 0 to 1")
+        wanted = "give a share from 0 to 1; 0.25 is usual"
+        check(self, "teacher_errors", 0 < self.teacher_errors <= 1, wanted)
         if self.intermediate > 0 and not self.model.self_condition_after:
             raise ConfigError(
                 f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "
                 "set model.self_condition_after, or intermediate to 0"
             )
         for name, usual in (("consistency", 0.2), ("expected_errors", 1)):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}: it must be at least 0 and finite; {usual} is usual"
-                )
+            wanted = f"it must be at least 0 and finite; {usual} is usual"
+            check(self, name, 0 <= getattr(self, name) < math.inf, wanted)
 
     @property
     def views(self) -> int:

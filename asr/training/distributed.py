@@ -5,10 +5,11 @@ reads. With one process nothing here does anything, so that training is one prog
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -69,24 +70,14 @@ class Processes:
         if self.count == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        whole = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(whole)
-        parts = torch.split(whole, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        _as_one(gradients, distributed.all_reduce)
 
     @torch.no_grad()
     def broadcast_weights(self, module: nn.Module) -> None:
         """Copy the first process's weights and statistics into `module`."""
         if self.count == 1:
             return
-        tensors: list[Tensor] = list(module.state_dict().values())
-        whole = torch.cat([tensor.flatten() for tensor in tensors])
-        distributed.broadcast(whole, src=0)
-        for tensor, part in zip(
-            tensors, torch.split(whole, [tensor.numel() for tensor in tensors]), strict=True
-        ):
-            tensor.copy_(part.view_as(tensor))
+        _as_one(list(module.state_dict().values()), partial(distributed.broadcast, src=0))
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
@@ -99,6 +90,15 @@ class Processes:
 
 
 SINGLE_PROCESS = Processes()
+
+
+def _as_one(tensors: Sequence[Tensor], communicate: Callable[[Tensor], object]) -> None:
+    """Change `tensors` in place by what `communicate` does to all their numbers in one tensor."""
+    whole = torch.cat([tensor.flatten() for tensor in tensors])
+    communicate(whole)
+    parts = torch.split(whole, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 @contextmanager

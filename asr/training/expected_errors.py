@@ -76,9 +76,8 @@ def local_errors(paths: Integers, references: list[Integers], rows: Integers) ->
     begins[:, 1:] &= paths[:, 1:] != paths[:, :-1]
     heard = begins.sum(axis=1)
     widest = int(heard.max(initial=1))
-    place = np.full(
-        (count, widest + 2), -1, np.int64
-    )  # of each phone, between a row before all and one behind all
+    # Of each phone, between a row before all and one behind all
+    place = np.full((count, widest + 2), -1, np.int64)
     hypotheses = np.full((count, widest), -1, np.int64)
     which, where = np.nonzero(begins)
     number = np.arange(len(which)) - np.repeat(np.cumsum(heard) - heard, heard)

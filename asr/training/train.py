@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ...errors import ConfigError
 from ..corpora.corpus import load_cuts, load_samples, reference_phones, share_of_corpora, spread
-from ..evaluation.score import PhoneErrors, phone_errors
+from ..evaluation.score import PhoneErrors, total_errors
 from ..model.config import EncoderConfig
 from ..model.encoder import Encoder, pad
 from ..model.frontend import CARRY
@@ -265,13 +265,7 @@ class DevSet:
     def errors(self, encoder: Encoder) -> PhoneErrors:
         """Greedy phone errors of `encoder`, over all recordings of all processes."""
         rows = encoder_log_probs(encoder, self.samples)
-        errors = sum(
-            (
-                phone_errors(reference, greedy_phones(row))
-                for reference, row in zip(self.references, rows, strict=True)
-            ),
-            PhoneErrors(),
-        )
+        errors = total_errors(self.references, map(greedy_phones, rows))
         return PhoneErrors(*(round(self._processes.sum(count)) for count in astuple(errors)))
 
 

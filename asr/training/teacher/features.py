@@ -2,15 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....atomic import replacing
-from ....errors import DataError, system_errors_as
-from ..audio_cache import cache_folder
+from ..audio_cache import cache_folder, keep
 from .whisper import LONGEST, PADDING, RATE, ROW, WhisperEncoder, log_mel
 
 LAYERS = 3  # of the encoder, the last ones: higher layers know words, lower ones sounds
@@ -71,25 +68,13 @@ def kept_features(
     for identifier, samples, _ in recordings:
         digest.update(f"{identifier}\t{samples}\n".encode())
     path = cache_folder() / f"{digest.hexdigest()[:32]}.features"
-    if not (path.exists() and path.stat().st_size == 2 * int(np.prod(shape))):
-        _write(path, encoder, recordings, progress)
+    keep(
+        path,
+        2 * int(np.prod(shape)),
+        (features_of(encoder, load()).tobytes() for _, _, load in recordings),
+        "features",
+        "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours",
+        lambda done: progress(done, len(recordings)),
+    )
     everything = np.memmap(path, np.float16, "r", shape=shape)
     return [np.asarray(part) for part in np.split(everything, np.cumsum(counts)[:-1])]
-
-
-def _write(
-    path: Path,
-    encoder: WhisperEncoder,
-    recordings: Sequence[tuple[str, int, Callable[[], Samples]]],
-    progress: Callable[[int, int], None],
-) -> None:
-    with system_errors_as(
-        DataError,
-        f"features could not be written to {path.parent}",
-        "make room, set PHONESTREAM_CACHE to another folder, or take fewer --hours",
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, partial.open("wb") as file:
-            for done, (_, _, load) in enumerate(recordings, start=1):
-                file.write(features_of(encoder, load()).tobytes())
-                progress(done, len(recordings))

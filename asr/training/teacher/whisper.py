@@ -5,7 +5,7 @@ the cost: positions are counted from the window's start, and half a second of pa
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,13 +100,9 @@ def load_whisper(folder: Path) -> WhisperEncoder:
 
 def encoder_of(variables: Variables) -> WhisperEncoder:
     """The encoder with these weights. Raises as `load_whisper`, and KeyError for a missing variable."""
-    # Names in torch's state_dict and in the file
-    weights = {name: f"encoder/{theirs}/{kind}" for name, theirs, kind in _outer_names()}
     layers = len(
         {name.split("/")[1] for name in variables if name.startswith("encoder/layer_") and "/ffn/" in name}
     )
-    for layer in range(layers):
-        weights |= _block_names(layer)
     width = variables["encoder/conv1/weight"].shape[0]
     if variables["encoder/conv1/weight"].shape[1] != MELS:
         raise ModelError(
@@ -115,24 +111,15 @@ def encoder_of(variables: Variables) -> WhisperEncoder:
         )
     longest = len(variables["encoder/position_encodings/encodings"])
     encoder = WhisperEncoder(width, int(variables["encoder/num_heads"]), layers, longest)
-    encoder.load_state_dict({name: _tensor(variables, theirs) for name, theirs in weights.items()})
+    encoder.load_state_dict({name: _tensor(variables, theirs) for name, theirs in _names(layers)})
     return encoder.eval().requires_grad_(False)
 
 
-def _outer_names() -> list[tuple[str, str, str]]:
-    return [
-        ("positions", "position_encodings", "encodings"),
-        ("convolution1.weight", "conv1", "weight"),
-        ("convolution1.bias", "conv1", "bias"),
-        ("convolution2.weight", "conv2", "weight"),
-        ("convolution2.bias", "conv2", "bias"),
-        ("norm.weight", "layer_norm", "gamma"),
-        ("norm.bias", "layer_norm", "beta"),
-    ]
-
-
-def _block_names(layer: int) -> dict[str, str]:
-    parts = {
+def _names(layers: int) -> Iterator[tuple[str, str]]:
+    """The encoder's weights: names in torch's state_dict and in the file."""
+    yield "positions", "encoder/position_encodings/encodings"
+    parts = {"convolution1": "conv1", "convolution2": "conv2", "norm": "layer_norm"}
+    of_block = {
         "attention_norm": "self_attention/layer_norm",
         "attention_in": "self_attention/linear_0",  # queries, keys, values
         "attention_out": "self_attention/linear_1",
@@ -140,12 +127,12 @@ def _block_names(layer: int) -> dict[str, str]:
         "feed_in": "ffn/linear_0",
         "feed_out": "ffn/linear_1",
     }
-    names = {}
+    for layer in range(layers):
+        parts |= {f"blocks.{layer}.{ours}": f"layer_{layer}/{theirs}" for ours, theirs in of_block.items()}
     for ours, theirs in parts.items():
-        kinds = ("gamma", "beta") if "norm" in ours else ("weight", "bias")
-        for own, kind in zip(("weight", "bias"), kinds, strict=True):
-            names[f"blocks.{layer}.{ours}.{own}"] = f"encoder/layer_{layer}/{theirs}/{kind}"
-    return names
+        weight, bias = ("gamma", "beta") if "norm" in ours else ("weight", "bias")
+        yield f"{ours}.weight", f"encoder/{theirs}/{weight}"
+        yield f"{ours}.bias", f"encoder/{theirs}/{bias}"
 
 
 def _tensor(variables: Mapping[str, NDArray[np.generic]], name: str) -> Tensor:
