@@ -4,17 +4,11 @@ A model file is traced from the encoder's own forward pass (`graph`), filled wit
 `quantise`), described by its metadata, and compared with torch (`verify`) before it is written (`exporter`).
 """
 
-from .exporter import Description, Summary, export, export_again, export_encoder
-from .quantise import rounded
-from .weights import read_encoder, read_weights
-
-__all__ = [
-    "Description",
-    "Summary",
-    "export",
-    "export_again",
-    "export_encoder",
-    "read_encoder",
-    "read_weights",
-    "rounded",
-]
+from .exporter import Description as Description
+from .exporter import Summary as Summary
+from .exporter import export as export
+from .exporter import export_again as export_again
+from .exporter import export_encoder as export_encoder
+from .quantise import rounded as rounded
+from .weights import read_encoder as read_encoder
+from .weights import read_weights as read_weights

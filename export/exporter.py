@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import metadata as distribution
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 from onnx import helper
+from torch import Tensor
 
 from ..asr.lexicon.phones import BLANK, PHONES
 from ..asr.model.blocks import half_lives
@@ -178,14 +179,9 @@ def export_encoder(
         weights = {**weights, "head.bias": encoder.head.bias.detach()}
     metadata = describe(encoder, description, temperature)
 
-    model = fill(trace(encoder.config), weights)
-    content = _content(model, metadata.to_map() | {ENCODER_KEY: json.dumps(to_dict(encoder.config))})
-    largest_difference = verify(encoder, content)
-    _write(output, content)
-    parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return Summary(
-        output, len(content), parameters, int8, metadata, fitted_on, blank_penalty, largest_difference
-    )
+    entries = metadata.to_map() | {ENCODER_KEY: json.dumps(to_dict(encoder.config))}
+    written = _write_verified(encoder, weights, entries, metadata, output)
+    return replace(written, fitted_on=fitted_on, blank_penalty=blank_penalty)
 
 
 def export_again(source: Path, output: Path) -> Summary:
@@ -205,20 +201,27 @@ def export_again(source: Path, output: Path) -> Summary:
         raise ModelError(
             f"{source}: its states are not those that this version gives such an encoder: export its training run again"
         )
-    content = _content(fill(trace(encoder.config), weights), entries)
-    largest_difference = verify(encoder, content)
-    _write(output, content)
-    int8 = any(isinstance(weight, Int8) for weight in weights.values())
-    parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return Summary(output, len(content), parameters, int8, metadata, 0, 0.0, largest_difference, again=True)
+    return replace(_write_verified(encoder, weights, entries, metadata, output), again=True)
 
 
-def _content(model: onnx.ModelProto, metadata: dict[str, str]) -> bytes:
+def _write_verified(
+    encoder: Encoder,
+    weights: Mapping[str, Tensor | Int8],
+    entries: dict[str, str],
+    metadata: ModelMetadata,
+    output: Path,
+) -> Summary:
+    """Write the graph with `weights` and `entries`, once it agrees with `encoder`."""
+    model = fill(trace(encoder.config), weights)
     model.producer_name, model.producer_version = "phonestream", distribution.version("phonestream")
-    helper.set_model_props(model, metadata)
+    helper.set_model_props(model, entries)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
-    return content
+    largest_difference = verify(encoder, content)
+    _write(output, content)
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    int8 = any(isinstance(weight, Int8) for weight in weights.values())
+    return Summary(output, len(content), parameters, int8, metadata, 0, 0.0, largest_difference)
 
 
 def describe(encoder: Encoder, description: Description, temperature: float) -> ModelMetadata:
@@ -260,9 +263,8 @@ def _silence_rule(config: EncoderConfig, states: Iterable[str]) -> SilenceRule |
 
 def _fit(encoder: Encoder, data: Path) -> tuple[float, float, int]:
     """Lower blank in `encoder`: by how much; the temperature after that; on how many recordings both were fitted."""
-    from ..asr.model.offline import (
-        encoder_log_probs,  # reading a corpus takes packages that an export without data does not
-    )
+    # Reading a corpus takes packages that an export without data does not
+    from ..asr.model.offline import encoder_log_probs
     from ..asr.training.train import DevSet
     from .blank import apply_blank_penalty, fit_blank_penalty
     from .temperature import fit_temperature

@@ -25,10 +25,8 @@ from .bases import write_as_formula
 OPSET = 18  # the lowest that torch's exporter writes; ONNX Runtime reads it since 1.14
 IR_VERSION = 10  # of the file format; ONNX Runtime reads it since 1.18
 SAMPLES, ROWS = "samples", "rows"  # names of open sizes
-SHOWN_BATCH, SHOWN_FRAMES = (
-    2,
-    5,
-)  # sizes that the tracer sees; neither is 1, which it would take for a constant
+# Sizes that the tracer sees; neither is 1, which it would take for a constant
+SHOWN_BATCH, SHOWN_FRAMES = 2, 5
 
 
 class _Step(nn.Module):

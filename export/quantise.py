@@ -15,9 +15,8 @@ from ..asr.model.encoder import Encoder
 
 HIGHEST_LEVEL = 127  # levels run from -127 to 127, so that zero is one of them and the scale has no offset
 FEWEST_INPUTS = 32  # of an output channel, from which int8 and a float32 scale are worth it
-CLIPS = tuple(
-    1.0 - 0.02 * step for step in range(16)
-)  # shares of a channel's largest weight to give the highest level
+# Shares of a channel's largest weight to give the highest level
+CLIPS = tuple(1.0 - 0.02 * step for step in range(16))
 
 
 class Int8(NamedTuple):

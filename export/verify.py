@@ -16,12 +16,8 @@ TOLERANCE = 1e-4  # of a log-probability; of a state, relative to the largest va
 # Below it, rounding is allowed to show: such a label can neither win nor move a confidence
 LOWEST_LOG_PROB = -15.0
 STREAMS, FRAMES = 3, 75  # of the audio compared
-CHUNKINGS: tuple[tuple[int, ...], ...] = (
-    (FRAMES,),
-    (1,),
-    (2, 7, 1, 16),
-    (40, 35),
-)  # frames of a call, over and over
+# Frames of a call, over and over
+CHUNKINGS: tuple[tuple[int, ...], ...] = ((FRAMES,), (1,), (2, 7, 1, 16), (40, 35))
 
 
 def verify(encoder: Encoder, model: bytes) -> float:
