@@ -29,9 +29,8 @@ def feature_map(x: Tensor) -> Tensor:
 
 def _phi(x: Tensor) -> Tensor:
     wide = x if x.dtype == torch.float64 else x.float()
-    if (
-        torch.compiler.is_compiling()
-    ):  # which differentiates it: nothing may change in place, and it fuses anyway
+    # The compiler differentiates it: nothing may change in place, and it fuses anyway
+    if torch.compiler.is_compiling():
         return (wide.clamp(max=0).exp() + wide.relu()).to(x.dtype)
     return wide.clamp(max=0).exp_().add_(wide.relu()).to(x.dtype)
 

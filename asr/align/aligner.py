@@ -145,7 +145,7 @@ def _alignment(
     meta = recognizer.metadata
     labels, runs = spikes.labels, spikes.runs
     owners = [readable[word] for word in spikes.words]
-    blank, temperature = meta.blank, meta.temperature
+    symbols, blank, temperature = meta.decoder.symbols, meta.blank, meta.temperature
     reach = max(1, round(align_score.REACH / meta.row_seconds))
     shares = align_score.said(posteriors.rows, runs, blank=blank, reach=reach, temperature=temperature)
     between = align_score.inserted(
@@ -159,24 +159,15 @@ def _alignment(
         centres, [one == behind for one, behind in pairwise(owners)], posteriors.seconds
     )
     phones = tuple(
-        AlignedPhone(
-            meta.decoder.symbols[label],
-            span.start,
-            span.end,
-            float(score),
-            owner,
-            float(right),
-            instead,
-            more,
-        )
+        AlignedPhone(symbols[label], span.start, span.end, float(score), owner, float(right), instead, more)
         for label, span, score, owner, right, instead, more in zip(
             labels,
             spans,
             scores,
             owners,
             probability_right(scores),
-            most_likely_instead(shares, labels, meta.decoder.symbols, meta.blank),
-            most_likely_inserted(between, meta.decoder.symbols, meta.blank),
+            most_likely_instead(shares, labels, symbols, blank),
+            most_likely_inserted(between, symbols, blank),
             strict=True,
         )
     )
@@ -208,13 +199,14 @@ def _words(
             phones, word = by_word[index], words[index]
             before = phones[-1].end
             score = sum(phone.score for phone in phones) / len(phones)
-            aligned.append(_word(word, phones[0].start, before, score, phones))
+            aligned.append(aligned_word(word, phones[0].start, before, score, phones))
     return tuple(aligned)
 
 
-def _word(
+def aligned_word(
     word: Spoken, start: float, end: float, score: float = 0.0, phones: tuple[AlignedPhone, ...] = ()
 ) -> AlignedWord:
+    """A word of the transcript between `start` and `end`, seconds; without `phones` it is not found."""
     return AlignedWord(
         word.text,
         start,
@@ -236,7 +228,7 @@ def _not_found(
     """The words between two that were found. Those that cannot be read share the speech there by their lengths."""
     unread = sum(len(word.text) for word in words if word.problem)
     heard = decoded_between(posteriors, start, end) if unread else ()
-    aligned = [_word(word, start, end) for word in words]
+    aligned = [aligned_word(word, start, end) for word in words]
     if heard:
         first, last = max(start, heard[0].start), min(end, heard[-1].end)
         done = 0

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import DataError
 from ...streaming.decode import Phone
 from ...streaming.recognizer import Recognizer
-from .aligner import fit
+from .aligner import aligned_word, fit
 from .alignment import AlignedWord, Alignment
 from .posteriors import Posteriors
 from .transcript import Spoken
@@ -46,15 +46,7 @@ def fit_utterances(
             found = fit(recognizer, between(recognizer, posteriors, start, end), spoken, refuse=refuse)
         except DataError as error:
             problem = problem or error
-            words += [
-                AlignedWord(
-                    *(word.text, start, end, 0.0, word.known, False, ()),
-                    word.place,
-                    word.attached,
-                    problem=word.problem,
-                )
-                for word in spoken
-            ]
+            words += [aligned_word(word, start, end) for word in spoken]
             continue
         scores += found.score * count
         first = len(words)

@@ -9,41 +9,21 @@ from typing import TYPE_CHECKING
 
 from ...atomic import replacing
 from ...errors import DataError, PhonestreamError
-from .cuts import (
-    CUTS_SUFFIX,
-    load_samples,
-    prepared_splits,
-    read_audio,
-    read_cuts,
-    reference_phones,
-    share_of_corpora,
-    spread,
-    write_cuts,
-)
-from .files import is_split_name
-from .layouts import MANIFEST, manifest_rows, source_paths
-from .rows import Problem, Row, frames_needed, make_cut
+from .cuts import CUTS_SUFFIX, prepared_splits, read_cuts, write_cuts
+from .cuts import load_samples as load_samples
+from .cuts import read_audio as read_audio
+from .cuts import reference_phones as reference_phones
+from .cuts import share_of_corpora as share_of_corpora
+from .cuts import spread as spread
+from .files import is_split_name, walk
+from .layouts import MANIFEST, find_layout, manifest_rows
+from .rows import Problem as Problem
+from .rows import Row, make_cut
+from .rows import frames_needed as frames_needed
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import MonoCut
-
-__all__ = [
-    "PreparedCorpus",
-    "PreparedSplit",
-    "Problem",
-    "format_prepared",
-    "frames_needed",
-    "load_cuts",
-    "load_samples",
-    "prepare",
-    "read_audio",
-    "read_split",
-    "reference_phones",
-    "share_of_corpora",
-    "speech_root",
-    "spread",
-]
 
 SPEECH_VARIABLE = "PHONESTREAM_SPEECH"
 
@@ -102,7 +82,8 @@ def prepare(
             given for a corpus that has its own, or `output` cannot be written.
     """
     source = Path(os.path.abspath(source))
-    found, files = source_paths(source, layout)
+    files = walk(source)
+    found = find_layout(source, files, layout)
     if split is not None and found.name != "folder":
         raise DataError(f"{source} has splits of its own (layout {found.name}): leave --split {split} out")
     if split is not None and not is_split_name(split):

@@ -95,8 +95,7 @@ def read_cuts(path: Path) -> "CutSet":
                 reference_phones(cut)
                 cuts.append(cut)
     except OSError as error:
-        reason = reason_of(error)
-        raise DataError(f"{path}: cannot be read: {reason}; prepare the corpus again") from None
+        raise DataError(f"{path}: cannot be read: {reason_of(error)}; prepare the corpus again") from None
     except DataError as error:
         raise DataError(f"{path}:{number}: {error}") from None
     except (EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:

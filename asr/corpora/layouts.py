@@ -8,7 +8,7 @@ from ...errors import DataError
 from . import folder as corpora_folder
 from . import timit as corpora_timit
 from . import wsj as corpora_wsj
-from .files import is_audio, is_split, is_split_name, numbered_lines, walk
+from .files import is_audio, is_split, is_split_name, numbered_lines
 from .rows import Problem, Row
 
 MANIFEST = "manifest.tsv"
@@ -146,10 +146,6 @@ def librispeech_rows(
             yield Problem(str(path), f"has no line in the folder's *{LIBRISPEECH_TRANSCRIPTS}")
 
 
-def _is_manifest(source: Path, files: Sequence[Path]) -> bool:
-    return source / MANIFEST in files
-
-
 def _is_librispeech(source: Path, files: Sequence[Path]) -> bool:
     return any(path.name.endswith(LIBRISPEECH_TRANSCRIPTS) for path in files)
 
@@ -161,7 +157,7 @@ def _is_folder(source: Path, files: Sequence[Path]) -> bool:
 
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("manifest", f"a {MANIFEST}", _is_manifest, manifest_rows),
+    Layout("manifest", f"a {MANIFEST}", lambda source, files: source / MANIFEST in files, manifest_rows),
     Layout("librispeech", f"files *{LIBRISPEECH_TRANSCRIPTS}", _is_librispeech, librispeech_rows),
     Layout("timit", "folders DR1 to DR8 with .PHN files", corpora_timit.detect, corpora_timit.rows),
     Layout("wsj", "wsj0 or wsj1 with .ndx files in doc/indices", corpora_wsj.detect, corpora_wsj.rows),
@@ -172,9 +168,3 @@ LAYOUTS: tuple[Layout, ...] = (
         corpora_folder.rows,
     ),
 )
-
-
-def source_paths(source: Path, name: str | None = None) -> tuple[Layout, list[Path]]:
-    """The layout of a corpus folder, and its files."""
-    files = walk(source)
-    return find_layout(source, files, name), files

@@ -75,9 +75,8 @@ def read_header(path: Path, *, decode: bool = False) -> AudioHeader:
         )
     with AudioFile(path) as audio:
         decoded, level = 0, MixLevel()
-        for block in (
-            audio.blocks() if decode or audio.frames is None else ()
-        ):  # FLAC from a pipe has no length
+        # FLAC from a pipe has no length
+        for block in audio.blocks() if decode or audio.frames is None else ():
             check_finite(block, path)
             decoded += len(block)
             level = level.add(block)

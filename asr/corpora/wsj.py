@@ -34,9 +34,8 @@ SETS = (
 NOT_IN_SI84 = "wsj0/si_tr_s/401/"
 AUDIO = (".wav", ".flac", ".sph", ".wv1")  # what there may be of a recording, the most readable first
 
-_NOISE = re.compile(
-    r"\[/?[^\]\s]*/?\]|[.~]"
-)  # [loud_breath], [<door_slam], [phone_ring/]; a pause; a truncation
+# [loud_breath], [<door_slam], [phone_ring/]; a pause; a truncation
+_NOISE = re.compile(r"\[/?[^\]\s]*/?\]|[.~]")
 _LINE = re.compile(r"(.*)\((\w+)\)")
 
 

@@ -56,9 +56,8 @@ class _Partial(NamedTuple):
     """The start of a word, as far as it is decoded."""
 
     score: float  # log-probability, nats
-    contexts: tuple[
-        int, ...
-    ]  # nodes of the last n-1, n-2, ... symbols, those with children; ends with the root
+    # Nodes of the last n-1, n-2, ... symbols, those with children; ends with the root
+    contexts: tuple[int, ...]
     last: int  # symbol
     before: "_Partial | None"
     sounds: bool  # has phones already
@@ -192,9 +191,8 @@ def _validated(
     if not (math.isfinite(step) and step > 0):
         raise ValueError(f"its step is {step}")
     graphones = [Graphone(letter, tuple(phones.split())) for letter, phones in header["graphones"]]
-    if len(graphones) > 254 or not {phone for graphone in graphones for phone in graphone.phones} <= set(
-        PHONES
-    ):
+    used = {phone for graphone in graphones for phone in graphone.phones}
+    if len(graphones) > 254 or not used <= set(PHONES):
         raise ValueError("it has more than 254 graphones, or phones that are not ours")
     if {graphone.letter for graphone in graphones if graphone.phones} != set(LETTERS):
         raise ValueError("a letter from a to z has no phone, or there are other letters")

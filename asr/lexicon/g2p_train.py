@@ -89,7 +89,7 @@ def train(
         number for word in kept for number in (*(symbol[graphone] for graphone in word), ngram.BOUNDARY)
     ]
     levels = ngram.estimate(np.array(stream, np.uint8), len(inventory) + 2, ORDER)
-    keep = ngram.prune(levels, prune)
+    keep = ngram.select(levels, ngram.worth(levels), prune)
     tensors = ngram.pack(levels, keep, STEP)
     about = f"{ORDER}-gram: {len(tensors['symbol'])} n-grams of {len(inventory)} graphones, {len(kept)} words"
     report(about)

@@ -16,10 +16,8 @@ from .phones import PHONES
 
 _MOST_PHONES = 2  # of one letter: x as K S, u as Y UW
 _SIZES = [len(PHONES) ** count for count in range(_MOST_PHONES + 1)]
-_OFFSETS = [
-    0,
-    *np.cumsum(_SIZES).tolist(),
-]  # of the graphones with 0, 1, 2 phones in a letter's row of the table
+# Of the graphones with 0, 1, 2 phones in a letter's row of the table
+_OFFSETS = [0, *np.cumsum(_SIZES).tolist()]
 _LETTER = {letter: index for index, letter in enumerate(LETTERS)}
 _PHONE = {phone: index for index, phone in enumerate(PHONES)}
 

@@ -152,9 +152,8 @@ class Lexicon:
         """All ways to say one normalised word."""
         bare = fold(word)
         quoted = bare if bare.endswith("s'") else bare.strip("'")  # s' is an ending
-        for form in dict.fromkeys(
-            (word, bare, quoted, f"'{bare}")
-        ):  # the last for twas, which is 'twas there
+        # The last of these for twas, which is 'twas there
+        for form in dict.fromkeys((word, bare, quoted, f"'{bare}")):
             if entry := self._entry(form):
                 return _mark(entry, "dictionary")
         return self._with_ending(bare) or self._spelt(bare.strip("'"))

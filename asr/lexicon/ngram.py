@@ -124,14 +124,6 @@ def _interpolate(seen: np.ndarray, parent: np.ndarray, parents: int, lower: np.n
     return np.asarray((seen - taken) / total[parent] + left_over[parent] * lower)
 
 
-def prune(levels: list[Level], threshold: float) -> list[np.ndarray]:
-    """Which n-grams of each level stay: those worth more than `threshold` nats of relative entropy.
-
-    Whatever a kept n-gram leans on stays as well: all its prefixes and suffixes.
-    """
-    return select(levels, worth(levels), threshold)
-
-
 def worth(levels: list[Level]) -> list[np.ndarray]:
     """Nats of relative entropy that each n-gram of each level saves; infinity for the shortest, which always stay."""
     found = [np.full(len(level.symbol), np.inf, np.float32) for level in levels]
@@ -151,7 +143,10 @@ def worth(levels: list[Level]) -> list[np.ndarray]:
 
 
 def select(levels: list[Level], values: list[np.ndarray], threshold: float) -> list[np.ndarray]:
-    """`prune`, given what n-grams are `worth`."""
+    """Which n-grams of each level stay: those worth more than `threshold` nats, by the `values` of `worth`.
+
+    Whatever a kept n-gram leans on stays as well: all its prefixes and suffixes.
+    """
     keep = [np.isinf(value) | (value > threshold) for value in values]
     for k in range(len(levels) - 2, 1, -1):
         keep[k][levels[k + 1].parent[keep[k + 1]]] = True

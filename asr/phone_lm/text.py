@@ -190,13 +190,10 @@ def _word(lexicon: Lexicon, word: str, guess: bool) -> bytes | None:
     if not guess and word not in lexicon and word.isalpha():
         return None
     try:
-        return _mark(encode(lexicon.pronunciations(word)[0].phones))
+        first, *others = encode(lexicon.pronunciations(word)[0].phones)
     except DataError:
         return None
-
-
-def _mark(columns: list[int]) -> bytes:
-    return bytes([columns[0] + len(PHONES), *columns[1:]])
+    return bytes([first + len(PHONES), *others])
 
 
 def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
