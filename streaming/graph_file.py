@@ -5,7 +5,6 @@ is walked as protocol buffers (onnx.proto3) and nothing is decoded: the package 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..errors import ModelError
 
@@ -13,22 +12,16 @@ MAX_DEPTH = 32  # graphs within nodes within graphs
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
-
-class _Message(NamedTuple):
-    """Which fields of a message are messages that are walked too."""
-
-    inside: dict[int, str]
-
-
-_MESSAGES = {
-    "model": _Message({7: "graph", 20: "training", 25: "function"}),
-    "training": _Message({1: "graph", 2: "graph"}),
-    "function": _Message({7: "node", 11: "attribute"}),
-    "graph": _Message({1: "node", 5: "tensor", 15: "sparse"}),
-    "node": _Message({5: "attribute"}),
-    "attribute": _Message({5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"}),
-    "sparse": _Message({1: "tensor", 2: "tensor"}),
-    "tensor": _Message({}),
+# Which fields of a message are messages that are walked too
+_MESSAGES: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of a tensor
 _OP_TYPE = 4  # field of a node
@@ -46,7 +39,7 @@ def check_graph_file(data: bytes) -> None:
 def _walk(data: memoryview, kind: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ModelError(f"has graphs nested more than {MAX_DEPTH} deep; export the model again")
-    inside = _MESSAGES[kind].inside
+    inside = _MESSAGES[kind]
     for field, value in _fields(data):
         if kind == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value == 1)):
             raise ModelError(

@@ -96,15 +96,14 @@ def skip(model: Model, state: StreamState, samples: int) -> tuple[int, list[Even
         How many samples are done with, the events in that time (endpoints, and gaps that are told with them), the
         next state.
     """
-    assert state.resampler is not None
-    each = period(model, state.resampler.rate)
+    resampler = state.resampler
+    assert resampler is not None
+    each = period(model, resampler.rate)
     times = 0 if each is None else samples // each.samples
     if each is None or not times:
         return 0, [], state
     frames, count = times * each.frames, times * each.samples
     events, state = decode_blanks(model.metadata, state, frames * model.metadata.rows_per_frame)
-    resampler = state.resampler
-    assert resampler is not None
     return (
         count,
         events,

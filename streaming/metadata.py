@@ -246,10 +246,10 @@ def _heard(model: ModelMetadata) -> float:
 
 # Checked in this order, so that a rule may rely on those before it.
 _RULES: tuple[tuple[str, str, Callable[[ModelMetadata, Any], bool]], ...] = (
-    ("name", "a text", lambda _, value: is_text(value)),
-    ("version", "a text", lambda _, value: is_text(value)),
-    ("licence", "a text", lambda _, value: is_text(value)),
-    ("training_data", "a text", lambda _, value: is_text(value)),
+    *(
+        (key, "a text", lambda _, value: is_text(value))
+        for key in ("name", "version", "licence", "training_data")
+    ),
     (
         "phones",
         "a list of different texts without spaces and control characters, which formats put between phones",

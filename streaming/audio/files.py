@@ -14,7 +14,7 @@ from .closing import Closing
 from .containers.sds import check_packets
 from .containers.view import Piece
 from .input_file import open_input
-from .recording import KINDS, Audio, UnknownFormatError, lost_remark, span, unexpected
+from .recording import KINDS, Audio, UnknownFormatError, explained, lost_remark, span, unexpected
 from .samples import check_rate
 
 BLOCK_SECONDS = 10  # of audio at a time
@@ -166,17 +166,10 @@ class AudioFile(Closing):
                 seconds. The blocks before were good.
         """
         if start == 0 and stop is None:
-            return self._read(0)
+            return explained(self.path, self._decoded(0))
         first = min(start, self.frames or 0) if self._sound.subtype.startswith(_EXACT) else 0
-        return span(self._read(first), start - first, None if stop is None else stop - first)
-
-    def _read(self, done: int) -> Iterator[FloatArray]:
-        try:
-            yield from self._decoded(done)
-        except AudioError:
-            raise
-        except Exception as error:
-            raise unexpected(self.path, error) from error
+        blocks = explained(self.path, self._decoded(first))
+        return span(blocks, start - first, None if stop is None else stop - first)
 
     def _decoded(self, done: int) -> Iterator[FloatArray]:
         size = max(1, min(BLOCK_SECONDS * self.sample_rate, BLOCK_VALUES // self.channels))

@@ -31,8 +31,7 @@ def open_input(path: str) -> BinaryIO:
     except PermissionError:
         raise AudioError(f"{path}: may not be read; ask its owner or change its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = reason_of(error)
-        raise AudioError(f"{path}: cannot be opened: {reason}") from None
+        raise AudioError(f"{path}: cannot be opened: {reason_of(error)}") from None
     try:
         status = os.fstat(file.fileno())
         if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):

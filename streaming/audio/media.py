@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import AudioError
 from ..arrays import FloatArray
 from . import containers
-from .recording import KINDS, Lost, UnknownFormatError, lost_remark, span, unexpected
+from .recording import KINDS, Lost, UnknownFormatError, explained, lost_remark, span, unexpected
 from .samples import slices
 
 BLOCK_SECONDS = 1  # of audio at a time, at least; a packet may hold more
@@ -21,16 +21,8 @@ EXACT_GAP_SECONDS = 0.001
 """The same in Ogg, whose positions count samples. Silence stands only for holes above `GAP_SECONDS`: smaller ones are
 often taken back on a later page."""
 MAX_GAP_SECONDS = 3600
-STATE_THEIR_LENGTH = (
-    "mov,",
-    "matroska,",
-    "asf",
-    "avi",
-    "flac",
-    "wv",
-    "tta",
-    "ape",
-)  # FFmpeg's names; of others it guesses the length
+# FFmpeg's names; of others it guesses the length
+STATE_THEIR_LENGTH = ("mov,", "matroska,", "asf", "avi", "flac", "wv", "tta", "ape")
 SLACK_SECONDS = 0.15
 """How much less than its header promises a whole file may hold: encoders count their padding differently."""
 
@@ -127,20 +119,11 @@ class MediaFile:
             AudioError: the file is damaged, breaks off before the length that it states, or changes its rate
                 or channels; the message says after how many seconds.
         """
-        return span(self._mapped(), start, stop)
+        return span(explained(self.path, self._gathered()), start, stop)
 
     def close(self) -> None:
         """Give the file back. Closing twice is no error."""
         self._file.close()
-
-    def _mapped(self) -> Iterator[FloatArray]:
-        """Whatever the library raises is an AudioError."""
-        try:
-            yield from self._gathered()
-        except AudioError:
-            raise
-        except Exception as error:
-            raise unexpected(self.path, error) from error
 
     def _gathered(self) -> Iterator[FloatArray]:
         waiting: list[FloatArray] = []

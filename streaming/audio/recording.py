@@ -50,6 +50,16 @@ def unexpected(path: str, error: Exception) -> AudioError:
     )
 
 
+def explained(path: str, blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
+    """`blocks`; any error on the way but an AudioError is `unexpected`."""
+    try:
+        yield from blocks
+    except AudioError:
+        raise
+    except Exception as error:
+        raise unexpected(path, error) from error
+
+
 def span(blocks: Iterable[FloatArray], start: int, stop: int | None) -> Iterator[FloatArray]:
     """The samples from `start` up to `stop` of a recording that comes in `blocks` [n, channels]."""
     done = 0

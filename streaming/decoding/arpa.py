@@ -71,14 +71,8 @@ class _Reader:
 
     def header(self) -> list[int]:
         """How many n-grams of each length there are said to be."""
-        for line in self._lines():
-            if line == "\\data\\":
-                break
-            if self._number > 100:
-                break
-        else:
-            line = ""
-        if line != "\\data\\":
+        title = "\\data\\"
+        if next((line for line in self._lines() if line == title or self._number > 100), "") != title:
             raise ValueError("no ARPA file: it has no line \\data\\")
         counts: list[int] = []
         for line in self._lines():

@@ -105,35 +105,24 @@ def read(data: bytes) -> Trie:
     Raises:
         ValueError: it is truncated, changed or none of ours; the message says which.
     """
-    if data[: len(MAGIC)] != MAGIC:
-        raise ValueError("it does not begin as one")
+    _require(data[: len(MAGIC)] == MAGIC, "it does not begin as one")
     body, digest = data[:-_DIGEST], data[-_DIGEST:]
-    if hashlib.sha256(body).digest() != digest:
-        raise ValueError("it is truncated or changed: its checksum is another")
+    _require(hashlib.sha256(body).digest() == digest, "it is truncated or changed: its checksum is another")
     try:
         (length,) = _LENGTH.unpack_from(body, len(MAGIC))
         begin = len(MAGIC) + _LENGTH.size
         header = _header(body[begin : begin + length])
-        step = header["step"]
-        if not (type(step) in (int, float) and 0 < step < 10):
-            raise ValueError(f"a step of {repr(step)[:40]} nats")
-        if type(header["word_marks"]) is not bool:
-            raise ValueError(f"word_marks {repr(header['word_marks'])[:40]}")
+        step, word_marks = header["step"], header["word_marks"]
+        _require(type(step) in (int, float) and 0 < step < 10, f"a step of {repr(step)[:40]} nats")
+        _require(type(word_marks) is bool, f"word_marks {repr(word_marks)[:40]}")
         phones = header["phones"]
-        if not (isinstance(phones, list) and all(type(phone) is str for phone in phones)):
-            raise ValueError("phones that are no list of names")
+        are_names = isinstance(phones, list) and all(type(phone) is str for phone in phones)
+        _require(are_names, "phones that are no list of names")
         arrays = _unpack(header, body[begin + length :])
     except (KeyError, TypeError, struct.error, zlib.error, RecursionError) as error:
         raise ValueError(f"its header is wrong ({type(error).__name__}: {str(error)[:80]})") from None
     # One byte each until they are known to be a trie: as scores they take eight.
-    trie = Trie(
-        tuple(phones),
-        header["word_marks"],
-        arrays["symbol"],
-        arrays["children"],
-        arrays["cost"],
-        arrays["back_off"],
-    )
+    trie = Trie(tuple(phones), word_marks, *(arrays[name] for name in ARRAYS))
     validate_shape(trie)
     score, back_off = trie.score.astype(float), NO_BACK_OFF - trie.back_off.astype(float)
     score *= -step
@@ -152,20 +141,18 @@ def _header(text: bytes) -> Any:
 
 def _unpack(header: Mapping[str, Any], stored: bytes) -> dict[str, AnyArray]:
     nodes, contexts = header["nodes"], header["contexts"]
-    if not (type(nodes) is int and type(contexts) is int and 1 <= contexts <= nodes <= MAX_NODES):
-        raise ValueError(
-            f"{repr(nodes)[:40]} nodes and {repr(contexts)[:40]} contexts, at most {MAX_NODES:,} can be had"
-        )
+    _require(
+        type(nodes) is int and type(contexts) is int and 1 <= contexts <= nodes <= MAX_NODES,
+        f"{repr(nodes)[:40]} nodes and {repr(contexts)[:40]} contexts, at most {MAX_NODES:,} can be had",
+    )
     arrays = {}
     for name, size in zip(ARRAYS, header["stored"], strict=True):
         length = contexts if name == "back_off" else nodes
         array = np.frombuffer(zlib.decompressobj().decompress(stored[:size], length), np.uint8)
-        if len(array) != length:
-            raise ValueError(f"{name} has {len(array)} entries of {length}")
+        _require(len(array) == length, f"{name} has {len(array)} entries of {length}")
         arrays[name] = array
         stored = stored[size:]
-    if stored:
-        raise ValueError(f"{len(stored):,} bytes too many behind its arrays")
+    _require(not stored, f"{len(stored):,} bytes too many behind its arrays")
     return arrays
 
 
@@ -187,25 +174,21 @@ def validate_shape(trie: Trie) -> None:
     """
     phones, nodes = trie.phones, len(trie.symbol)
     unlike = len({phone for phone in phones if phone}) == len(phones)
-    if not (unlike and 1 <= len(phones) * (2 if trie.word_marks else 1) <= MAX_PHONES):
-        raise ValueError(f"phones {repr(phones[:5])[:80]}")
+    kinds = 2 if trie.word_marks else 1
+    _require(unlike and 1 <= len(phones) * kinds <= MAX_PHONES, f"phones {repr(phones[:5])[:80]}")
     unigrams = trie.symbol[1 : 1 + int(trie.children[0])]
-    if not np.array_equal(unigrams, np.arange(trie.end + 1)):
-        raise ValueError(f"it has not the {trie.end + 1} n-grams of one symbol")
-    if int(trie.children.sum(dtype=np.int64)) + 1 != nodes:
-        raise ValueError("its nodes are not one tree")
-    if np.count_nonzero(trie.children) != len(trie.back_off):
-        raise ValueError("it has not a back-off weight for each context")
+    count = trie.end + 1
+    _require(np.array_equal(unigrams, np.arange(count)), f"it has not the {count} n-grams of one symbol")
+    _require(int(trie.children.sum(dtype=np.int64)) + 1 == nodes, "its nodes are not one tree")
+    weighed = np.count_nonzero(trie.children) == len(trie.back_off)
+    _require(weighed, "it has not a back-off weight for each context")
     contexts = np.flatnonzero(trie.children)
     first = first_children(trie.children[contexts])
-    if (first[:-1] <= contexts).any():
-        raise ValueError("its nodes are not in breadth-first order")
-    if len(level_bounds(first, contexts)) - 1 > MAX_ORDER:
-        raise ValueError(f"n-grams are longer than {MAX_ORDER}")
+    _require(not (first[:-1] <= contexts).any(), "its nodes are not in breadth-first order")
+    _require(len(level_bounds(first, contexts)) - 1 <= MAX_ORDER, f"n-grams are longer than {MAX_ORDER}")
     rising = trie.symbol[2:] > trie.symbol[1:-1]
     rising[first[1:-1] - 2] = True  # from the last child of a node to the first of the next
-    if not rising.all() or trie.symbol[1:].max() > trie.end:
-        raise ValueError("symbols are out of order")
+    _require(rising.all() and trie.symbol[1:].max() <= trie.end, "symbols are out of order")
 
 
 def validate_scores(trie: Trie) -> None:
@@ -214,15 +197,19 @@ def validate_scores(trie: Trie) -> None:
     Raises:
         ValueError: they are not; the message says why.
     """
-    if not (np.isfinite(trie.score).all() and np.isfinite(trie.back_off).all()):
-        raise ValueError("a score is not finite")
-    if np.abs(trie.back_off).max(initial=0) > MAX_BACK_OFF:
-        raise ValueError(f"a back-off weight beyond e^{MAX_BACK_OFF:g}")
+    _require(np.isfinite(trie.score).all() and np.isfinite(trie.back_off).all(), "a score is not finite")
+    highest = np.abs(trie.back_off).max(initial=0)
+    _require(highest <= MAX_BACK_OFF, f"a back-off weight beyond e^{MAX_BACK_OFF:g}")
     total = float(np.exp(trie.score[2 : 2 + trie.end]).sum())  # of all but the start of a sentence
-    if not LEAST_SUM <= total <= LARGEST_SUM:
-        raise ValueError(
-            f"the probabilities of its phones and of a sentence's end add up to {total:.3g}, not to 1: in another unit?"
-        )
+    _require(
+        LEAST_SUM <= total <= LARGEST_SUM,
+        f"the probabilities of its phones and of a sentence's end add up to {total:.3g}, not to 1: in another unit?",
+    )
+
+
+def _require(holds: bool | np.bool_, problem: str) -> None:
+    if not holds:
+        raise ValueError(problem)
 
 
 def first_children(children: AnyArray) -> AnyArray:

@@ -29,9 +29,8 @@ NEVER = -1e30
 _OTHER, _SAID, _WORD = range(3)  # nothing; the keyword ends here, as words; another word has begun behind it
 _MARK_BITS = 2
 _MARK = (1 << _MARK_BITS) - 1
-_NEXT = np.array(
-    [[_OTHER, _OTHER], [_OTHER, _WORD], [_WORD, _WORD]]
-)  # [mark, whether a word begins]: the next mark
+# [mark, whether a word begins]: the next mark
+_NEXT = np.array([[_OTHER, _OTHER], [_OTHER, _WORD], [_WORD, _WORD]])
 
 
 class Expanded(Protocol):

@@ -118,7 +118,9 @@ def _is_more(file: BinaryIO, position: int, size: int, order: str) -> bool:
     return False
 
 
-def _unpack(file: BinaryIO, layout: str) -> tuple[int, ...]:
+def _unpack(file: BinaryIO, layout: str, at: int | None = None) -> tuple[int, ...]:
+    if at is not None:
+        file.seek(at)
     return struct.unpack(layout, file.read(struct.calcsize(layout)))
 
 
@@ -221,8 +223,7 @@ WIDTHS = {b"pcm": 2, b"ulaw": 1, b"mu-law": 1, b"alaw": 1}
 
 def _voc(file: BinaryIO) -> Extent | None:
     """Creative Voice: blocks of a type, a 24-bit size and so many bytes; type 0 ends the file."""
-    file.seek(20)
-    (start,) = _unpack(file, "<H")
+    (start,) = _unpack(file, "<H", at=20)
     position = start
     for _ in range(MAX_CHUNKS * 100):
         file.seek(position)
@@ -238,10 +239,8 @@ def _voc(file: BinaryIO) -> Extent | None:
 
 def _avr(file: BinaryIO) -> Extent | None:
     """Audio Visual Research: 128 bytes of header, with the width of a sample and how many there are."""
-    file.seek(12)
-    stereo, bits = _unpack(file, ">HH")
-    file.seek(26)
-    (count,) = _unpack(file, ">I")
+    stereo, bits = _unpack(file, ">HH", at=12)
+    (count,) = _unpack(file, ">I", at=26)
     return Extent(128, 128 + count * (2 if stereo else 1) * (bits // 8))
 
 
@@ -249,17 +248,14 @@ def _wve(file: BinaryIO) -> Extent | None:
     """Psion: 32 bytes of header, A-law."""
     if file.read(16) != b"ALawSoundFile**\0":
         return None
-    file.seek(18)
-    (count,) = _unpack(file, ">I")
+    (count,) = _unpack(file, ">I", at=18)
     return Extent(32, 32 + count)
 
 
 def _mpc2k(file: BinaryIO) -> Extent | None:
     """Akai MPC 2000: 42 bytes of header, 16 bits a sample."""
-    file.seek(21)
-    (stereo,) = _unpack(file, "<B")
-    file.seek(30)
-    (count,) = _unpack(file, "<I")
+    (stereo,) = _unpack(file, "<B", at=21)
+    (count,) = _unpack(file, "<I", at=30)
     return Extent(42, 42 + 2 * count * (2 if stereo else 1))
 
 

@@ -93,6 +93,12 @@ export class KeywordSearch {
 
   // A row that is surely a blank: all paths are in one.
   rest(silent) {
+    this.leave(silent);
+    this.phone.fill(NEVER);
+  }
+
+  // Into the blank behind each phone, for the better of its paths.
+  leave(silent) {
     const { phone, phoneRow, after, afterRow } = this;
     for (let cell = 0; cell < phone.length; cell++) {
       if (better(phone[cell], phoneRow[cell], after[cell], afterRow[cell])) {
@@ -100,7 +106,6 @@ export class KeywordSearch {
       }
       after[cell] += silent;
     }
-    phone.fill(NEVER);
   }
 
   step(emission, silent) {
@@ -117,12 +122,7 @@ export class KeywordSearch {
       bestRow[cell] = first;
     }
     for (const cell of this.entry) best[cell] = NEVER;
-    for (let cell = 0; cell < phone.length; cell++) {
-      if (better(phone[cell], phoneRow[cell], after[cell], afterRow[cell])) {
-        [after[cell], afterRow[cell]] = [phone[cell], phoneRow[cell]];
-      }
-      after[cell] += silent;
-    }
+    this.leave(silent);
     [this.phone, this.phoneRow, this.best, this.bestRow] = [best, bestRow, phone, phoneRow];
     if (this.last.some((cell) => best[cell] >= this.least[cell])) this.note();
   }
