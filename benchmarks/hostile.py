@@ -335,7 +335,7 @@ async def honest(url: str, recordings: list[Recording]) -> tuple[float, list[Out
         *(hear(stream_of(url), recording, index / STREAMS) for index, recording in enumerate(recordings)),
         return_exceptions=True,
     )
-    kept_out = Outcome(1006, whole=False, late=[], seconds=0.0)
+    kept_out = Outcome(1006, whole=False, late=[], behind=[], seconds=0.0)
     return ready, [outcome if isinstance(outcome, Outcome) else kept_out for outcome in heard]
 
 
@@ -374,7 +374,7 @@ def main() -> None:
         asyncio.run(ATTACKS[options.attack](options.url))
         return
     report = tables.Report(options)
-    recordings = load(STREAMS, Recognizer())
+    recordings = load(STREAMS, sys.executable, "", {})
     table = report.table(
         ("attack", ""), ("whole", ""), ("latency p50, s", ".3f"), ("p95, s", ".3f"), ("p95 / undisturbed", ".2f"),
         ("ready, s", ".3f"), ("snapshot, s", ".2f"), ("left", ""), ("memory, MiB", ".0f"), ("log, KiB", ".1f"),
