@@ -206,9 +206,14 @@ def test_few_calls_are_made() -> None:
     assert len(plans.plan(list(range(1, 101)))) <= 7
 
 
-@given(streams=st.integers(0, 1000))
-def test_calls_are_of_equal_size(streams: int) -> None:
-    parts = plans.split(streams)
+@given(streams=st.integers(0, 1000), frames=st.integers(1, 100))
+def test_calls_are_of_equal_size(streams: int, frames: int) -> None:
+    parts = plans.split(streams, frames)
     assert [index for part in parts for index in range(streams)[part]] == list(range(streams))
     sizes = {part.stop - part.start for part in parts}
-    assert not sizes or (max(sizes) <= plans.MAX_BATCH and max(sizes) - min(sizes) <= 1)
+    assert not sizes or (max(sizes) * frames <= plans.MAX_FRAMES and max(sizes) - min(sizes) <= 1)
+
+
+def test_live_streams_share_one_call_and_long_audio_makes_it_small() -> None:
+    assert len(plans.split(160, 3)) == 1
+    assert len(plans.split(20, 100)) == 4

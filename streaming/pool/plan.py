@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-MAX_BATCH = 64
-"""Streams in one call. Larger ones are no faster: what is computed on outgrows the cache."""
+MAX_FRAMES = 512
+"""Frames in one call, those of all its streams together. More are no faster: what is computed on outgrows the cache."""
 
 # What a call costs in the time that one frame of one stream takes, once in a batch: measured with the bundled model.
 CALL_COST = 12.0
@@ -30,12 +30,16 @@ def plan(counts: Sequence[int]) -> list[tuple[int, list[int]]]:
     return [(power, group) for power, group in members.items() if group]
 
 
-def split(streams: int) -> list[slice]:
-    """`streams` in calls of equal sizes, at most MAX_BATCH each."""
-    calls = -(-streams // MAX_BATCH)
+def split(streams: int, frames: int) -> list[slice]:
+    """`streams` that advance by `frames` in calls of equal sizes, at most MAX_FRAMES each, but for a stream alone."""
+    calls = _calls(streams, frames)
     bounds = [streams * call // calls for call in range(calls + 1)] if calls else [0]
     return [slice(begin, end) for begin, end in pairwise(bounds)]
 
 
+def _calls(streams: int, frames: int) -> int:
+    return -(-streams // max(1, MAX_FRAMES // frames))
+
+
 def _cost(streams: int, frames: int) -> float:
-    return -(-streams // MAX_BATCH) * CALL_COST + streams * (STREAM_COST + frames)
+    return _calls(streams, frames) * CALL_COST + streams * (STREAM_COST + frames)

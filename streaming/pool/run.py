@@ -117,7 +117,7 @@ class Gathered:
     ) -> tuple[Sequence[Key], FloatArray, list[GraphState]]:
         """See `Batch`."""
         log_probs, next_states = [], []
-        for part in split(len(keys)):
+        for part in split(len(keys), len(audio[0]) // self._model.metadata.frame_samples):
             stacked = {
                 name: np.concatenate([own[name] for own in states[part]], axis=axis)
                 for name, axis in self._axes.items()

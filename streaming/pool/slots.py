@@ -92,10 +92,10 @@ class Slots(Generic[Key]):
         order = [key for key in self._keys[first : first + len(keys)] if key is not None]
         stacked = np.stack([given[key][1] for key in order])
         meta = self._model.metadata
-        rows = stacked.shape[1] // meta.frame_samples * meta.rows_per_frame
-        log_probs = np.empty((len(order), rows, len(meta.phones) + 1), np.float32)
+        frames = stacked.shape[1] // meta.frame_samples
+        log_probs = np.empty((len(order), frames * meta.rows_per_frame, len(meta.phones) + 1), np.float32)
         audio_rows, log_prob_rows = _Rows(stacked), _Rows(log_probs)
-        for part in split(len(order)):
+        for part in split(len(order), frames):
             slots = slice(first + part.start, first + part.stop)
             inputs = {AUDIO: audio_rows.buffer(part)}
             outputs = {LOG_PROBS: log_prob_rows.buffer(part)}
