@@ -4,7 +4,7 @@ Where the graph's states of the streams lie is a `Batch`'s business: `Gathered` 
 and gives them back, `slots.Slots` keeps them stacked.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -64,11 +64,18 @@ def run_frames(
     now, left = dict(states), dict(budgets)
     valid: dict[Key, int] = {}  # frames that stand, of streams for which a call went too far
     frame = model.metadata.frame_samples
-    while counts := {
-        key: frames
-        for key, most in left.items()
-        if (frames := min(most, valid.get(key, most), state.ready_frames(model, now[key])))
-    }:
+
+    def ready(keys: Iterable[Key]) -> dict[Key, int]:
+        """How many frames of each stream the next call may take, where there are any."""
+        return {
+            key: frames
+            for key in keys
+            if (most := left.get(key, 0))
+            and (frames := min(most, valid.get(key, most), state.ready_frames(model, now[key])))
+        }
+
+    counts = ready(left)
+    while counts:
         keys = list(counts)
         frames, group = plan(list(counts.values()))[0]
         going = [keys[index] for index in group]
@@ -103,6 +110,9 @@ def run_frames(
                 if not valid[key]:
                     del valid[key]
             yield key, Advanced(events, after)
+        for key in order:
+            del counts[key]
+        counts |= ready(order)
 
 
 class Gathered:

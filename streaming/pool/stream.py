@@ -243,7 +243,7 @@ class PooledStream:
         self.waited_seconds = 0.0 if since is None else time.monotonic() - since
         for _ in range(TURN_ENTRIES):
             missing = size - len(self.state.pending)
-            if self._demand is not None or missing <= 0:
+            if self._demand is not None or missing <= 0 or not len(self.inbox):
                 return
             self._skip_lost()
             with self._pool.lock:
@@ -311,7 +311,8 @@ class PooledStream:
         """What follows the frames of a tick: the end, posteriors, and what is demanded here."""
         if self.error is not None:
             return
-        done = not state.ready_frames(self._pool.model, self.state)
+        waits = self._last is not None or self._demand is not None
+        done = waits and not state.ready_frames(self._pool.model, self.state)
         if done and self._last is not None:
             last, self.state = state.end(self._pool.model, self._last, self.state)
             self.events += last
