@@ -230,6 +230,27 @@ def test_all_that_is_ready_goes_in_one_call(toy: Recognizer) -> None:
     assert (stats.calls, stats.ready, stats.audio_seconds) == (1, 0, pytest.approx(25 * 0.08))
 
 
+def test_a_frame_more_than_most_have_waits_for_their_next_call(toy: Recognizer) -> None:
+    pool = StreamPool(toy, chunk_seconds=0.04, max_chunk_seconds=0.4)
+    streams = [pool.open() for _ in range(5)]
+    for stream in streams:
+        stream.push(np.zeros(3 * FRAME, np.float32))
+    streams[0].push(np.zeros(FRAME, np.float32))  # its next message came early
+    pool.tick()
+    assert pool.stats().calls == 1
+    assert [stream.state.frames for stream in streams] == [3] * 5
+    for stream in streams[1:]:
+        stream.push(np.zeros(3 * FRAME, np.float32))
+    streams[0].push(np.zeros(2 * FRAME, np.float32))  # and the one after that did not
+    pool.tick()
+    assert pool.stats().calls == 2
+    assert [stream.state.frames for stream in streams] == [6] * 5
+    streams[0].push(np.zeros(FRAME, np.float32))
+    streams[0].finish()  # nothing waits at the end
+    drain(pool)
+    assert streams[0].closed
+
+
 def test_a_backlog_is_heard_a_chunk_a_tick(toy: Recognizer) -> None:
     """So that one who sends an hour at once does not keep the others waiting."""
     pool = StreamPool(toy, chunk_seconds=0.08)

@@ -15,6 +15,7 @@ a pool waits until `chunk_seconds` of a stream are there, since one call for man
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
@@ -153,8 +154,8 @@ class StreamPool:
         """Advance each ready stream by a chunk, all in as few calls of the model as can be.
 
         A stream with several chunks waiting gets one a tick, so that none delays the others: go on while `ready`. One
-        that finishes is heard to its end as soon as less than a chunk is left. If the model gives NaN for a stream,
-        that stream fails alone.
+        with a frame more than most have keeps it for the next. One that finishes is heard to its end as soon as less
+        than a chunk is left. If the model gives NaN for a stream, that stream fails alone.
 
         Args:
             silent: whether streams that were advanced and have no events are in the result too.
@@ -168,7 +169,7 @@ class StreamPool:
                 for stream in ready:
                     stream.fill()
                 sound = [stream for stream in ready if stream.error is None]
-                self._run({stream: stream.budget() for stream in sound})
+                self._run(self._even({stream: stream.budget() for stream in sound}))
                 return self._results(ready, silent)
             finally:
                 with self.lock:
@@ -297,6 +298,21 @@ class StreamPool:
             stream.advance(events, after)
         for stream in budgets:
             stream.settle()
+
+    def _even(self, budgets: dict[PooledStream, int]) -> dict[PooledStream, int]:
+        """`budgets`, but that a stream with a frame more than most keeps it for the next tick, and shares their call.
+
+        A live stream has one more or less as its messages come just before a tick or just after: once a frame is kept,
+        it has enough either way.
+        """
+        counts = Counter(budgets.values())
+        usual = max(counts, key=counts.__getitem__, default=0)
+        if not usual or 2 * counts[usual] <= len(budgets):
+            return budgets
+        return {
+            stream: usual if frames == usual + 1 and stream.live else frames
+            for stream, frames in budgets.items()
+        }
 
     def _results(self, ready: list[PooledStream], silent: bool) -> list[TickResult]:
         """The results of the streams that a tick has advanced; those that are over are closed."""

@@ -234,6 +234,11 @@ class PooledStream:
         """Whether what is pending is the stream's end, padding included."""
         return self._last is not None
 
+    @property
+    def live(self) -> bool:
+        """Whether more audio may come, and nothing is demanded before it."""
+        return not self.finished and self._demand is None
+
     def fill(self) -> None:
         """Take in what waits, until the most that a tick advances by is pending, or a demand comes next."""
         model, rate = self._pool.model, self.sample_rate
