@@ -89,6 +89,13 @@ def test_a_recipe_says_how_to_run_it(recipe: Path) -> None:
     assert ("torchrun" in comment) <= all(config.precision == "bfloat16" for config in stages)
 
 
+def test_the_readme_says_in_how_many_stages_the_bundled_model_is_trained() -> None:
+    recipes = RECIPES[0].parent
+    stages = len(load_recipe(recipes / "default.toml"))
+    assert f"in its {stages} stages" in (recipes.parent / "README.md").read_text("utf-8")
+    assert f"in {stages} stages." in (recipes / "default.toml").read_text("utf-8")
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_stage_of_a_recipe_can_start_from_the_one_before_it(recipe: Path) -> None:
     check_stages([smaller(config) for config in load_recipe(recipe)])
