@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,63 @@ def test_rates_in_the_readme_and_the_model_card_are_those_of_the_record() -> Non
     for split in ("test", "test-cv", "test-l2"):
         (line,) = (line for line in readme.splitlines() if f"evaluate default --split {split}`" in line)
         assert f"| {rates[split, 'beam']:.1f} %; {rates[split, 'greedy']:.1f} % |" in line, line
+
+
+def rows(record: str, table: int = 0) -> list[dict[str, Any]]:
+    """The rows of a record's table, cells by the columns' names."""
+    found = json.loads((BENCHMARKS / "measured" / f"{record}.json").read_text(encoding="utf-8"))["tables"][
+        table
+    ]
+    names = [name for name, _ in found["columns"]]
+    return [dict(zip(names, row, strict=True)) for row in found["rows"]]
+
+
+def test_figures_of_spotting_and_times_in_the_docs_are_those_of_the_records() -> None:
+    read, volunteers = rows("spotting-dev")[0], rows("spotting-dev-cv")[0]
+    half, nine = "false alarms an hour at 0.5", "at 0.9"
+    found = "detected at 1, %"
+    (tiled, *_) = rows("tiling-dev")
+    aligned = {(row[""], row["time shifts"]): row for row in rows("alignment-dev")}
+    learners = {(row[""], row["time shifts"]): row for row in rows("alignment-test-l2")}["word starts", 4]
+    within = "half within, ms", "90 % within, ms"
+    (fits,), (learners_fit,) = (rows(f"alignment-{split}", 1) for split in ("dev", "test-l2"))
+    own, others = "own text refused, %", "another's accepted, %"
+    put_in, kept, area = "words put in, said to be missing, %", "of the others, %", "area under the curve"
+    expected = {
+        "spotting.md": [
+            f"were {read[half]:.2f} false alarms of each an hour at 0.5 and {read[nine]:.2f} at 0.9 in the read part",
+            f"{volunteers[half]:.2f} and {volunteers[nine]:.2f} in that of volunteers",
+            f"Of what was said {read[found]:.0f} % was found at one false alarm per keyword and hour in the read part, "
+            f"and {volunteers[found]:.0f} % in the volunteers'",
+        ],
+        "formats.md": [
+            f"half of the boundaries are within {tiled['half within']:.0f} ms "
+            f"and 90 % within {tiled['90 % within']:.0f} ms"
+        ],
+        "alignment.md": [
+            f"| {name}{', `--time-shifts 1`' * (shifts == 1)} | "
+            + " | ".join(f"{aligned[row, shifts][column]:.0f} ms" for column in within)
+            + " |"
+            for name, row in (
+                ("boundaries between phones", "boundaries"),
+                ("starts of words", "word starts"),
+                ("ends of words", "word ends"),
+            )
+            for shifts in (4, 1)
+        ]
+        + [
+            f"words start within {learners[within[0]]:.0f} ms in half of all cases "
+            f"and within {learners[within[1]]:.0f} ms in 90 %",
+            f"Of learners of English {learners_fit[own]:.1f} % are refused with their own "
+            f"and {learners_fit[others]:.1f} % accepted with another's",
+            f"not found in {fits[put_in]:.1f} % of cases (learners: {learners_fit[put_in]:.1f} %), "
+            f"and of the other words {fits[kept]:.1f} % are ({learners_fit[kept]:.1f} %)",
+            f"in {100 * fits[area]:.1f} % of pairs on dev and in {100 * learners_fit[area]:.1f} % on learners",
+        ],
+    }
+    for page, claims in expected.items():
+        text = " ".join((BENCHMARKS.parent / "docs" / page).read_text(encoding="utf-8").split())
+        assert [claim for claim in claims if claim not in text] == [], page
 
 
 def test_a_table_of_another_file_is_marked(tmp_path: Path) -> None:
