@@ -30,7 +30,7 @@ import phonestream
 from phonestream.asr.lexicon.phones import IPA
 from phonestream.commands import listen_lines, recording
 from phonestream.commands.info import describe
-from phonestream.commands.listen_display import Status, meter, numbers
+from phonestream.commands.listen_display import Display, Status, meter, numbers
 from phonestream.commands.listen_lines import Lines
 from phonestream.commands.listen_status import Level
 from phonestream.commands.recording import HEADER, Recording
@@ -159,6 +159,29 @@ def test_it_hears_what_is_played(microphone: VirtualMicrophone, speech: np.ndarr
     final_line = above.rsplit("\n", 1)[0]
     names = [symbol for symbol in final_line.split() if symbol in IPA.values()]
     assert names[-5:] == [IPA[symbol] for symbol in hear(watched_saved)][-5:]
+
+
+def test_a_command_is_shown_above_the_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display({"G": "G", "OW": "OW"})
+    status = Status(1.0, 0.0, Level(-32.0, -20.0), 0.12, 0.12, 0.124, 0.0041, 0.0123)
+    for chunk in (
+        [Phone("G", 1.0, 1.1, 0.99), Phone("OW", 1.1, 1.3, 0.99)],
+        [Endpoint(2.1, 0.0, 0.8, "pause"), CommandResult("go", 1.0, "go", "stop", 1.0, 1.3)],
+        [Endpoint(7.1, 2.1, 5.0, "silence")],
+        [Phone("OW", 8.0, 8.3, 0.99)],
+        [Endpoint(9.1, 7.1, 0.8, "pause"), CommandResult(None, 0.2, "go", "stop", 8.0, 8.3)],
+    ):
+        for event in chunk:
+            display.show(event)
+        display.status(status)
+    assert capsys.readouterr().out.splitlines() == [
+        "    1.00  G OW",
+        "    1.00  [command 'go': 1.000]",
+        "",
+        "    8.00  OW",
+        "    8.00  [no command, nearest 'go': 0.200]",
+        "",
+    ]
 
 
 def test_it_tells_keywords_commands_and_shapes_of_the_mouth(

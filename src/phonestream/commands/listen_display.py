@@ -37,11 +37,14 @@ class Display:
         self._called = called  # the name of each symbol
         self._lines = Lines()
         self._spoken = False  # since the last endpoint
+        self._parting = False  # an empty line is due, below the command that the utterance was
         self._look_ahead = 0.0
 
     def show(self, event: Event) -> None:
         """An event, in order."""
         done: list[str] = []
+        if not isinstance(event, CommandResult):
+            self._part()
         match event:
             case Listening():
                 self._look_ahead = event.look_ahead_seconds
@@ -58,8 +61,7 @@ class Display:
                 done = [listen_lines.command_line(event)]
             case Endpoint():  # an empty line between two utterances
                 done, self._lines = listen_lines.end(self._lines)
-                done += [""] if self._spoken else []
-                self._spoken = False
+                self._parting, self._spoken = self._spoken, False
             case Final():
                 done, self._lines = listen_lines.end(self._lines)
             case Failure():
@@ -69,6 +71,7 @@ class Display:
 
     def status(self, status: Status) -> None:
         """How things stand after a chunk."""
+        self._part()
         done, self._lines = listen_lines.settle(self._lines, status.seconds - self._look_ahead)
         for line in done:
             self._put(line)
@@ -85,6 +88,12 @@ class Display:
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+    def _part(self) -> None:
+        """Put the empty line that is due."""
+        if self._parting:
+            self._parting = False
+            self._put("")
 
     def _put(self, line: str) -> None:
         write(line)
