@@ -58,6 +58,27 @@ def test_what_is_missing_in_a_file_is_counted(page: Page, recordings: list[Path]
     expect(page.locator("#lost")).to_have_text("0 s")
 
 
+def test_a_file_that_begins_with_silence_is_shown_from_its_first_phoneme(
+    page: Page, recording: Path, tmp_path: Path
+) -> None:
+    samples, rate = soundfile.read(recording)
+    soundfile.write(tmp_path / "late.wav", np.concatenate([np.zeros(8 * rate), samples]), rate)
+    hear(page, tmp_path / "late.wav")
+    (first,) = page.eval_on_selector_all("[data-symbol]:first-of-type", "marks => [marks[0].title]")
+    assert float(first.split()[0]) > 8
+    page.locator("#play").press("Enter")  # plays from where what is seen begins
+    expect(page.locator("#time")).to_have_text(re.compile(r"^([89]|1\d)\.\d s"), timeout=PATIENCE)
+    page.locator("#play").press("Enter")
+
+
+def test_the_fields_are_below_each_other(page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 900})
+    fields = [page.locator(name).bounding_box() for name in ("#keywords", "#commands")]
+    assert {(field["x"], field["width"]) for field in fields if field} == {
+        (fields[0]["x"], fields[0]["width"])
+    }
+
+
 def test_the_microphone_is_heard(page: Page, recording: Path) -> None:
     expected = possible(recording)
     page.fill("#keywords", "umbrella")

@@ -6,6 +6,7 @@ const PIXELS_PER_SECOND = 190;
 const ROWS = 3; // of labels, so that neighbours do not overlap
 const ROW_HEIGHT = 21; // pixels
 const LABELS = ROWS * ROW_HEIGHT + 26; // pixels under the spectrogram, the times among them
+const LEAD_SECONDS = 0.5; // before a recording's first phoneme, where that is shown first
 const KEPT_SECONDS = 600; // of columns; older ones leave
 const FAINTEST = 0.3; // opacity of a phoneme that the model does not believe in
 const FONT = '15px ui-sans-serif, system-ui, "Segoe UI", Roboto, "Noto Sans", sans-serif';
@@ -82,10 +83,12 @@ export class View {
     this.wake();
   }
 
-  // Shows the beginning, of a recording that is there as a whole.
+  // Shows the beginning, of a recording that is there as a whole; or its first phoneme, where that is not in sight then.
   rewind() {
     this.following = false;
-    this.edge = Math.min(this.seconds, this.span);
+    const first = this.phones[0]?.start ?? 0;
+    const left = first > this.span - LEAD_SECONDS ? first - LEAD_SECONDS : 0;
+    this.edge = Math.min(this.seconds, left + this.span);
     this.wake();
   }
 
