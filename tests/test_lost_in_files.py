@@ -127,7 +127,7 @@ def moved(page: bytes, samples: int) -> bytes:
     return page[:22] + struct.pack("<I", _checksum(page)) + page[26:]
 
 
-@pytest.mark.parametrize("samples", [100, 480, 2000, 4800])
+@pytest.mark.parametrize("samples", [300, 480, 2000, 4800])
 @pytest.mark.parametrize("lasting", [True, False], ids=["lasting", "taken-back"])
 def test_a_jump_of_ogg_s_positions_is_counted_and_placed(
     samples: int, lasting: bool, recordings: list[Path], tmp_path: Path
@@ -148,6 +148,57 @@ def test_a_jump_of_ogg_s_positions_is_counted_and_placed(
     (remark,) = remarks
     assert remark.startswith(f"lacks {seconds:.2f} s of audio from {start:.2f} s on")
     assert remark.endswith("silence stands for it") == filled
+
+
+@pytest.mark.parametrize(
+    ("sway", "expected"), [(100, 0), (480, 480), (1200, 1200)], ids=["unheard", "small", "large"]
+)
+def test_positions_that_sway_are_lost_audio_no_more_than_once(
+    sway: int, expected: int, recordings: list[Path], tmp_path: Path
+) -> None:
+    """As where a recorder's time stamps were copied into Ogg: what is ahead on one page is taken back on the next."""
+    path, content = tmp_path / "sway.opus", recordings[0].read_bytes()
+    whole = [*pages(content)]
+    assert len(whole) > 9
+    between = range(3, len(whole) - 1)
+    path.write_bytes(
+        b"".join(moved(page, sway if i in between and i % 2 else 0) for i, page in enumerate(whole))
+    )
+    _, lost, remarks, _ = heard(path)
+    assert sum(seconds for _, seconds in lost) == pytest.approx(expected / 48_000)
+    assert len(lost) == len(remarks) == bool(expected)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["length", "no-length"])
+def test_frames_of_flac_behind_its_end_are_no_part_of_it(
+    known: bool, flac: list[bytes], noise: np.ndarray, tmp_path: Path
+) -> None:
+    """Two frames of another file behind the end, and numbers that begin anew where frames of files were joined."""
+    path = tmp_path / "behind.flac"
+    if known:
+        total = 20 * FRAME
+        head = flac[0][:21] + bytes([flac[0][21] & 0xF0]) + total.to_bytes(4, "big") + flac[0][26:]
+        path.write_bytes(head + b"".join(flac[1:21] + flac[29:31]))
+        expected = noise[:total]
+    else:
+        path.write_bytes(unknown_length(flac[0]) + b"".join(flac[1:4] + flac[1:]))
+        expected = np.concatenate([noise[: 3 * FRAME], noise])
+    samples, lost, remarks, _ = heard(path)
+    np.testing.assert_array_equal(samples, expected / np.float32(32768))
+    assert (lost, remarks) == ((), ())
+
+
+def test_what_joined_flac_lacks_is_placed_on_the_clock_of_what_is_heard(
+    flac: list[bytes], noise: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "joined.flac"
+    path.write_bytes(unknown_length(flac[0]) + b"".join(flac[1:7] + flac[1:3] + flac[4:]))
+    samples, lost, _, _ = heard(path)
+    ((start, seconds),) = lost
+    assert (start * RATE, seconds * RATE) == (8 * FRAME, FRAME)
+    expected = np.concatenate([noise[: 6 * FRAME], noise]) / np.float32(32768)
+    expected[8 * FRAME : 9 * FRAME] = 0
+    np.testing.assert_array_equal(samples, expected)
 
 
 def test_lost_audio_is_in_the_json(flac: list[bytes], tmp_path: Path) -> None:

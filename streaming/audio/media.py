@@ -17,7 +17,7 @@ from .samples import slices
 BLOCK_SECONDS = 1  # of audio at a time, at least; a packet may hold more
 GAP_SECONDS = 0.05
 """Time stamps are rounded, to the millisecond in Matroska; a larger hole between two frames is lost audio."""
-EXACT_GAP_SECONDS = 0.001
+EXACT_GAP_SECONDS = 0.005
 """The same in Ogg, whose positions count samples. Silence stands only for holes above `GAP_SECONDS`: smaller ones are
 often taken back on a later page."""
 MAX_GAP_SECONDS = 3600
@@ -140,7 +140,7 @@ class MediaFile:
     def _samples(self) -> Iterator[FloatArray]:
         """Each frame's samples [n, channels], and zeros where the time stamps leave a hole."""
         rate, done = self.sample_rate, 0
-        owed = 0  # samples that are told as lost, for which no zeros stand
+        owed = 0  # samples that are told as lost, for which no zeros stand; time stamps may sway by so many again
         to_float = av.AudioResampler(format="fltp")
         self._lost = []
         with self._open() as container:
@@ -153,7 +153,6 @@ class MediaFile:
                     hole = round(begins * rate) - done
                     if hole > MAX_GAP_SECONDS * rate:
                         raise self._broken(f"has a hole of {hole / rate:.0f} s", done / rate)
-                    owed = min(owed, max(0, hole))
                     if hole - owed > self._least * rate:
                         if done:  # else the sound begins after the picture
                             self._lost.append(Lost(done / rate, (hole - owed) / rate))

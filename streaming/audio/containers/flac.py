@@ -66,7 +66,8 @@ class _Frames:
     """The frames of a file, held against their numbers.
 
     Bytes in a frame may look like another's header. So a frame whose number jumps counts only when the next one goes
-    on from it, or the recording ends with it.
+    on from it, or the recording ends with it. Behind the end that the header states, nothing counts. Where recordings
+    were joined frame by frame, numbers begin anew; the decoder reads on.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -79,6 +80,7 @@ class _Frames:
         self._total = int.from_bytes(info[13:18], "big") & (1 << 36) - 1
         self._last: _Frame | None = None
         self._doubted: _Frame | None = None
+        self._heard = 0  # samples by which the decoder's clock is ahead of the numbers
         self._lost: list[Lost] = []
 
     def search(self, window: bytes, begin: int) -> None:
@@ -95,24 +97,29 @@ class _Frames:
     def finish(self) -> tuple[Lost, ...]:
         """What is missing, once all has been searched."""
         if self._doubted is not None and self._doubted.end == self._total:
-            self._mark_lost(self._doubted)
+            self._jump_to(self._doubted)
         return tuple(self._lost)
 
     def _add(self, frame: _Frame) -> None:
+        if self._total and frame.end > self._total:
+            return
         if self._last is None:
             self._last = frame if frame.byte == self._begin else None
         elif frame.follows(self._last):
             self._last, self._doubted = frame, None
         elif self._doubted is not None and frame.follows(self._doubted):
-            self._mark_lost(self._doubted)
+            self._jump_to(self._doubted)
             self._last, self._doubted = frame, None
-        elif frame.byte > self._last.byte and frame.start > self._last.end:
+        elif frame.byte > self._last.byte:
             self._doubted = frame
 
-    def _mark_lost(self, frame: _Frame) -> None:
+    def _jump_to(self, frame: _Frame) -> None:
         assert self._last is not None
         missing = frame.start - self._last.end
-        lost = Lost(self._last.end / self._rate, missing / self._rate)
+        if missing < 0:
+            self._heard -= missing
+            return
+        lost = Lost((self._last.end + self._heard) / self._rate, missing / self._rate)
         if missing > FILLED_FRAMES * self._size or lost.seconds > FILLED_SECONDS:
             raise AudioError(
                 f"lacks {lost.seconds:.2f} s of audio after {lost.start:.2f} s, at byte {frame.byte}; "

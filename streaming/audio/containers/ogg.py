@@ -16,7 +16,7 @@ from .view import Piece
 FIRST, LAST = 2, 4  # bits of a page's type
 OPUS_RATE = 48_000  # of granule positions, whatever the decoder's: RFC 7845 section 4
 MAX_JITTER = 2400  # samples of Opus, 50 ms, by which positions may be off and libsndfile may still read on
-MIN_LOST = 48  # samples of Opus, 1 ms: a jump ahead by more is lost audio
+MIN_LOST = 240  # samples of Opus, 5 ms: jumps ahead that add up to more are lost audio
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _OPUS_SILK, _OPUS_HYBRID, _OPUS_CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
@@ -114,7 +114,8 @@ class _Clock:
     """Whether the positions in time of one stream's pages follow from what they hold.
 
     That of the last page may lie before its end, where the encoder cuts off what it had filled up with. So a
-    page is judged when the next one comes.
+    page is judged when the next one comes. Positions that sway around what the pages hold, as those of audio with a
+    recorder's time stamps do, are lost audio only as far as they have not swayed before.
 
     Args:
         skip: samples that a player leaves out at the beginning.
@@ -125,6 +126,9 @@ class _Clock:
         self._skip, self._jumps = skip, jumps
         self._before: int | None = None
         self._jump, self._seconds = 0, 0.0
+        self._ahead = self._told = (
+            0  # samples by which positions are ahead of what was held, and of these told as lost
+        )
         self.lost: list[Lost] = []
 
     def add(self, page: Page) -> None:
@@ -134,8 +138,11 @@ class _Clock:
                 f"its clock jumps by {self._jump / OPUS_RATE:.3f} s after {self._seconds:.2f} s, where libsndfile "
                 "stops reading; convert it, for example with: ffmpeg -i FILE speech.wav"
             )
-        if self._jump > MIN_LOST:
-            self.lost.append(Lost(self._seconds, self._jump / OPUS_RATE))
+        self._ahead += self._jump
+        self._told = min(self._told, self._ahead + MAX_JITTER)
+        if self._jump > 0 and self._ahead - self._told > MIN_LOST:
+            self.lost.append(Lost(self._seconds, (self._ahead - self._told) / OPUS_RATE))
+            self._told = self._ahead
         held = opus_samples(page)
         self._jump = 0
         if held is not None and self._before is not None:
