@@ -20,7 +20,7 @@ from phonestream.cli import app
 from phonestream.commands.align_output import as_fields
 from phonestream.formats.options import Options
 from phonestream.formats.spotted import COMMAND_FORMATS, SPOT_FORMATS, Spots, Told
-from phonestream.streaming.audio.containers.flac import _read_header
+from phonestream.streaming.audio.containers.flac import _crc8, _read_header
 from phonestream.streaming.audio.containers.ogg import _checksum
 from phonestream.streaming.audio.files import open_audio
 from phonestream.streaming.audio.recording import Lost, lost_within
@@ -98,6 +98,41 @@ def test_flac_that_lacks_more_than_its_decoder_fills_is_refused(
     path.write_bytes(head + b"".join(flac[1:4] + flac[23:]))
     with pytest.raises(AudioError, match=r"lacks 4.86 s of audio after 0.77 s, at byte \d+; copy"):
         heard(path)
+
+
+def constant_frame(start: int, samples: int) -> bytes:
+    """FLAC whose frames differ in size: one of `samples` of the same value, RFC 9639 section 9."""
+    number = bytes([0xF0 | start >> 18, *(0x80 | start >> shift & 0x3F for shift in (12, 6, 0))])
+    frame = b"\xff\xf9\x75\x08" + number + struct.pack(">H", samples - 1)
+    frame += bytes([_crc8(frame), 0, 16, 0])
+    crc = 0
+    for byte in frame:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x18005) if crc & 0x8000 else crc << 1
+    return frame + struct.pack(">H", crc)
+
+
+@pytest.mark.parametrize(("last", "filled"), [(256, False), (512, True)])
+def test_how_much_flac_may_lack_depends_on_the_last_frame_s_size(
+    last: int, filled: bool, flac: list[bytes], tmp_path: Path
+) -> None:
+    """libFLAC puts zeros in the place of at most 50 frames of that size; here 15,000 samples are missing."""
+    first = 1 << 16  # numbers from here on take as many bytes
+    starts = [*range(first, first + 20_480, 512)]
+    ends = first + 20_480 + last
+    frames = [constant_frame(start, 512) for start in starts] + [constant_frame(first + 20_480, last)]
+    frames += [constant_frame(start, 512) for start in range(ends + 15_000, ends + 15_000 + 20_480, 512)]
+    path = tmp_path / "sizes.flac"
+    head = unknown_length(flac[0])[:8] + struct.pack(">HH", 256, 512) + unknown_length(flac[0])[12:42]
+    path.write_bytes(head[:4] + b"\x80" + head[5:] + b"".join(frames))
+    if not filled:
+        with pytest.raises(AudioError, match=r"lacks 0.94 s of audio after"):
+            heard(path)
+        return
+    samples, lost, _, _ = heard(path)
+    assert [round(seconds * RATE) for _, seconds in lost] == [15_000]
+    assert len(samples) == 2 * 20_480 + last + 15_000
 
 
 def test_whole_flac_lacks_nothing_whatever_bytes_are_in_it(

@@ -15,7 +15,10 @@ from .tags import behind_tags
 WINDOW = 1 << 20  # bytes that are searched at a time
 HEADER = 17  # bytes that a frame's header has at most, the checksum among them
 MAX_BLOCKS = 1000  # of metadata that are skipped
-FILLED_FRAMES, FILLED_SECONDS = 50, 4.0  # missing in one place, for which libFLAC puts zeros
+FILLED_FRAMES, FILLED_SECONDS = (
+    50,
+    4.0,
+)  # missing in one place for which libFLAC puts zeros; frames as large as the last
 
 _BEGINNINGS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # the marker, and STREAMINFO's header
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
@@ -120,7 +123,7 @@ class _Frames:
             self._heard -= missing
             return
         lost = Lost((self._last.end + self._heard) / self._rate, missing / self._rate)
-        if missing > FILLED_FRAMES * self._size or lost.seconds > FILLED_SECONDS:
+        if missing > FILLED_FRAMES * (self._last.end - self._last.start) or lost.seconds > FILLED_SECONDS:
             raise AudioError(
                 f"lacks {lost.seconds:.2f} s of audio after {lost.start:.2f} s, at byte {frame.byte}; "
                 "copy or download it again"
