@@ -126,9 +126,8 @@ class _Clock:
         self._skip, self._jumps = skip, jumps
         self._before: int | None = None
         self._jump, self._seconds = 0, 0.0
-        self._ahead = self._told = (
-            0  # samples by which positions are ahead of what was held, and of these told as lost
-        )
+        # Samples by which positions are ahead of what was held, and of these told as lost
+        self._ahead = self._told = 0
         self.lost: list[Lost] = []
 
     def add(self, page: Page) -> None:
