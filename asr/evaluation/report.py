@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atomic import write_atomically
+from ... import atomic
 from ...errors import DataError, system_errors_as
 from ...streaming.decode import Phone
 from ..corpora.rows import Problem
@@ -238,7 +238,7 @@ def check_output(path: Path) -> None:
         with path.open("a", encoding="utf-8"):
             pass
         if not there:
-            path.unlink()
+            path.resolve().unlink()  # not a link to it
 
 
 def write_output(path: Path, text: str) -> None:
@@ -248,7 +248,4 @@ def write_output(path: Path, text: str) -> None:
         DataError: it cannot be written.
     """
     with system_errors_as(DataError, f"{path}: cannot be written", "make room, or give another file"):
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-        else:
-            write_atomically(path, text.encode())
+        atomic.write_output(path, text.encode())

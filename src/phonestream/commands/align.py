@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..atomic import is_special
 from ..errors import ConfigError
 from .align_corpus import align_corpus
 from .align_recording import Said, Speaker
 from .align_spec import AlignSpec, Channel, misfits_of
 from .existing import check_new
-from .one_file import format_of, is_special, save
+from .one_file import format_of, save
 from .output import complain, copy
 from .progress import Bar
 from .run_options import RunOptions

@@ -2,11 +2,10 @@
 
 import os
 import shutil
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from ..atomic import replacing
+from ..atomic import is_special, replacing
 
 
 def format_of(path: str) -> str | None:
@@ -16,11 +15,6 @@ def format_of(path: str) -> str | None:
     name = os.path.basename(path).lower()
     by_length = sorted(FORMATS.values(), key=lambda form: -len(form.extension))  # a.audacity.txt is no text
     return next((form.name for form in by_length if name.endswith(f".{form.extension.lower()}")), None)
-
-
-def is_special(path: str) -> bool:
-    """Whether there is a device or a pipe of that name, which is written to and never replaced."""
-    return os.path.exists(path) and not os.path.isdir(path) and not stat.S_ISREG(os.stat(path).st_mode)
 
 
 def save(path: str, content: BinaryIO) -> None:
@@ -36,6 +30,5 @@ def save(path: str, content: BinaryIO) -> None:
             with open(path, "wb", buffering=0) as device:
                 shutil.copyfileobj(content, device)
             return
-        target = Path(os.path.realpath(path))  # through a link, to the file that it leads to
-        with replacing(target) as partial, partial.open("wb") as file:
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
             shutil.copyfileobj(content, file)

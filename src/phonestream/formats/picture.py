@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import write_atomically
+from ..atomic import write_output
 from ..errors import ConfigError, PhonestreamError, system_errors_as
 from ..streaming.decode import Phone
 from .document import Interval
@@ -132,10 +132,7 @@ def save(figure: "Figure", path: Path, dpi: int) -> None:
         except ValueError as error:  # matplotlib draws at most 2^16 pixels in either direction
             raise ConfigError(f"{path}: cannot be drawn at {dpi} dpi ({error}); give fewer") from None
     with system_errors_as(PhonestreamError, f"{path}: cannot be written", "give another --output"):
-        if path.exists() and not path.is_file():  # a device or a pipe cannot be put in the place of another
-            path.write_bytes(content.getvalue())
-        else:
-            write_atomically(path, content.getvalue())
+        write_output(path, content.getvalue())
 
 
 def check_suffix(path: Path) -> None:

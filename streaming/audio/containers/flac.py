@@ -15,8 +15,8 @@ from .tags import behind_tags
 WINDOW = 1 << 20  # bytes that are searched at a time
 HEADER = 17  # bytes that a frame's header has at most, the checksum among them
 MAX_BLOCKS = 1000  # of metadata that are skipped
-# Missing in one place, for which libFLAC puts zeros; frames as large as the last
-FILLED_FRAMES, FILLED_SECONDS = 50, 4.0
+FILLED_FRAMES = 50  # missing in one place, of the last one's size, for which libFLAC puts zeros
+FILLED_SECONDS = 4.0  # up to which it does so whatever their size
 
 _BEGINNINGS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # the marker, and STREAMINFO's header
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
