@@ -1,5 +1,6 @@
 """Audio that is missing in the middle of a file: counted and placed, whichever format numbers its pieces."""
 
+import io
 import itertools
 import json
 import re
@@ -21,7 +22,7 @@ from phonestream.commands.align_output import as_fields
 from phonestream.formats.options import Options
 from phonestream.formats.spotted import COMMAND_FORMATS, SPOT_FORMATS, Spots, Told
 from phonestream.streaming.audio.containers.flac import _crc8, _read_header
-from phonestream.streaming.audio.containers.ogg import _checksum
+from phonestream.streaming.audio.containers.ogg import _checksum, _page, opus_samples
 from phonestream.streaming.audio.files import open_audio
 from phonestream.streaming.audio.recording import Lost, lost_within
 from phonestream.streaming.spotting.commands import CommandResult
@@ -183,6 +184,28 @@ def test_a_jump_of_ogg_s_positions_is_counted_and_placed(
     (remark,) = remarks
     assert remark.startswith(f"lacks {seconds:.2f} s of audio from {start:.2f} s on")
     assert remark.endswith("silence stands for it") == filled
+
+
+@pytest.mark.parametrize("samples", [129, 480, 48_000])
+def test_a_last_position_a_little_behind_what_the_last_page_holds_is_no_damage(
+    samples: int, recordings: list[Path], tmp_path: Path
+) -> None:
+    """As in a recording that an encoder wrote whole; the decoder of libsndfile gives less than it states there."""
+    path, whole = tmp_path / "last.opus", [*pages(recordings[0].read_bytes())]
+    last, before = (struct.unpack_from("<q", page, 6)[0] for page in (whole[-1], whole[-2]))
+    page = _page(whole[-1][:27], io.BytesIO(whole[-1][27:]))
+    assert page is not None
+    held = opus_samples(page)
+    assert held is not None
+    path.write_bytes(b"".join([*whole[:-1], moved(whole[-1], before + held - last + samples)]))
+    if samples > 240:
+        with pytest.raises(AudioError, match="breaks off after"):
+            heard(path)
+        return
+    expected, _, _, rate = heard(recordings[0])
+    samples_heard, lost, remarks, new_rate = heard(path)
+    assert len(samples_heard) / new_rate > len(expected) / rate - 0.01
+    assert (lost, remarks) == ((), ())
 
 
 @pytest.mark.parametrize(

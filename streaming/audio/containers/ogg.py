@@ -114,8 +114,9 @@ class _Clock:
     """Whether the positions in time of one stream's pages follow from what they hold.
 
     That of the last page may lie before its end, where the encoder cuts off what it had filled up with. So a
-    page is judged when the next one comes. Positions that sway around what the pages hold, as those of audio with a
-    recorder's time stamps do, are lost audio only as far as they have not swayed before.
+    page is judged when the next one comes, and the last if it is a little ahead; if by more, the file breaks off.
+    Positions that sway around what the pages hold, as those of audio with a recorder's time stamps do, are lost
+    audio only as far as they have not swayed before.
 
     Args:
         skip: samples that a player leaves out at the beginning.
@@ -132,6 +133,22 @@ class _Clock:
 
     def add(self, page: Page) -> None:
         """Raise UnsupportedError where the page before jumps and must not."""
+        self._judge()
+        held = opus_samples(page)
+        self._jump = 0
+        if held is not None and self._before is not None:
+            self._jump = page.granule - self._before - held
+            self._seconds = max(0, self._before - self._skip) / OPUS_RATE
+        self._before = page.granule
+
+    def finish(self) -> tuple[Lost, ...]:
+        """What is lost; raises JitterError where the last page is ahead, by too little for audio to be lost there."""
+        if 0 < self._jump <= MIN_LOST:
+            self._judge()
+            self._jump = 0
+        return tuple(self.lost)
+
+    def _judge(self) -> None:
         if self._jump and not self._jumps:
             raise (UnsupportedError if abs(self._jump) > MAX_JITTER else JitterError)(
                 f"its clock jumps by {self._jump / OPUS_RATE:.3f} s after {self._seconds:.2f} s, where libsndfile "
@@ -142,17 +159,11 @@ class _Clock:
         if self._jump > 0 and self._ahead - self._told > MIN_LOST:
             self.lost.append(Lost(self._seconds, (self._ahead - self._told) / OPUS_RATE))
             self._told = self._ahead
-        held = opus_samples(page)
-        self._jump = 0
-        if held is not None and self._before is not None:
-            self._jump = page.granule - self._before - held
-            self._seconds = max(0, self._before - self._skip) / OPUS_RATE
-        self._before = page.granule
 
 
 def _lost(clocks: dict[int, _Clock]) -> tuple[Lost, ...]:
     """Of the first stream, which is the one that is heard."""
-    return next((tuple(clock.lost) for clock in clocks.values()), ())
+    return next((clock.finish() for clock in clocks.values()), ())
 
 
 def opus_samples(page: Page) -> int | None:
