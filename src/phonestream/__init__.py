@@ -11,24 +11,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import AudioError as AudioError
-from .errors import AudioWarning as AudioWarning
-from .errors import ConfigError as ConfigError
-from .errors import DataError as DataError
-from .errors import ModelError as ModelError
-from .errors import PhonestreamError as PhonestreamError
-from .errors import SnapshotError as SnapshotError
-
 # Fetched when first asked for (PEP 562), so that `phonestream --help` need not wait for ONNX Runtime to load.
 _HOMES = {
     "Alignment": ".asr.align.alignment",
     "AsyncStream": ".streaming.async_stream",
+    "AudioError": ".errors",
+    "AudioWarning": ".errors",
     "BeamSearch": ".streaming.decoding.config",
     "Client": ".streaming.server.client",
     "CommandResult": ".streaming.spotting.commands",
     "CommandStream": ".streaming.spotting.command_stream",
     "Commands": ".streaming.spotting.commands",
     "CommandsSet": ".streaming.spotting.change",
+    "ConfigError": ".errors",
+    "DataError": ".errors",
     "Endpoint": ".streaming.endpoint",
     "EndpointConfig": ".streaming.endpoint",
     "EndpointRule": ".streaming.endpoint",
@@ -39,13 +35,16 @@ _HOMES = {
     "KeywordsSet": ".streaming.spotting.change",
     "Lexicon": ".asr.lexicon.lexicon",
     "Lost": ".streaming.stream",
+    "ModelError": ".errors",
     "Outcome": ".streaming.pool.many",
     "Phone": ".streaming.decode",
+    "PhonestreamError": ".errors",
     "PoolStats": ".streaming.pool.results",
     "PooledStream": ".streaming.pool.stream",
     "Pronunciation": ".asr.lexicon.lexicon",
     "Recognizer": ".streaming.recognizer",
     "ServerError": ".streaming.server.client",
+    "SnapshotError": ".errors",
     "Spotted": ".streaming.spotting.spotter",
     "Stream": ".streaming.stream",
     "StreamPool": ".streaming.pool.scheduler",
@@ -65,6 +64,13 @@ if TYPE_CHECKING:
     from .asr.lexicon.lexicon import Lexicon as Lexicon
     from .asr.lexicon.lexicon import Pronunciation as Pronunciation
     from .asr.lexicon.lexicon import pronounce as pronounce
+    from .errors import AudioError as AudioError
+    from .errors import AudioWarning as AudioWarning
+    from .errors import ConfigError as ConfigError
+    from .errors import DataError as DataError
+    from .errors import ModelError as ModelError
+    from .errors import PhonestreamError as PhonestreamError
+    from .errors import SnapshotError as SnapshotError
     from .formats.document import Interval as Interval
     from .formats.tiling import tile as tile
     from .streaming.async_stream import AsyncStream as AsyncStream
@@ -98,10 +104,8 @@ if TYPE_CHECKING:
     from .streaming.stream import Stream as Stream
 
     __version__: str
-else:  # whatever is fetched, and the errors; type checkers read it off the imports above
-    __all__ = sorted(
-        ["__version__", *_HOMES, *(name for name in dir() if name.endswith(("Error", "Warning")))]
-    )
+else:  # type checkers read it off the imports above
+    __all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> object:
