@@ -2,8 +2,10 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from corpus_layouts import librispeech, wsj
@@ -15,6 +17,7 @@ from phonestream.asr.evaluation.evaluate import evaluate
 from phonestream.asr.model.encoder import Encoder
 from phonestream.asr.training.config import TrainConfig, load_recipe
 from phonestream.asr.training.train import train
+from phonestream.errors import ConfigError
 from phonestream.export.stages import check_stages
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
@@ -99,3 +102,50 @@ def test_the_readme_says_in_how_many_stages_the_bundled_model_is_trained() -> No
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_stage_of_a_recipe_can_start_from_the_one_before_it(recipe: Path) -> None:
     check_stages([smaller(config) for config in load_recipe(recipe)])
+
+
+def numbers(kind: type, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Keys of a recipe that are numbers or lists of them, and a value of their kind to fill in, with `%s`."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            yield from numbers(cast(type, hint), f"{prefix}{name}.")
+        elif hint is float:
+            yield prefix + name, "%s"
+        elif typing.get_origin(hint) is tuple and typing.get_args(hint)[0] is float:
+            yield prefix + name, "[%s]" if Ellipsis in typing.get_args(hint) else "[0.5, %s]"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_is_finite(value: str, tmp_path: Path) -> None:
+    path, found = tmp_path / "wrong.toml", list(numbers(TrainConfig))
+    assert len(found) > 30
+    for key, shape in [*found, ("corpus_shares.some", "%s")]:
+        path.write_text(f"{key} = {shape % value}", encoding="utf-8")
+        with pytest.raises(ConfigError, match=rf"{key} is {value}: expected a finite number"):
+            load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed = -1",
+        "weight_decay = -0.1",
+        "evaluate_recordings = -1",
+        "matrix_learning_rate = 0.0",
+        "betas = [0.9, 1.0]",
+        "augment.gain_db = [-1e9, 0.0]",
+        "augment.noise_snr_db = [0.0, 1e9]",
+        "augment.room_direct_db = [0.0, 1e9]",
+        "augment.microphone_deviation_db = -1.0",
+        "augment.time_mask_share = 1.1",
+        "augment.frequency_masks = -1",
+        "augment.frequency_mask_mels = -1",
+        "augment.time_masks_per_second = -0.5",
+        "augment.time_mask_frames = -1",
+    ],
+)
+def test_a_number_is_within_its_range(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"wrong.toml: {line.split(' = ')[0]} is .*(must be|give a)"):
+        load_recipe(path)

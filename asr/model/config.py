@@ -1,6 +1,7 @@
 """Shape of the acoustic model, and configurations as dataclasses from plain values: every wrong key is an error."""
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -96,6 +97,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return float(value)
     if type(value) is not hint:
         raise ConfigError(f"{key} is {value!r}: expected {hint.__name__}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{key} is {value!r}: expected a finite number")
     return value
 
 

@@ -54,12 +54,33 @@ class AugmentConfig:
             ("room_decay_seconds", 0.01, 5.0, "give seconds from 0.01 to 5"),
             ("lead_seconds", 0.04, 600, "give a range within 0.04 to 600 seconds"),
             ("pause_seconds", 0, 10, "give a range within 0 to 10 seconds"),
+            ("gain_db", -100, 100, "give a range within -100 to 100 dB"),
+            ("noise_snr_db", -100, 100, "give a range within -100 to 100 dB"),
+            ("room_direct_db", -100, 100, "give a range within -100 to 100 dB"),
         ):
             low, high = getattr(self, name)
             self._check(name, least <= low <= high <= most, wanted)
-        kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead", "pause")
-        for name in (*(f"{kind}_probability" for kind in kinds), "music_share"):
+        kinds = (
+            "noise",
+            "speechless",
+            "room",
+            "microphone",
+            "telephone",
+            "babble",
+            "lead",
+            "pause",
+        )
+        shares = ("music_share", "time_mask_share")
+        for name in (*(f"{kind}_probability" for kind in kinds), *shares):
             self._check(name, 0 <= getattr(self, name) <= 1, "give a number from 0 to 1")
+        for name in (
+            "microphone_deviation_db",
+            "frequency_masks",
+            "frequency_mask_mels",
+            "time_masks_per_second",
+            "time_mask_frames",
+        ):
+            self._check(name, getattr(self, name) >= 0, "it must be at least 0")
         if self.needs_noises and not self.noise_dir and self.music_share < 1:
             raise ConfigError(
                 "augment.noise_probability or speechless_probability is above 0 but augment.noise_dir names no "
@@ -117,9 +138,18 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "warmup_steps", "evaluate_every"):
             at_least(self, name, 1)
-        at_least(self, "cooldown_steps", 0)
-        for name in ("batch_seconds", "longest_seconds", "learning_rate", "clip_norm", "checkpoint_minutes"):
+        for name in ("seed", "cooldown_steps", "weight_decay", "evaluate_recordings"):
+            at_least(self, name, 0)
+        for name in (
+            "batch_seconds",
+            "longest_seconds",
+            "learning_rate",
+            "matrix_learning_rate",
+            "clip_norm",
+            "checkpoint_minutes",
+        ):
             check(self, name, getattr(self, name) > 0, "it must be above 0")
+        check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "both must be at least 0 and below 1")
         for name in ("layer_drop", "dropout", "average_decay", "intermediate"):
             check(self, name, 0 <= getattr(self, name) < 1, "it must be at least 0 and below 1")
         for corpus, share in self.corpus_shares.items():
