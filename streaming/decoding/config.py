@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from ...errors import ConfigError
 from ..json_values import is_integer, is_number
 
-BLANK_SCORE = -2.25  # nats
+BLANK_SCORE = -2.5  # nats
 BLANK_SECONDS = 0.04  # the time that it is for
 MAX_SIZE = 5000
 MAX_DELAY_SECONDS = 60.0
