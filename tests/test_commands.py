@@ -257,7 +257,7 @@ def test_words_that_fit_as_well_speak_against_a_command_together(
     def level(others: list[float], phones: float = -1e9) -> float:
         return float(command_level.level(best, length, command_level.log_sum(np.array(others)), phones))
 
-    assert level(words) == pytest.approx(1.5 * best - np.log(np.exp(words).sum()))
+    assert level(words) == pytest.approx(1.5 * best - 1.5 * np.log(np.exp(np.array(words) / 1.5).sum()))
     assert level(words) <= level(words[:-1])
     assert level(words, best + 8 * max(1, length / 4)) <= 0.5 * best + 1e-9  # any phones fit so much better
 

@@ -2,12 +2,13 @@
 
 The *level*, in nats, is a log-likelihood ratio and a share of how well the command fits at all,
 
-    level = best - log(sum over other words of e^words + e^(phones - max(8, 2 n))) + 0.5 best
+    words = T log(sum over other words of e^(word / T))
+    level = best - log(e^words + e^(phones - max(8, 2 n))) + 0.5 best
 
-with `best` and `words` the best paths of the command and of each other word, `phones` that of any phones at all, as
-`phone_tree` pays them, and n the phones of the command. The sum, not the maximum: several words that fit nearly as well
-speak against a command together. Any phones fit best of all, so they count only where a whole phone of the command is
-wrong, or one in four of a long one.
+with `best` and `word` the best paths of the command and of each other word, `phones` that of any phones at all, as
+`phone_tree` pays them, n the phones of the command and T = 1.5. The sum, not the maximum: several words that fit nearly
+as well speak against a command together. Any phones fit best of all, so they count only where a whole phone of the
+command is wrong, or one in four of a long one.
 
 The score is 1 / (1 + e^(LEVEL_AT_HALF - level)). The weights were chosen on words, and pairs of words, cut out of the
 dev splits, where 4 in 100 other words have a score above 0.5; `python benchmarks/commands.py --split dev,dev-cv`
@@ -23,13 +24,14 @@ from .phone_tree import STEEPEST
 
 ONE_PHONE = -STEEPEST  # nats that a wrong phone costs
 WRONG = 0.25  # of the phones of a long command
+TEMPERATURE = 1.5  # of the other words' sum: above 1, those that fit less well count for more
 FIT_WEIGHT = 0.5
-LEVEL_AT_HALF = -4.0
+LEVEL_AT_HALF = -5.0
 
 
 def log_sum(scores: AnyArray) -> AnyArray:
-    """Of nats [..., n] their log sum [...]."""
-    total: AnyArray = np.logaddexp.reduce(scores, axis=-1)
+    """Of nats [..., n] their log sum [...] at `TEMPERATURE`."""
+    total: AnyArray = TEMPERATURE * np.logaddexp.reduce(scores / TEMPERATURE, axis=-1)
     return total
 
 

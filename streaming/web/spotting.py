@@ -62,6 +62,7 @@ def command_parameters() -> dict[str, object]:
         "level": {
             "one_phone": command_level.ONE_PHONE,
             "wrong": command_level.WRONG,
+            "temperature": command_level.TEMPERATURE,
             "fit_weight": command_level.FIT_WEIGHT,
             "level_at_half": command_level.LEVEL_AT_HALF,
         },

@@ -3,9 +3,9 @@
 
 import { logAdd } from "./numbers.js";
 
-// Of nats their log sum.
-export function logSum(scores) {
-  return scores.reduce(logAdd);
+// Of nats their log sum at `temperature`.
+export function logSum(scores, { temperature }) {
+  return temperature * scores.map((score) => score / temperature).reduce(logAdd);
 }
 
 // The level of a command of `length` phones: `best` is its best path, `words` the log sum of all other words, `phones` the

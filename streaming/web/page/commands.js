@@ -86,7 +86,7 @@ export class CommandRecognizer {
     let place = 0;
     const each = this.variants.map(({ length }) => Math.max(...scores.slice(place, (place += length))));
     const phones = freeScore(values, this.decoder.blank, bonus);
-    const words = scores.length > this.own ? logSum(scores.slice(this.own)) : phones;
+    const words = scores.length > this.own ? logSum(scores.slice(this.own), this.settings.level) : phones;
     return { each, words, phones };
   }
 }
