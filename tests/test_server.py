@@ -94,6 +94,15 @@ def phones(events: list[Any]) -> list[dict[str, Any]]:
     ]
 
 
+def expected(transcript: dict[str, Any]) -> list[dict[str, Any]]:
+    """The command line's phones. Streams that share a call have log-probabilities that are rounded otherwise, and
+    JSON has three digits of a confidence: it may differ by one in the last."""
+    return [
+        {**phone, "confidence": pytest.approx(phone["confidence"], abs=0.0011)}
+        for phone in transcript["phones"]
+    ]
+
+
 def send_at_once(connection: ClientConnection, messages: list[Any]) -> None:
     """In one write, so that the last is there before the server has answered the first."""
     frames = [
@@ -171,7 +180,7 @@ def test_phones_are_the_command_lines_for_all_streams_at_once(
     for thread in threads:
         thread.join()
     for path, transcript in reference.items():
-        assert phones(found[path]) == transcript["phones"]
+        assert phones(found[path]) == expected(transcript)
         assert found[path][-1] == Final(transcript["seconds"], 0.0)
 
 
@@ -351,7 +360,7 @@ def test_another_server_goes_on_in_mid_word(server: Process, reference: dict[Pat
                 with pytest.raises(ServerError) as refused:
                     client.open(other, snapshot=bad)
                 assert refused.value.code == Close.BAD_SNAPSHOT
-    assert phones(events) == transcript["phones"]
+    assert phones(events) == expected(transcript)
 
 
 def test_a_server_that_stops_gives_finals_and_snapshots(
@@ -366,7 +375,7 @@ def test_a_server_that_stops_gives_finals_and_snapshots(
         going_on.send(samples[:50_000])
         going_on.snapshot()  # so that all of it has arrived
         stopping.process.terminate()
-        assert phones(list(finishing)) == transcript["phones"]
+        assert phones(list(finishing)) == expected(transcript)
         events: list[Any] = []
         with pytest.raises(ServerError) as stopped:
             events.extend(iter(going_on))
@@ -375,7 +384,7 @@ def test_a_server_that_stops_gives_finals_and_snapshots(
         assert stopping.process.wait(timeout=20) == 0
     with Client(server.url) as client:
         events += client.stream([samples[50_000:]], rate, snapshot=stopped.value.snapshot)
-    assert phones(events) == transcript["phones"]
+    assert phones(events) == expected(transcript)
 
 
 # What strangers send
@@ -570,7 +579,7 @@ def test_others_are_undisturbed(dial: Dial, server: Process, reference: dict[Pat
         vanishing.socket.close()
     with Client(server.url) as client:
         events = list(client.stream(np.array_split(samples, 40), rate))
-    assert phones(events) == transcript["phones"]
+    assert phones(events) == expected(transcript)
     flooding.socket.shutdown(socket.SHUT_RDWR)
 
 
