@@ -136,6 +136,8 @@ def test_a_number_is_finite(value: str, tmp_path: Path) -> None:
         "augment.gain_db = [-1e9, 0.0]",
         "augment.noise_snr_db = [0.0, 1e9]",
         "augment.room_direct_db = [0.0, 1e9]",
+        "augment.gain_db = [3.0, -3.0]",
+        "augment.lead_seconds = [30.0, 1.0]",
         "augment.microphone_deviation_db = -1.0",
         "augment.time_mask_share = 1.1",
         "augment.frequency_masks = -1",
@@ -147,5 +149,7 @@ def test_a_number_is_finite(value: str, tmp_path: Path) -> None:
 def test_a_number_is_within_its_range(line: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(line, encoding="utf-8")
-    with pytest.raises(ConfigError, match=rf"wrong.toml: {line.split(' = ')[0]} is .*(must be|give a)"):
+    with pytest.raises(
+        ConfigError, match=rf"wrong.toml: {line.split(' = ')[0]} is .*(must be|must not be|give a)"
+    ):
         load_recipe(path)

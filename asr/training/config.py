@@ -46,30 +46,20 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         in_range = bool(self.speeds) and not (min(self.speeds) < 0.5 or max(self.speeds) > 2.0)
         self._check("speeds", in_range, "give factors from 0.5 to 2.0")
-        for name in ("gain_db", "noise_snr_db", "room_decay_seconds", "room_direct_db", "vocal_tract"):
-            low, high = getattr(self, name)
-            self._check(name, not low > high, "the first must not be above the second")
+        decibels = "give a range within -100 to 100 dB"
         for name, least, most, wanted in (
             ("vocal_tract", 0.7, 1.4, "give factors from 0.7 to 1.4"),
             ("room_decay_seconds", 0.01, 5.0, "give seconds from 0.01 to 5"),
             ("lead_seconds", 0.04, 600, "give a range within 0.04 to 600 seconds"),
             ("pause_seconds", 0, 10, "give a range within 0 to 10 seconds"),
-            ("gain_db", -100, 100, "give a range within -100 to 100 dB"),
-            ("noise_snr_db", -100, 100, "give a range within -100 to 100 dB"),
-            ("room_direct_db", -100, 100, "give a range within -100 to 100 dB"),
+            ("gain_db", -100, 100, decibels),
+            ("noise_snr_db", -100, 100, decibels),
+            ("room_direct_db", -100, 100, decibels),
         ):
             low, high = getattr(self, name)
+            self._check(name, not low > high, "the first must not be above the second")
             self._check(name, least <= low <= high <= most, wanted)
-        kinds = (
-            "noise",
-            "speechless",
-            "room",
-            "microphone",
-            "telephone",
-            "babble",
-            "lead",
-            "pause",
-        )
+        kinds = ("noise", "speechless", "room", "microphone", "telephone", "babble", "lead", "pause")
         shares = ("music_share", "time_mask_share")
         for name in (*(f"{kind}_probability" for kind in kinds), *shares):
             self._check(name, 0 <= getattr(self, name) <= 1, "give a number from 0 to 1")
