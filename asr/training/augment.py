@@ -107,10 +107,10 @@ def augment(samples: Samples, config: AugmentConfig, noises: Noises, rng: Genera
         samples = room(samples, decay, direct, rng)
     if _happens(config.noise_probability, rng):
         snr = rng.uniform(*config.noise_snr_db)
-        samples = samples + _at_snr(samples, noises.cut(len(samples), rng), snr)
+        samples = samples + at_snr(samples, noises.cut(len(samples), rng), snr)
     if noises.voices is not None and _happens(config.babble_probability, rng):
         snr = rng.uniform(*config.noise_snr_db)
-        samples = samples + _at_snr(samples, babble(noises.voices, len(samples), rng), snr)
+        samples = samples + at_snr(samples, babble(noises.voices, len(samples), rng), snr)
     if _happens(config.microphone_probability, rng):
         samples = microphone(samples, config.microphone_deviation_db, rng)
     if _happens(config.telephone_probability, rng):
@@ -137,7 +137,7 @@ def babble(voices: Callable[[Generator], Samples], length: int, rng: Generator) 
     return mixed
 
 
-def _at_snr(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+def at_snr(samples: Samples, noise: Samples, snr_db: float) -> Samples:
     """`noise` at `snr_db` below the power of `samples`."""
     power = float(np.mean(np.square(noise))) + 1e-12
     wanted = float(np.mean(np.square(samples))) / 10 ** (snr_db / 10)

@@ -29,6 +29,7 @@ from .config import TrainConfig
 from .distributed import SINGLE_PROCESS, Processes
 from .leads import draw_lead, leads
 from .pauses import put_pauses
+from .single_words import of_single_words, single_words
 from .teacher.rows import TeacherRows
 
 LENGTH_JITTER = 0.15  # recordings within this factor of one length may share a batch
@@ -52,6 +53,7 @@ class Batch:
     seconds: float  # of audio
     teacher: Tensor | None = None  # float32 [batch, rows, phones + 1], probabilities from a file of rows
     taught: Tensor | None = None  # bool [batch], of which recordings `teacher` has rows
+    single_words: bool = False  # whether each recording is one word
     weight: float = 1.0  # 0: a placeholder, since there is no recording for this process in this step
 
 
@@ -76,6 +78,15 @@ class Taught(NamedTuple):
 
     rows: NDArray[np.float32]  # probabilities `[rows, phones + 1]`
     speed: float  # by which the recording was made faster since
+
+
+class Drawn(NamedTuple):
+    """A recording of a step, or a word cut out of one, as it is learnt from."""
+
+    samples: Samples
+    labels: tuple[int, ...]
+    taught: Taught | None
+    rng: Generator  # of the recording's own draws
 
 
 class Batches:
@@ -132,34 +143,24 @@ class Batches:
         if idle:  # fewer recordings than processes: this one keeps step with the others, for nothing
             chosen = of_all[:1]
         config = self.config
-        recordings, generators, targets, chosen_leads = [], [], [], []
-        taught: list[Taught | None] = []
-        for utterance in chosen:
-            rng = np.random.default_rng([config.seed, step, utterance.offset, 2])
-            labels: tuple[int, ...]
-            samples = speechless(utterance.samples, config.augment, self.noises, rng)
-            if samples is not None:
-                labels = ()
-                taught.append(None)
-            else:
-                plain, labels, dense = self._with_pauses(utterance, rng)
-                samples = augment(plain, config.augment, self.noises, rng)
-                taught.append(None if dense is None else Taught(dense, len(plain) / len(samples)))
-            least = FRAME * -(-frames_needed(labels) // config.model.rows_per_frame)
-            if len(samples) < least:  # sped up beyond what CTC can spell
-                samples = np.pad(samples, (0, least - len(samples)))
-            recordings.append(torch.from_numpy(samples))
-            generators.append(rng)
-            chosen_leads.append(draw_lead(config.augment, rng))
-            targets.append(labels)
+        drawn = self._single_words(step, chosen)
+        single = bool(drawn)
+        drawn = drawn or [
+            self._recording(utterance, self._generator(step, utterance)) for utterance in chosen
+        ]
+        recordings = [torch.from_numpy(one.samples) for one in drawn]
+        generators = [one.rng for one in drawn]
+        chosen_leads = [draw_lead(config.augment, rng) for rng in generators]
         audio = pad(recordings, config.model.look_ahead_frames)
-        mask = np.zeros((config.views, len(chosen), config.model.mels, audio.shape[1] // HOP), np.bool_)
+        # A mask may hide all of a phone, which in a single word nothing else tells.
+        masks = replace(config.augment, time_masks_per_second=0.0) if single else config.augment
+        mask = np.zeros((config.views, len(recordings), config.model.mels, audio.shape[1] // HOP), np.bool_)
         for view in mask:
             for row, recording, rng in zip(view, recordings, generators, strict=True):
                 frames = len(recording) // HOP
-                row[:, :frames] = feature_mask(config.model.mels, frames, config.augment, rng)
-        rows = [-(-len(samples) // FRAME) * config.model.rows_per_frame for samples in recordings]
-        teacher, has_rows = self._targets(taught, rows)
+                row[:, :frames] = feature_mask(config.model.mels, frames, masks, rng)
+        rows = [-(-len(one.samples) // FRAME) * config.model.rows_per_frame for one in drawn]
+        teacher, has_rows = self._targets([one.taught for one in drawn], rows)
         voices = [vocal_tract(config.augment, rng) for _ in range(config.views) for rng in generators]
         changed = any(voice != 1.0 for voice in voices)
         return Batch(
@@ -173,13 +174,49 @@ class Batches:
             lead_index=torch.tensor(chosen_leads),
             filters=torch.stack([self._frontend.warped(voice) for voice in voices]) if changed else None,
             rows=torch.tensor(rows),
-            targets=torch.tensor([label for labels in targets for label in labels], dtype=torch.int64),
-            phones=torch.tensor([len(labels) for labels in targets]),
+            targets=torch.tensor([label for one in drawn for label in one.labels], dtype=torch.int64),
+            phones=torch.tensor([len(one.labels) for one in drawn]),
             seconds=0.0 if idle else sum(map(len, recordings)) / SAMPLE_RATE,
             teacher=teacher,
             taught=has_rows,
+            single_words=single,
             weight=0.0 if idle else 1.0,
         )
+
+    def _generator(self, step: int, utterance: Utterance) -> Generator:
+        """What is drawn for a recording in a step."""
+        return np.random.default_rng([self.config.seed, step, utterance.offset, 2])
+
+    def _single_words(self, step: int, chosen: Sequence[Utterance]) -> list[Drawn]:
+        """What a step of single words takes of the recordings; nothing in other steps."""
+        taught = self._teacher_rows
+        if taught is None or not of_single_words(self.config, step):
+            return []
+        found = []
+        for utterance in chosen:
+            if utterance.id in taught:
+                rng = self._generator(step, utterance)
+                samples, dense = self.corpus.audio(utterance), taught.dense(utterance.id)
+                words = single_words(samples, _words(utterance), dense, taught.row_seconds, self.noises, rng)
+                found += [self._augmented(word.samples, word.labels, word.rows, rng) for word in words]
+        return found
+
+    def _recording(self, utterance: Utterance, rng: Generator) -> Drawn:
+        """A whole recording, or noise in its place."""
+        noise = speechless(utterance.samples, self.config.augment, self.noises, rng)
+        if noise is not None:
+            return Drawn(noise, (), None, rng)
+        return self._augmented(*self._with_pauses(utterance, rng), rng)
+
+    def _augmented(
+        self, plain: Samples, labels: tuple[int, ...], dense: NDArray[np.float32] | None, rng: Generator
+    ) -> Drawn:
+        samples = augment(plain, self.config.augment, self.noises, rng)
+        taught = None if dense is None else Taught(dense, len(plain) / len(samples))
+        least = FRAME * -(-frames_needed(labels) // self.config.model.rows_per_frame)
+        if len(samples) < least:  # sped up beyond what CTC can spell
+            samples = np.pad(samples, (0, least - len(samples)))
+        return Drawn(samples, labels, taught, rng)
 
     def _with_pauses(
         self, utterance: Utterance, rng: Generator

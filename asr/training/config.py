@@ -119,6 +119,10 @@ class TrainConfig:
     consistency: float = 0.0
     # Weight of the expected phone errors of sampled paths (minimum Bayes risk); 0: none
     expected_errors: float = 0.0
+    # Share of the steps that are of single words cut out of recordings, as commands are; 0: none
+    word_steps: float = 0.0
+    # In those steps, weight of telling a word from usual ones that sound like it; 0: none
+    word_discrimination: float = 0.0
     evaluate_every: int = 500  # steps between measurements of PER on dev
     evaluate_recordings: int = 100  # of dev, evenly spread; 0: all
     checkpoint_minutes: float = 5.0
@@ -145,6 +149,7 @@ class TrainConfig:
         for corpus, share in self.corpus_shares.items():
             if not 0 <= share <= 1:
                 raise ConfigError(f"corpus_shares.{corpus} is {share}: give a share from 0 to 1")
+        check(self, "word_steps", 0 <= self.word_steps <= 1, "give a share of the steps from 0 to 1")
         check(self, "distillation", 0 <= self.distillation <= 1, "give a number from 0 to 1")
         wanted = "give a share from 0 to 1; 0.25 is usual"
         check(self, "teacher_errors", 0 < self.teacher_errors <= 1, wanted)
@@ -153,7 +158,12 @@ class TrainConfig:
                 f"intermediate is {self.intermediate:g} but the model has no intermediate CTC head: "
                 "set model.self_condition_after, or intermediate to 0"
             )
-        for name, usual in (("consistency", 0.2), ("expected_errors", 1)):
+        if self.word_discrimination > 0 and self.word_steps == 0:
+            raise ConfigError(
+                f"word_discrimination is {self.word_discrimination:g} but no step is of single words: set word_steps "
+                "to their share of the steps, or word_discrimination to 0"
+            )
+        for name, usual in (("consistency", 0.2), ("expected_errors", 1), ("word_discrimination", 2)):
             wanted = f"it must be at least 0 and finite; {usual} is usual"
             check(self, name, 0 <= getattr(self, name) < math.inf, wanted)
 

@@ -29,13 +29,17 @@ def check_teacher(
 
     Raises:
         ConfigError: there is a teacher without `distillation` or the reverse, there are two, its rows stand for
-            other audio, or pauses are asked for without rows.
+            other audio, or pauses or single words are asked for without rows.
     """
-    if config.augment.pause_probability > 0 and teacher_rows is None:
-        raise ConfigError(
-            "augment.pause_probability is above 0, and only a teacher's rows tell where words end: "
-            "name a file with --teacher-rows, or set it to 0"
-        )
+    for name, value in (
+        ("augment.pause_probability", config.augment.pause_probability),
+        ("word_steps", config.word_steps),
+    ):
+        if value > 0 and teacher_rows is None:
+            raise ConfigError(
+                f"{name} is above 0, and only a teacher's rows tell where words end: "
+                "name a file with --teacher-rows, or set it to 0"
+            )
     if teacher is not None and teacher_rows is not None:
         raise ConfigError("there are a teacher and a teacher's rows: leave --teacher or --teacher-rows out")
     if teacher_rows is not None:

@@ -31,6 +31,7 @@ def loss_weights(config: TrainConfig) -> dict[str, float]:
         "intermediate_ctc": config.intermediate / config.views,
         "consistency": config.consistency,
         "expected_errors": config.expected_errors / config.views,
+        "word_discrimination": config.word_discrimination / config.views,
     }
     return {name: weight for name, weight in weights.items() if weight > 0}
 

@@ -73,7 +73,7 @@ def put_pauses(
         pause = int(pauses[word]) if word < last - 1 else 0
         if pause or word == last - 1:
             end = len(samples) if word == len(words) - 1 else int(at[word + 1]) * hop
-            sound += [_faded(samples[int(at[begin]) * hop : end]), np.zeros(pause * hop, np.float32)]
+            sound += [faded(samples[int(at[begin]) * hop : end]), np.zeros(pause * hop, np.float32)]
             taught += [rows[at[begin] : at[word + 1]], np.repeat(blank, pause, axis=0)]
             begin = word + 1
     labels = tuple(label for word in words[first:last] for label in word)
@@ -130,7 +130,7 @@ def _fitting(
     return 0, max(1, int((np.cumsum(spaced) <= most).sum()))
 
 
-def _faded(samples: Samples) -> Samples:
+def faded(samples: Samples) -> Samples:
     """A copy that comes out of silence and ends in it."""
     faded = samples.copy()
     count = min(FADE, len(faded) // 2)

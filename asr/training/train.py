@@ -44,7 +44,9 @@ from .losses import StepResult, consistency_loss, ctc_loss, distillation_loss, l
 from .optimisers import average, make_optimisers, peak_rates, schedule, set_rates
 from .precision import DTYPES, choose_precision
 from .progress import Progress
+from .single_words import of_single_words
 from .teacher.rows import TeacherRows
+from .word_discrimination import word_discrimination_loss
 
 STATISTICS_RECORDINGS = 400  # from which the features' mean and variance are taken
 
@@ -238,6 +240,13 @@ def training_step(
         losses["consistency"] = consistency_loss(log_probs, batch.rows)
     if "expected_errors" in weights:
         losses["expected_errors"] = expected_errors_loss(log_probs, targets, rows, phones_each)
+
+    if "word_discrimination" in weights and of_single_words(config, batch.step):
+        losses["word_discrimination"] = (
+            word_discrimination_loss(log_probs, targets, rows, phones_each)
+            if batch.single_words
+            else log_probs.new_zeros(())  # all processes have the same parts
+        )
 
     phones = processes.sum(batch.weight * batch.phones.sum().item())
     scale = batch.weight / max(phones, 1.0)
