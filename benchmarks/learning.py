@@ -20,6 +20,7 @@ from tables import Report, add_option
 RECORDS = Path(__file__).parent / "records"
 PICTURE = Path(__file__).parent / "pictures" / "learning.png"
 SMOOTHING = 50  # steps that a point of the loss is the mean of
+CROWDED = 1.2  # hours: numbers of stages shorter than that lie at different heights
 
 
 class Stage(NamedTuple):
@@ -58,11 +59,14 @@ def draw(stages: list[Stage]) -> Figure:
         places = before + hours[-1] * (np.arange(len(means)) + 0.5) * SMOOTHING / len(loss)
         (line,) = above.plot(before + hours, per, marker="o", markersize=3)
         last = (before + hours[-1], per[-1])
-        above.annotate(str(number), last, (0, -5), textcoords="offset points", ha="center", va="top", size=7)
+        down = 5 + (8 * (number % 3) if hours[-1] < CROWDED else 0)
+        above.annotate(
+            str(number), last, (0, -down), textcoords="offset points", ha="center", va="top", size=7
+        )
         below.plot(places, means, color=line.get_color())
         before += hours[-1]
-    above.set(ylabel="PER on dev, %, by stage", ylim=(13, 55))
-    below.set(xlabel="hours of training", ylabel="training loss a phone", ylim=(0.9, 3.5))
+    above.set(ylabel="PER on dev, %, by stage", ylim=(9, 55))
+    below.set(xlabel="hours of training", ylabel="training loss a phone", ylim=(0.9, 4.2))
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -11,7 +11,7 @@ as well speak against a command together. Any phones fit best of all, so they co
 command is wrong, or one in four of a long one.
 
 The score is 1 / (1 + e^(LEVEL_AT_HALF - level)). The weights were chosen on words, and pairs of words, cut out of the
-dev splits, where 4 in 100 other words have a score above 0.5; `python benchmarks/commands.py --split dev,dev-cv`
+dev splits, where 3 in 100 other words have a score above 0.5; `python benchmarks/commands.py --split dev,dev-cv`
 measures that for a model.
 """
 
