@@ -73,7 +73,11 @@ def test_a_recipe_trains_a_model_that_can_be_measured(
 ) -> None:
     config = smaller(stage)
     data = corpus_for(recipe, tmp_path, speech_dir)
-    rows = even_rows(data, tmp_path / "rows.npz") if config.augment.pause_probability or config.word_steps else None
+    rows = (
+        even_rows(data, tmp_path / "rows.npz")
+        if config.augment.pause_probability or config.word_steps
+        else None
+    )
     teacher = Encoder(config.model) if config.distillation and rows is None else None
     assert train(config, tmp_path / "run", data, teacher=teacher, teacher_rows=rows)
     assert len(losses(tmp_path / "run")) == 2

@@ -38,7 +38,7 @@ from phonestream.cli import main
 from phonestream.formats.spotted import SPOT_FORMATS, Spots, tiers
 from phonestream.formats.textgrid_reader import read_tiers
 from phonestream.streaming.decode import Decoder
-from phonestream.streaming.spotting import calibration
+from phonestream.streaming.spotting import calibration, context
 from phonestream.streaming.spotting.change import change
 from phonestream.streaming.spotting.context import BONUS, Context
 from phonestream.streaming.spotting.search import DWELL, LOWEST, SURE, Search
@@ -492,13 +492,15 @@ class TwoWords:
         return Expanded, np.zeros(len(contexts), int)
 
 
-def around(words: Keywords, rows: np.ndarray, begin: int, end: int) -> tuple[float, float]:
+def around(
+    words: Keywords, rows: np.ndarray, begin: int, end: int, least: float = -np.inf
+) -> tuple[float, float]:
     (variant,) = words[0].variants
     column = {phone: place for place, phone in enumerate(PHONES, start=1)}
     context = Context(TwoWords(), column, blank=0, row_seconds=0.02)
     relative = rows - rows.max(axis=1, keepdims=True)
     phones = [column[phone] for phone in variant.phones]
-    return context.judge(relative, begin, end, 0.0, phones, variant.starts)
+    return context.judge(relative, begin, end, 0.0, phones, variant.starts, least)
 
 
 def test_words_end_where_the_language_model_says() -> None:
@@ -515,6 +517,28 @@ def test_what_is_said_is_probable_and_what_is_said_otherwise_is_not() -> None:
     rows = said("T EH N K AE", lead=5, trail=5)
     assert -2 < around(Keywords(["/K AE/"]), rows, 14, 19).words <= 0.1
     assert around(Keywords(["/N K/"]), rows, 11, 16).words < -2
+
+
+def test_rows_behind_a_keyword_count_where_they_may_decide() -> None:
+    rows = said("T EH N K AE S", lead=5, trail=5)
+    word = Keywords(["/K AE/"])
+    whole = around(word, rows, 14, 19)
+    so_far = around(word, rows[:19], 14, 19)
+    assert around(word, rows, 14, 19, so_far[0] + context.BEHIND - 0.01) == whole
+    assert around(word, rows, 14, 19, so_far[0] + context.BEHIND + 0.01) == so_far != whole
+
+
+@given(st.floats(0.0, 1.0), st.floats(-3.0, 0.0), st.integers(2, 20))
+def test_the_least_probability_for_a_threshold_is_where_the_score_reaches_it(
+    threshold: float, fit: float, phones: int
+) -> None:
+    least = calibration.least_words(threshold, fit, phones)
+    if least == -np.inf:
+        assert calibration.score(fit, phones, -np.inf) >= threshold - 1e-9
+        return
+    assert calibration.score(fit, phones, least - 1e-6) < threshold
+    if least < 0:
+        assert calibration.score(fit, phones, least + 1e-6) >= threshold
 
 
 def ways(rows: np.ndarray, last: int) -> Iterator[tuple[float, list[int], int]]:

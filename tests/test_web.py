@@ -353,7 +353,7 @@ def test_rows_are_searched_as_in_python(
         )
 
 
-SPOT = """async ([metadata, phrases, parts, others = []]) => {
+SPOT = """async ([metadata, phrases, parts, others = [], threshold = 0]) => {
     const { Decoder } = await import("/decode.js");
     const { readPhoneLM } = await import("/phone_lm.js");
     const { parseKeywords, readDictionary } = await import("/keywords.js");
@@ -362,7 +362,7 @@ SPOT = """async ([metadata, phrases, parts, others = []]) => {
     self.lm ??= await readPhoneLM(await load("/phones.lm"));
     self.dictionary ??= await readDictionary(await load("/dictionary.deflate"));
     const { settings } = (await (await fetch("/model.json")).json()).spotting;
-    const parsedAs = (some) => parseKeywords(some, 0, self.dictionary, metadata.phones, settings);
+    const parsedAs = (some) => parseKeywords(some, threshold, self.dictionary, metadata.phones, settings);
     const keywords = parsedAs(phrases);
     const open = (some) => new Spotter(new Decoder(metadata), settings, self.lm, some);
     const spotted = parts.map((rows) => {
@@ -378,7 +378,10 @@ SPOT = """async ([metadata, phrases, parts, others = []]) => {
 }"""
 
 
-def test_keywords_are_spotted_as_in_python(tools: Page, shipped_rows: list[AnyArray]) -> None:
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_keywords_are_spotted_as_in_python(
+    tools: Page, shipped_rows: list[AnyArray], threshold: float
+) -> None:
     phrases = [
         "Blue silk",
         "gold buckles",
@@ -387,19 +390,20 @@ def test_keywords_are_spotted_as_in_python(tools: Page, shipped_rows: list[AnyAr
         "quinoa /K IY N W AA1/ /K W IH|N OW AH/",
     ]
     phrases += ["/M IH S IH Z/", "don't", "on the", "an", "saturday", "among", "then, dear", "and"]
-    keywords = Keywords(phrases, threshold=0)
+    keywords = Keywords(phrases, threshold=threshold)
     metadata = Recognizer().metadata
     fields = {key: json.loads(value) for key, value in metadata.to_map().items()}
     others = [*reversed(phrases[:-2]), "the", "an eye"]  # in the second half of the rows
     parsed, spotted = tools.evaluate(
-        SPOT, [fields, phrases, [rows.tolist() for rows in shipped_rows], others]
+        SPOT, [fields, phrases, [rows.tolist() for rows in shipped_rows], others, threshold]
     )
     assert parsed == [
         [word.phrase, [[list(said.phones), list(said.starts)] for said in word.variants]] for word in keywords
     ]
     lm = boundary_model(metadata.phones)
     spotter = Spotter(metadata.decoder, keywords, lm)
-    other = Spotter(metadata.decoder, Keywords(others, threshold=0), lm)
+    other = Spotter(metadata.decoder, Keywords(others, threshold=threshold), lm)
+    told = np.zeros(2, np.int64)  # in the first halves, and in the second
     for rows, seen in zip(shipped_rows, spotted, strict=True):
         half = len(rows) // 2
         before, spotting = Spotting(spotter, spotter.initial()).decode(rows[:half])
@@ -407,13 +411,13 @@ def test_keywords_are_spotted_as_in_python(tools: Page, shipped_rows: list[AnyAr
         assert changed is not None
         after, spotting = changed.decode(rows[half:])
         expected = [one.event for one in [*before, *after]] + spotting.finish()
-        assert before
-        assert after
+        told += np.array([len(before), len(after)])
         names = ("phrase", "start", "end", "word_boundary")
         assert [[one[name] for name in names] for one in seen] == [
             [getattr(one, name) for name in names] for one in expected
         ]
         np.testing.assert_allclose([one["score"] for one in seen], [one.score for one in expected], rtol=1e-9)
+    assert told.all()
 
 
 def test_keywords_that_are_none_are_told(tools: Page) -> None:

@@ -58,6 +58,22 @@ def score(fit: float, phones: int, words: float | None) -> float:
     return 1 / (1 + false_alarms(level(fit, phones, words), words is not None))
 
 
+def least_words(threshold: float, fit: float, phones: int) -> float:
+    """Log-probability that it is said below which a peak has no score of `threshold`; -inf where it has at any."""
+    words = (_least_level(threshold) - level(fit, phones, 0.0)) / WITH_CONTEXT[4]
+    return words if words > UNLIKELY else -math.inf
+
+
+@lru_cache(maxsize=1000)
+def _least_level(threshold: float) -> float:
+    """The level that has the score `threshold` in context; beyond the table's ends by far where none near it has."""
+    low, high = -200.0, 50.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 1 / (1 + false_alarms(middle, True)) < threshold else (low, middle)
+    return low
+
+
 @lru_cache(maxsize=1000)
 def least_fit(threshold: float, phones: int, in_context: bool) -> float:
     """The search's score below which no peak has the score `threshold`, whatever is around it; inf where none can."""

@@ -20,10 +20,11 @@ from ..arrays import AnyArray
 
 BEFORE_SECONDS, AFTER_SECONDS = 0.4, 0.3  # of rows around a keyword; less than it takes until one is certain
 SIZE = 32  # states at a time
-BEAM = 10.0  # nats below the best one at which a state is given up
+BEAM = 8.0  # nats below the best one at which a state is given up
 CUT = 8.0  # nats below a row's best column at which a phone is not tried
 BONUS = 1.0  # nats a phone: a language model favours what is short
-SURE = 3.0  # nats by which a blank is above all phones where no phone begins
+SURE = 2.0  # nats by which a blank is above all phones where no phone begins
+BEHIND = 5.0  # nats by which the rows behind a keyword make it more probable, at most
 NEVER = -1e30
 
 _OTHER, _SAID, _WORD = range(3)  # nothing; the keyword ends here, as words; another word has begun behind it
@@ -114,7 +115,14 @@ class Context:
         """And behind it."""
 
     def judge(
-        self, rows: AnyArray, begin: int, end: int, fit: float, phones: Sequence[int], starts: Sequence[bool]
+        self,
+        rows: AnyArray,
+        begin: int,
+        end: int,
+        fit: float,
+        phones: Sequence[int],
+        starts: Sequence[bool],
+        least: float = -np.inf,
     ) -> Likelihood:
         """What is to be thought of a keyword that is heard in `rows` [n, columns] from row `begin` to before `end`.
 
@@ -123,13 +131,20 @@ class Context:
             fit: log-probability of its best path there.
             phones: of the keyword, as columns.
             starts: of each, whether a word begins with it.
+            least: nats; where the keyword's rows alone say that it is less probable by more than `BEHIND`, those behind
+                it are not looked at.
         """
         values = rows.astype(np.float64)
         root = _States(np.zeros(1, np.int64), np.array([[0.0], [NEVER]]), np.zeros(1))
         left = self._forward(root, values[:begin])
-        anything = self._forward(left, values[begin:])
-        said = self._forward(self._enter(left, fit, phones, starts), values[end:])
-        words = _log_sum(said.total[said.key & _MARK != _OTHER])
+        anything = self._forward(left, values[begin:end])
+        said = self._enter(left, fit, phones, starts)
+        words = _words(said)
+        so_far = words - _log_sum(anything.total)
+        if so_far < least - BEHIND:
+            return Likelihood(so_far, words - _log_sum(said.total))
+        anything, said = (self._forward(states, values[end:]) for states in (anything, said))
+        words = _words(said)
         return Likelihood(words - _log_sum(anything.total), words - _log_sum(said.total))
 
     def _enter(self, states: _States, fit: float, phones: Sequence[int], starts: Sequence[bool]) -> _States:
@@ -169,10 +184,10 @@ class Context:
             cells = places * lm_rows.scores.shape[1] + symbols  # one index: take() is faster than [i, j]
             before += lm_rows.scores.take(cells)
             before += phone[tried]
-            scores = before.ravel()
-            near = (scores > scores.max() - BEAM).nonzero()[0]
-            which, what = np.divmod(near, len(symbols))
-            symbol = symbols.take(what)
+            scores = before.reshape(-1)
+            near = (scores > np.maximum.reduce(scores) - BEAM).nonzero()[0]
+            which = near // len(symbols)
+            symbol = symbols.take(near - which * len(symbols))
             key = self._key(lm_rows.nexts.take(cells.take(near)), symbol)
             if marked:
                 key |= _NEXT[mark[which], (symbol > self._phones).view(np.int8)]
@@ -212,16 +227,24 @@ def _merged(key: AnyArray, ways: AnyArray) -> _States:
     """States of equal keys as one, and the most probable of them."""
     order = key.argsort(kind="stable")
     key = key.take(order)
-    first = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1])
+    differs = np.empty(len(key), np.bool_)
+    differs[:1] = True
+    np.not_equal(key[1:], key[:-1], out=differs[1:])
+    first = differs.nonzero()[0]
     key, ways = key.take(first), np.logaddexp.reduceat(ways.take(order, axis=1), first, axis=1)
     total = np.logaddexp(ways[0], ways[1])
-    kept = (total > total.max() - BEAM).nonzero()[0]
+    kept = (total > np.maximum.reduce(total) - BEAM).nonzero()[0]
     if len(kept) > SIZE:
         kept = kept[(-total.take(kept)).argsort(kind="stable")[:SIZE]]
         kept.sort()
     if len(kept) == len(key):
         return _States(key, ways, total)
     return _States(key.take(kept), ways.take(kept, axis=1), total.take(kept))
+
+
+def _words(states: _States) -> float:
+    """Log sum of all ways in which the keyword is words of its own."""
+    return _log_sum(states.total[states.key & _MARK != _OTHER])
 
 
 def _log_sum(values: AnyArray) -> float:

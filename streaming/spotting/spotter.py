@@ -140,17 +140,19 @@ class Spotter:
         found = []
         for peak in peaks:
             variant = self._variants[peak.variant]
-            likelihood = self._judge(peak, rows, end)
+            threshold = self.keywords.threshold_of(peak.keyword)
+            least = calibration.least_words(threshold, peak.score, len(variant.phones))
+            likelihood = self._judge(peak, rows, end, least)
             score = calibration.score(peak.score, len(variant.phones), likelihood and likelihood.words)
-            if score >= self.keywords.threshold_of(peak.keyword):
+            if score >= threshold:
                 start, stop = self._decoder.seconds(peak.start), self._decoder.seconds(peak.end + 1)
                 alone = likelihood and likelihood.boundary >= LIKELY
                 spotted = Spotted(self.keywords[peak.keyword].phrase, start, stop, score, alone)
                 found.append(Certain(peak.end + self.search.window + 1, spotted))
         return found
 
-    def _judge(self, peak: Peak, rows: FloatArray, end: int) -> Likelihood | None:
-        """What the rows around a peak say; None if they are not all there."""
+    def _judge(self, peak: Peak, rows: FloatArray, end: int, least: float) -> Likelihood | None:
+        """What the rows around a peak say, at least whether it is as probable as `least`; None: not all are there."""
         if self._context is None:
             return None
         known = peak.end + self.search.window + 1
@@ -168,6 +170,7 @@ class Spotter:
             peak.score * max(len(variant.phones) - 2, 1),
             self._columns[peak.variant],
             variant.starts,
+            least,
         )
 
 

@@ -38,6 +38,7 @@ def parameters() -> dict[str, object]:
             "cut": context.CUT,
             "bonus": context.BONUS,
             "sure": context.SURE,
+            "behind": context.BEHIND,
         },
         "kept_seconds": spotter.KEPT_SECONDS,
         "likely": spotter.LIKELY,

@@ -28,13 +28,16 @@ export class Context {
   }
 
   // What is to be thought of a keyword that is heard in `rows`, divided by their maxima, from row `begin` to before `end`:
-  // { words, boundary }. `fit` is the log-probability of its best path, `phones` are columns.
-  judge(rows, begin, end, fit, phones, starts) {
+  // { words, boundary }. `fit` is the log-probability of its best path, `phones` are columns. Where its own rows say that it
+  // is less probable than `least` by more than `behind`, those behind it are not looked at.
+  judge(rows, begin, end, fit, phones, starts, least = -Infinity) {
     const left = this.forward([{ key: 0, blank: 0, phone: NEVER }], rows.slice(0, begin));
-    const anything = this.forward(left, rows.slice(begin));
-    const said = this.forward(this.enter(left, fit, phones, starts), rows.slice(end));
-    const words = logSum(said.filter(({ key }) => key % MARKS !== OTHER));
-    return { words: words - logSum(anything), boundary: words - logSum(said) };
+    const said = this.enter(left, fit, phones, starts);
+    const anything = this.forward(left, rows.slice(begin, end));
+    const soFar = likelihood(said, anything);
+    if (soFar.words < least - this.behind) return soFar;
+    const after = rows.slice(end);
+    return likelihood(this.forward(said, after), this.forward(anything, after));
   }
 
   enter(states, fit, phones, starts) {
@@ -111,6 +114,11 @@ export class Context {
     const first = [...kept].sort((a, b) => scores.get(b) - scores.get(a)).slice(0, this.size);
     return first.sort((a, b) => a.key - b.key);
   }
+}
+
+function likelihood(said, anything) {
+  const words = logSum(said.filter(({ key }) => key % MARKS !== OTHER));
+  return { words: words - logSum(anything), boundary: words - logSum(said) };
 }
 
 function logSum(states) {

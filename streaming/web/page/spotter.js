@@ -55,7 +55,7 @@ export class Spotter {
   judged(peak) {
     const { phrase, threshold } = this.keywords[peak.keyword];
     const variant = this.variants[peak.variant];
-    const likelihood = this.judge(peak);
+    const likelihood = this.judge(peak, this.leastWords(threshold, peak.score, variant.phones.length));
     const score = this.score(peak.score, variant.phones.length, likelihood?.words);
     if (score < threshold) return [];
     const { tiling } = this.decoder;
@@ -64,8 +64,8 @@ export class Spotter {
     return [{ event: "spotted", phrase, start, end, score, word_boundary: alone }];
   }
 
-  // What the rows around a peak say; null if they are not all there.
-  judge({ variant, start, end, score }) {
+  // What the rows around a peak say, at least whether it is as probable as `least`; null if they are not all there.
+  judge({ variant, start, end, score }, least) {
     const { context, rows, search, columns } = this;
     const known = end + search.window + 1;
     const origin = search.row - rows.length; // of the first of `rows`
@@ -77,16 +77,39 @@ export class Spotter {
       return row.map((value) => value - highest);
     });
     const path = score * Math.max(columns[variant].length - 2, 1);
-    return context.judge(around, start - first, end + 1 - first, path, columns[variant], this.variants[variant].starts);
+    const { starts } = this.variants[variant];
+    return context.judge(around, start - first, end + 1 - first, path, columns[variant], starts, least);
   }
 
   // The score of a peak, in [0, 1]; `words` is the log-probability that it is said, if that is known.
   score(fit, phones, words) {
     const { unlikely, in_context, without } = this.settings;
     const { weights, alarms } = words === undefined ? without : in_context;
-    const [one, score, length, path, said] = weights;
-    const odds = one + score * fit + length * Math.log(phones) + path * fit * Math.max(phones - 2, 1);
+    const odds = this.odds(weights, fit, phones);
+    const said = weights[4];
     return 1 / (1 + this.falseAlarms(words === undefined ? odds : odds + said * Math.min(0, Math.max(unlikely, words)), alarms));
+  }
+
+  odds([one, score, length, path], fit, phones) {
+    return one + score * fit + length * Math.log(phones) + path * fit * Math.max(phones - 2, 1);
+  }
+
+  // The log-probability that it is said below which a peak has no score of `threshold`; -Infinity where it has at any.
+  leastWords(threshold, fit, phones) {
+    const { weights } = this.settings.in_context;
+    const words = (this.leastLevel(threshold) - this.odds(weights, fit, phones)) / weights[4];
+    return words > this.settings.unlikely ? words : -Infinity;
+  }
+
+  // The level that has the score `threshold`; far beyond the table's ends where none near it has.
+  leastLevel(threshold) {
+    let [low, high] = [-200, 50];
+    for (let times = 0; times < 60; times++) {
+      const middle = (low + high) / 2;
+      if (1 / (1 + this.falseAlarms(middle, this.settings.in_context.alarms)) < threshold) low = middle;
+      else high = middle;
+    }
+    return low;
   }
 
   // To be expected in an hour of speech, at `level` or above.
