@@ -24,7 +24,7 @@ BEAM = 8.0  # nats below the best one at which a state is given up
 CUT = 8.0  # nats below a row's best column at which a phone is not tried
 BONUS = 1.0  # nats a phone: a language model favours what is short
 SURE = 2.0  # nats by which a blank is above all phones where no phone begins
-BEHIND = 5.0  # nats by which the rows behind a keyword make it more probable, at most
+BEHIND = 5.0  # nats; by more than that the rows behind a keyword hardly ever make it more probable (1 of 1,662 peaks)
 NEVER = -1e30
 
 _OTHER, _SAID, _WORD = range(3)  # nothing; the keyword ends here, as words; another word has begun behind it
