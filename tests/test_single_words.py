@@ -13,9 +13,10 @@ from phonestream.asr.corpora.corpus import load_cuts
 from phonestream.asr.lexicon.phones import BLANK, encode
 from phonestream.asr.training.audio_cache import cached_corpus
 from phonestream.asr.training.augment import Noises
-from phonestream.asr.training.batches import Batches
+from phonestream.asr.training.batches import Batch, Batches
 from phonestream.asr.training.config import AugmentConfig
 from phonestream.asr.training.distillation import check_teacher
+from phonestream.asr.training.distributed import Processes
 from phonestream.asr.training.single_words import AROUND, of_single_words, single_words
 from phonestream.asr.training.teacher.lead import spikes
 from phonestream.asr.training.word_discrimination import RIVALS, path_scores, word_discrimination_loss
@@ -97,6 +98,30 @@ def test_a_share_of_the_steps_is_of_single_words(small_corpus: Path, tmp_path: P
     assert torch.equal(again.audio, next(batch.audio for batch in seen if batch.single_words))
     assert sum(of_single_words(config, step) for step in range(1000)) == pytest.approx(400, abs=50)
     assert not any(of_single_words(CONFIG, step) for step in range(100))
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_the_number_of_processes_changes_no_word_of_a_step(
+    count: int, small_corpus: Path, tmp_path: Path
+) -> None:
+    corpus = cached_corpus(
+        list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
+    )
+    config = dataclasses.replace(CONFIG, distillation=0.5, batch_seconds=20.0, word_steps=1.0)
+    rows = even_rows(small_corpus, tmp_path / "rows.npz")
+    noises = Noises([], [], 0.0)
+
+    def learnt(batch: Batch) -> list[list[int]]:
+        words = np.split(batch.targets.numpy(), np.cumsum(batch.phones.numpy())[:-1])
+        return [word.tolist() for word in words] if batch.weight else []
+
+    for step in range(4):
+        whole = Batches(corpus, noises, config, teacher_rows=rows).batch(step)
+        shares = [
+            Batches(corpus, noises, config, Processes(rank, count), rows).batch(step) for rank in range(count)
+        ]
+        assert sorted(learnt(whole)) == sorted(word for share in shares for word in learnt(share))
+        assert all(share.single_words == whole.single_words for share in shares if share.weight)
 
 
 def test_paths_score_as_in_the_tree_of_phones() -> None:

@@ -145,6 +145,8 @@ class Batches:
         config = self.config
         drawn = self._single_words(step, chosen)
         single = bool(drawn)
+        if not single and not idle:  # nor where all words of the step are in other processes' recordings
+            idle = bool(self._single_words(step, of_all))
         drawn = drawn or [
             self._recording(utterance, self._generator(step, utterance)) for utterance in chosen
         ]
