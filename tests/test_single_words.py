@@ -100,22 +100,25 @@ def test_a_share_of_the_steps_is_of_single_words(small_corpus: Path, tmp_path: P
     assert not any(of_single_words(CONFIG, step) for step in range(100))
 
 
+@pytest.mark.parametrize("taught", [1, None])
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_the_number_of_processes_changes_no_word_of_a_step(
-    count: int, small_corpus: Path, tmp_path: Path
+    count: int, taught: int | None, small_corpus: Path, tmp_path: Path
 ) -> None:
     corpus = cached_corpus(
         list(load_cuts(small_corpus, "train")), longest_seconds=35.0, report=lambda line: None
     )
     config = dataclasses.replace(CONFIG, distillation=0.5, batch_seconds=20.0, word_steps=1.0)
     rows = even_rows(small_corpus, tmp_path / "rows.npz")
+    longest = sorted(corpus.utterances, key=lambda utterance: -utterance.samples)[:taught]
+    rows = dataclasses.replace(rows, places={one.id: rows.places[one.id] for one in longest})
     noises = Noises([], [], 0.0)
 
     def learnt(batch: Batch) -> list[list[int]]:
         words = np.split(batch.targets.numpy(), np.cumsum(batch.phones.numpy())[:-1])
         return [word.tolist() for word in words] if batch.weight else []
 
-    for step in range(4):
+    for step in range(6):
         whole = Batches(corpus, noises, config, teacher_rows=rows).batch(step)
         shares = [
             Batches(corpus, noises, config, Processes(rank, count), rows).batch(step) for rank in range(count)
