@@ -20,10 +20,10 @@ from ..arrays import AnyArray
 
 BEFORE_SECONDS, AFTER_SECONDS = 0.4, 0.3  # of rows around a keyword; less than it takes until one is certain
 SIZE = 32  # states at a time
-BEAM = 8.0  # nats below the best one at which a state is given up
+BEAM = 10.0  # nats below the best one at which a state is given up
 CUT = 8.0  # nats below a row's best column at which a phone is not tried
 BONUS = 1.0  # nats a phone: a language model favours what is short
-SURE = 2.0  # nats by which a blank is above all phones where no phone begins
+SURE = 3.0  # nats by which a blank is above all phones where no phone begins
 BEHIND = 5.0  # nats; by more than that the rows behind a keyword hardly ever make it more probable (1 of 1,662 peaks)
 NEVER = -1e30
 
