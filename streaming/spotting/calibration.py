@@ -60,28 +60,24 @@ def score(fit: float, phones: int, words: float | None) -> float:
 
 def least_words(threshold: float, fit: float, phones: int) -> float:
     """Log-probability that it is said below which a peak has no score of `threshold`; -inf where it has at any."""
-    words = (_least_level(threshold) - level(fit, phones, 0.0)) / WITH_CONTEXT[4]
+    words = (_least_level(threshold, True) - level(fit, phones, 0.0)) / WITH_CONTEXT[4]
     return words if words > UNLIKELY else -math.inf
 
 
-@lru_cache(maxsize=1000)
-def _least_level(threshold: float) -> float:
-    """The level that has the score `threshold` in context; beyond the table's ends by far where none near it has."""
-    low, high = -200.0, 50.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 1 / (1 + false_alarms(middle, True)) < threshold else (low, middle)
-    return low
-
-
-@lru_cache(maxsize=1000)
 def least_fit(threshold: float, phones: int, in_context: bool) -> float:
     """The search's score below which no peak has the score `threshold`, whatever is around it; inf where none can."""
     words = 0.0 if in_context else None
-    if score(0.0, phones, words) < threshold:
-        return math.inf
-    low, high = LOWEST, 0.0
-    for _ in range(30):
+    best = level(0.0, phones, words)
+    fit = (_least_level(threshold, in_context) - best) / (best - level(-1.0, phones, words))
+    return math.inf if fit > 0 else max(LOWEST, fit)
+
+
+@lru_cache(maxsize=1000)
+def _least_level(threshold: float, in_context: bool) -> float:
+    """The level that has the score `threshold`; beyond the table's ends by far where none near it has."""
+    low, high = -200.0, 50.0
+    for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if score(middle, phones, words) < threshold else (low, middle)
+        enough = 1 / (1 + false_alarms(middle, in_context)) >= threshold
+        low, high = (low, middle) if enough else (middle, high)
     return low

@@ -101,7 +101,7 @@ export class Spotter {
     return words > this.settings.unlikely ? words : -Infinity;
   }
 
-  // The level that has the score `threshold`; far beyond the table's ends where none near it has.
+  // The level that has the score `threshold` in context; far beyond the table's ends where none near it has.
   leastLevel(threshold) {
     let [low, high] = [-200, 50];
     for (let times = 0; times < 60; times++) {
@@ -125,13 +125,9 @@ export class Spotter {
 
   // The search's score below which no peak has the score `threshold`; Infinity where none can.
   leastFit(threshold, phones) {
-    if (this.score(0, phones, 0) < threshold) return Infinity;
-    let [low, high] = [this.settings.lowest, 0];
-    for (let times = 0; times < 30; times++) {
-      const middle = (low + high) / 2;
-      if (this.score(middle, phones, 0) < threshold) low = middle;
-      else high = middle;
-    }
-    return low;
+    const { weights } = this.settings.in_context;
+    const best = this.odds(weights, 0, phones);
+    const fit = (this.leastLevel(threshold) - best) / (best - this.odds(weights, -1, phones));
+    return fit > 0 ? Infinity : Math.max(this.settings.lowest, fit);
   }
 }
